@@ -1,0 +1,73 @@
+"""How a stack is made from its frames: registration, focus measure, fusion. Everything that pixels depend on is here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from focusrail.model.checks import odd, one_of, positive
+
+_FORBID_EXTRA: dict[str, str] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """How the transform of a frame to the reference is found."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID_EXTRA
+
+    detector: str = "sift"  # sift (L2, ratio test) or orb (Hamming, cross-check)
+    model: str = "similarity"  # similarity (4), affine (6) or homography (8 degrees of freedom)
+    estimator: str = "ransac"  # ransac, lmeds, rho or least_squares
+    threshold_px: float = 2.0  # reprojection error up to which a match is an inlier
+    ratio: float = 0.7  # SIFT: a match must be this much nearer than the second nearest
+    orb_features: int = 1000
+    best_matches: int = 128  # the nearest in descriptor distance; 0 keeps all
+    least_inliers: int = 8  # a frame with fewer is left out
+    work_mpx: float = 1.5  # frames are reduced to about this for registration; 0: full size
+    chain: bool = True  # to the neighbour and compose; else each frame directly to the reference
+    refine: bool = True  # subpixel by ECC on the reduced frames
+
+    def __post_init__(self) -> None:
+        one_of("detector", self.detector, ("sift", "orb"))
+        one_of("model", self.model, ("similarity", "affine", "homography"))
+        one_of("estimator", self.estimator, ("ransac", "lmeds", "rho", "least_squares"))
+        positive("threshold_px", self.threshold_px)
+        positive("ratio", self.ratio)
+        positive("orb_features", self.orb_features)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A fusion method and all it needs. The default is what focusrail recommends."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID_EXTRA
+
+    fusion: str = "soft"  # soft (|LoB| energy as a weight) or lob (the pixel with the largest |LoB|)
+    blur_px: int = 5  # lob: Gaussian kernel size
+    laplacian_px: int = 5  # lob: Laplacian kernel size
+    reference: str = "first"  # first, middle or last; while shooting always first
+    warp: str = "cubic"  # linear, cubic or lanczos
+    normalise_exposure: bool = True
+    crop: bool = True  # to the area that every frame covers
+    registration: Registration = field(default_factory=Registration)
+
+    def __post_init__(self) -> None:
+        one_of("fusion", self.fusion, ("soft", "lob"))
+        odd("blur_px", self.blur_px, most=31)
+        odd("laplacian_px", self.laplacian_px, most=31)
+        one_of("reference", self.reference, ("first", "middle", "last"))
+        one_of("warp", self.warp, ("linear", "cubic", "lanczos"))
+
+
+def notebook() -> Method:
+    """The notebook's mathematics, pixel for pixel: `--method lob --compat`."""
+    return Method(
+        fusion="lob",
+        warp="linear",
+        normalise_exposure=False,
+        crop=False,
+        registration=Registration(
+            model="homography", work_mpx=0, chain=False, refine=False, least_inliers=4
+        ),
+    )

@@ -1,0 +1,60 @@
+"""The shoot: one run of a plan, and the table of its states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from focusrail.errors import IllegalTransition
+from focusrail.model.method import Method
+from focusrail.model.recipe import Recipe
+
+
+class State(str, Enum):
+    """Where a shoot stands."""
+
+    IDLE = "idle"
+    PREFLIGHT = "preflight"
+    SHOOTING = "shooting"
+    PAUSED = "paused"
+    MERGING = "merging"
+    PUBLISHED = "published"
+    FAILED = "failed"
+    ABORTED = "aborted"
+
+
+# A shoot whose process died still says `shooting`, `paused` or `merging`: whoever takes it up again may go on to merge
+# what was stored. Failed, aborted and published shoots can be merged again (a re-stack) or shot on (extended, resumed).
+ALLOWED: dict[State, frozenset[State]] = {
+    State.IDLE: frozenset({State.PREFLIGHT, State.MERGING, State.FAILED, State.ABORTED}),
+    State.PREFLIGHT: frozenset({State.SHOOTING, State.FAILED, State.ABORTED}),
+    State.SHOOTING: frozenset({State.PAUSED, State.MERGING, State.FAILED, State.ABORTED}),
+    State.PAUSED: frozenset({State.SHOOTING, State.MERGING, State.FAILED, State.ABORTED}),
+    State.MERGING: frozenset({State.MERGING, State.PUBLISHED, State.FAILED, State.ABORTED}),
+    State.PUBLISHED: frozenset({State.SHOOTING, State.MERGING}),
+    State.FAILED: frozenset({State.SHOOTING, State.MERGING}),
+    State.ABORTED: frozenset({State.SHOOTING, State.MERGING}),
+}
+
+
+@dataclass(slots=True)
+class Shoot:
+    """One shoot as the journal knows it. Only `state` ever changes."""
+
+    shoot_id: str
+    name: str
+    created_at: datetime  # UTC
+    method: Method
+    specimen_id: str | None = None
+    recipe: Recipe | None = None  # None: a folder of photographs
+    positions_mm: tuple[float, ...] = ()  # the plan's, in shooting order; empty for a folder
+    source: str = ""  # the rig, or the folder the photographs came from
+    state: State = field(default=State.IDLE)
+
+    def advance(self, to: State) -> State:
+        """Move to state `to` and return the old one, or raise IllegalTransition and stay."""
+        if to not in ALLOWED[self.state]:
+            raise IllegalTransition(f"shoot {self.shoot_id} is {self.state.value} and cannot become {to.value}")
+        old, self.state = self.state, to
+        return old
