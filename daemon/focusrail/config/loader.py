@@ -1,0 +1,167 @@
+"""From YAML to checked values. Whatever is wrong is reported at once, one `file:line: key: what is wrong` a line."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+import typing
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from focusrail.config import document
+from focusrail.config.document import Document, Key
+from focusrail.config.schema import CameraConfig, Config, RailConfig, options_type
+from focusrail.errors import ConfigError, InvalidValue
+from focusrail.model.recipe import Recipe
+from focusrail_drivers.base import DriverError
+
+_T = TypeVar("_T")
+_LONGEST_VALUE = 60  # characters of a wrong value that a message repeats
+
+# What pydantic says of these is about Python, not about YAML.
+_WORDING = {
+    "missing": "is required",
+    "model_type": "must be a section with keys and values",
+    "dataclass_type": "must be a section with keys and values",
+    "dict_type": "must be a section with keys and values",
+    "mapping_type": "must be a section with keys and values",
+    "string_type": "must be text",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "unexpected_keyword_argument": "extra inputs are not permitted",
+    "extra_forbidden": "extra inputs are not permitted",
+}
+
+
+def load_config(path: Path) -> Config:
+    """The configuration in the file at `path`; an empty file is the simulated rig. Raises ConfigError."""
+    return _validated(Config, document.read(path), folder=path.parent)
+
+
+def load_recipe(path: Path) -> Recipe:
+    """The recipe in the file at `path`. Raises ConfigError."""
+    return _validated(Recipe, document.read(path), folder=path.parent)
+
+
+def default_config_path() -> Path | None:
+    """The configuration to use when none is named; None: there is no file, use `Config()`.
+
+    $FOCUSRAIL_CONFIG (also when the file is missing: that must be said, not passed over), the machine's, the user's,
+    the one that was installed along.
+    """
+    named = os.environ.get("FOCUSRAIL_CONFIG")
+    if named:
+        return Path(named)
+    candidates = (
+        Path("/etc/focusrail/focusrail.yaml"),
+        Path("~/.config/focusrail/focusrail.yaml"),
+        Path(sys.prefix, "share/focusrail/config/focusrail.yaml"),
+    )
+    for candidate in candidates:
+        try:
+            path = candidate.expanduser()
+            if path.is_file():
+                return path
+        except PermissionError:
+            return path  # it is there and is not for us: loading says so
+        except RuntimeError:  # a service's user without a home
+            continue
+    return None
+
+
+def dump(config: Config) -> str:
+    """The configuration with all defaults filled in, as YAML that loads to the same."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _validated(kind: type[_T], source: Document, *, folder: Path) -> _T:
+    """The document as a `kind`. Raises ConfigError with all problems in the order of their lines."""
+    data = {} if source.data is None else source.data
+    try:
+        return TypeAdapter(kind).validate_python(data, context={"folder": folder})
+    except ValidationError as error:
+        problems = [_problem(kind, source, details) for details in error.errors(include_url=False)]
+    problems.sort(key=lambda problem: source.line(problem[0]))
+    raise ConfigError("\n".join(source.problem(key, message) for key, message in problems))
+
+
+def _problem(root: Any, source: Document, details: Any) -> tuple[Key, str]:
+    """The key path and the sentence for one of pydantic's errors."""
+    key: Key = tuple(part for part in details["loc"] if part != "[key]")
+    cause = details.get("ctx", {}).get("error")
+    if isinstance(cause, InvalidValue):
+        return (*key, cause.field), cause.message
+    if isinstance(cause, ValueError):
+        # A driver's dataclass knows nothing of InvalidValue: its messages start with the field's name.
+        named = re.match(r"(\w+)[:,]?\s+(.*)", str(cause), re.DOTALL)
+        if named and named[1] in _field_names(_type_at(root, key, source.data)):
+            return (*key, named[1]), named[2]
+        return key, str(cause)
+    kind = details["type"]
+    wording = _WORDING.get(kind)
+    if wording == "extra inputs are not permitted":
+        known = _field_names(_type_at(root, key[:-1], source.data))
+        near = difflib.get_close_matches(str(key[-1]), known, n=1)
+        return key, f"{wording} (did you mean {near[0]}?)" if near else wording
+    if kind == "missing":
+        return key, _WORDING[kind]
+    given = details["input"]
+    if given is None:
+        return key, "has no value; give it one, or remove the key"
+    message = wording or details["msg"].replace("Input should", "must")
+    return key, f"{message}, not {_shown(given)}"
+
+
+def _shown(given: object) -> str:
+    """A wrong value, short enough for a message."""
+    if isinstance(given, dict):
+        return "a section"
+    if isinstance(given, list):
+        return "a list"
+    text = str(given)
+    if len(text) > _LONGEST_VALUE:
+        text = text[: _LONGEST_VALUE - 1] + "…"
+    return repr(text) if not text or text != text.strip() or not text.isprintable() else text
+
+
+def _type_at(root: Any, key: Key, data: Any) -> Any:
+    """The class that stands at a key path of `root`, None where there is none; `data` names the drivers."""
+    here = root
+    for part in key:
+        if here is None:
+            return None
+        here = _field_type(here, str(part), data)
+        data = data.get(part) if isinstance(data, dict) else None
+    return here
+
+
+def _field_type(owner: Any, name: str, data: Any) -> Any:
+    if name == "options" and owner in (RailConfig, CameraConfig):
+        driver = data.get("driver") if isinstance(data, dict) else None
+        driver = driver if isinstance(driver, str) else owner.model_fields["driver"].default
+        try:
+            return options_type("rails" if owner is RailConfig else "cameras", driver)
+        except DriverError:
+            return None
+    if name not in _field_names(owner):
+        return None
+    hint = typing.get_type_hints(owner)[name]
+    parts = [part for part in typing.get_args(hint) if part is not type(None)] or [hint]
+    return parts[0] if isinstance(parts[0], type) else None
+
+
+def _field_names(owner: Any) -> list[str]:
+    if isinstance(owner, type) and issubclass(owner, BaseModel):
+        return list(owner.model_fields)
+    return [field.name for field in fields(owner)] if isinstance(owner, type) and is_dataclass(owner) else []

@@ -1,0 +1,266 @@
+"""What may stand in focusrail.yaml. Every key has a default, and an empty file is the simulated rig.
+
+Relative paths are relative to the folder of the configuration file (without one, to the current folder); `~` is the
+home of the user focusrail runs as.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from focusrail.errors import InvalidValue
+from focusrail.model.method import Method
+from focusrail_drivers import registry
+from focusrail_drivers.base import DriverError, Travel
+
+FOLDER_FIELDS = ("name", "specimen_id", "shoot_id", "date")
+_LONGEST_FIELD_BYTES = 60  # of name and of specimen ID in a folder's name, whose limit is 255 bytes with all the rest
+
+
+def _absolute(path: Path, info: ValidationInfo) -> Path:
+    """`path` with `~` expanded, seen from the configuration file's folder."""
+    if "\0" in str(path):
+        raise ValueError("a path cannot contain a NUL character")
+    folder = (info.context or {}).get("folder", Path())
+    try:
+        return Path(folder / path.expanduser()).absolute()
+    except RuntimeError as error:  # no such user, or no home folder
+        raise ValueError(f"{error} Write the path without ~".replace("..", ".")) from error
+
+
+def _nothing_is_empty(value: object) -> object:
+    return {} if value is None else value
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+Settings = Annotated[Mapping[str, str], BeforeValidator(_nothing_is_empty)]
+
+
+def options_type(kind: str, driver: str) -> type[Any]:
+    """The class of a driver's options; `kind` is rails or cameras. Raises DriverError."""
+    found = getattr(registry.load(kind, driver), "Options", None)
+    if not isinstance(found, type):
+        raise DriverError(f"driver {driver!r} declares no Options; it was not made for this version of focusrail")
+    return found
+
+
+def _existing_driver(kind: str, driver: str) -> str:
+    try:
+        options_type(kind, driver)
+    except DriverError as error:
+        raise ValueError(str(error)) from error
+    return driver
+
+
+def _driver_options(kind: str, value: object, info: ValidationInfo) -> object:
+    """The driver's own options dataclass, made from the mapping in the file."""
+    if "driver" not in info.data:  # has been reported already
+        return value
+    given = _nothing_is_empty(value)
+    options: Any = TypeAdapter(options_type(kind, info.data["driver"])).validate_python(given)
+    for field in fields(options):
+        told = getattr(options, field.name)
+        if not isinstance(given, Mapping) or field.name not in given:
+            continue  # a driver's defaults are its own business, infinities included
+        if isinstance(told, float) and not math.isfinite(told):
+            raise InvalidValue(field.name, f"must be a finite number, not {told}")
+        if isinstance(told, Path):
+            options = replace(options, **{field.name: _absolute(told, info)})
+    return options
+
+
+class Section(BaseModel):
+    """What all sections have in common: frozen, no unknown keys, no NaN; defaults are checked like anything else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+class TravelConfig(Section):
+    """The soft limits of the carriage, in mm from home, both included."""
+
+    min: float
+    max: float
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> TravelConfig:
+        if not self.min < self.max:
+            raise InvalidValue("max", f"must be above min ({self.min:g} mm), not {self.max:g}")
+        return self
+
+
+class RailConfig(Section):
+    """The rail: which driver, and what holds above every driver."""
+
+    driver: str = "simulated"
+    travel_mm: TravelConfig | None = None  # None: all that the driver's mechanics reach; it can only be narrowed
+    backlash_mm: float = Field(default=0.1, ge=0)  # overrun before an approach; more than the rail has costs only time
+    approach: Literal["forward", "backward"] = "forward"  # travel into every frame; forward: away from home
+    settle_s: float = Field(default=0.3, ge=0)  # wait between standing and exposing
+    home: Literal["if_unknown", "never"] = "if_unknown"  # if_unknown: a shoot may start by moving to the home switch
+    options: Any = Field(default_factory=dict)  # the driver's own `Options`, ready-made
+
+    @field_validator("driver")
+    @classmethod
+    def _driver_exists(cls, value: str) -> str:
+        return _existing_driver("rails", value)
+
+    @field_validator("options")
+    @classmethod
+    def _options_fit_the_driver(cls, value: object, info: ValidationInfo) -> object:
+        return _driver_options("rails", value, info)
+
+    @property
+    def travel(self) -> Travel | None:
+        """The soft limits as the drivers have them; None: the driver's own."""
+        return Travel(self.travel_mm.min, self.travel_mm.max) if self.travel_mm else None
+
+
+class CameraConfig(Section):
+    """The camera: which driver, how it is set, and the scale of its pictures."""
+
+    driver: str = "simulated"
+    settings: Settings = Field(default_factory=dict)  # by the camera's own names; the values as they are written
+    um_per_px: float | None = Field(default=None, gt=0)  # micrometres of the subject that one pixel sees; None: unknown
+    options: Any = Field(default_factory=dict)  # the driver's own `Options`, ready-made
+
+    @field_validator("driver")
+    @classmethod
+    def _driver_exists(cls, value: str) -> str:
+        return _existing_driver("cameras", value)
+
+    @field_validator("options")
+    @classmethod
+    def _options_fit_the_driver(cls, value: object, info: ValidationInfo) -> object:
+        return _driver_options("cameras", value, info)
+
+
+class StoreConfig(Section):
+    """Where originals and results live."""
+
+    root: AbsolutePath = Path("~/focusrail")
+    spool: AbsolutePath | None = None
+    outbound: AbsolutePath | None = None
+    folder_template: str = "{specimen_id}-{name}-{shoot_id}"
+
+    @field_validator("folder_template")
+    @classmethod
+    def _usable_as_a_folder(cls, value: str) -> str:
+        _check_template(value)
+        return value
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where the originals are kept."""
+        return self.spool or self.root / "spool"
+
+    @property
+    def outbound_folder(self) -> Path:
+        """Where the finished results appear."""
+        return self.outbound or self.root / "outbound"
+
+    @property
+    def journal_file(self) -> Path:
+        """The journal's database."""
+        return self.root / "journal.sqlite"
+
+    def folder_name(self, *, shoot_id: str, name: str, specimen_id: str | None, created_at: datetime) -> str:
+        """The name of a shoot's folder in outbound, from the template.
+
+        Without a specimen, its place and the separator after it are left out. The date is in UTC. Long names are cut.
+        """
+        template = self.folder_template
+        if specimen_id is None:
+            template = re.sub(r"\{specimen_id\}[-_. ]*", "", template)
+        filled = template.format(
+            name=_cut(name),
+            specimen_id=_cut(specimen_id or ""),
+            shoot_id=shoot_id,
+            date=created_at.astimezone(timezone.utc).strftime("%Y-%m-%d"),
+        )
+        return filled.lstrip(". ").rstrip("-_. ")  # a leading dot would hide it
+
+
+class StackingConfig(Section):
+    """How frames are fused, and what the stacking process may use."""
+
+    method: Method = Field(default_factory=Method)  # a recipe's own method goes before it
+    threads: int | None = Field(default=None, ge=1, le=1024)  # None: one a core. Pixels never depend on it
+    memory_limit_mb: int | None = Field(default=None, ge=256)  # address space of the stacking process; None: no limit
+    in_flight_mb: int = Field(default=512, ge=1)  # originals handed over and not yet fused; when full the shutter waits
+    preview_every: int = Field(default=5, ge=0)  # frames from one live composite to the next; 0: none
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _empty_is_default(cls, value: object) -> object:
+        return _nothing_is_empty(value)
+
+
+class LogConfig(Section):
+    """What is logged and how. auto: for people on a terminal, JSON lines elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class Config(Section):
+    """All of focusrail.yaml. `Config()` is the simulated rig."""
+
+    rail: RailConfig = Field(default_factory=RailConfig)
+    camera: CameraConfig = Field(default_factory=CameraConfig)
+    store: StoreConfig = Field(default_factory=StoreConfig)
+    stacking: StackingConfig = Field(default_factory=StackingConfig)
+    log: LogConfig = Field(default_factory=LogConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _every_section_is_there(cls, data: object) -> object:
+        """A section that is missing, or whose keys are all commented out, has its defaults, checked in their place."""
+        if not isinstance(data, Mapping):
+            return data
+        return {**data, **{name: {} for name in cls.model_fields if data.get(name) is None}}
+
+
+def _check_template(template: str) -> None:
+    """Refuse what cannot become the name of one folder of its own. Raises ValueError."""
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(f"is no template ({error}); write {{{{ for a brace") from error
+    used = [name for _, name, _, _ in parts if name is not None]
+    literal = "".join(text for text, _, _, _ in parts)
+    known = ", ".join(f"{{{name}}}" for name in FOLDER_FIELDS)
+    for _, name, form, conversion in parts:
+        if name is not None and (name not in FOLDER_FIELDS or form or conversion):
+            raise ValueError(f"knows only {known}, as they stand, not {name!r} with more or other in its braces")
+    if len(set(used)) < len(used):
+        raise ValueError("each field can stand in it only once")
+    if "shoot_id" not in used:
+        raise ValueError("must contain {shoot_id}, so that no two shoots share a folder")
+    if re.search(r"[/\\\x00-\x1f]", literal):
+        raise ValueError("must not contain / or \\ or control characters: it names one folder")
+    if len(literal.encode("utf-8", "replace")) > 40:
+        raise ValueError("must not have more than 40 bytes besides its fields")
+
+
+def _cut(text: str) -> str:
+    """`text` cut to what a folder's name has room for, between characters."""
+    return text.encode("utf-8", "replace")[:_LONGEST_FIELD_BYTES].decode("utf-8", "ignore")

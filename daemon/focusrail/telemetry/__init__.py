@@ -1,0 +1,1 @@
+"""What focusrail tells of itself: logs, figures and the notes to systemd."""
