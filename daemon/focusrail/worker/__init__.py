@@ -1,0 +1,1 @@
+"""The stacking process: reads the spool, stacks, and makes what people see of the result."""
