@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import sys
 import typing
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,11 +91,22 @@ def _validated(kind: type[_T], source: Document, *, folder: Path) -> _T:
     """The document as a `kind`. Raises ConfigError with all problems in the order of their lines."""
     data = {} if source.data is None else source.data
     try:
-        return TypeAdapter(kind).validate_python(data, context={"folder": folder})
+        value = TypeAdapter(kind).validate_python(data, context={"folder": folder})
+        problems = list(_not_finite(value, (), source))
     except ValidationError as error:
         problems = [_problem(kind, source, details) for details in error.errors(include_url=False)]
+    if not problems:
+        return value
     problems.sort(key=lambda problem: source.line(problem[0]))
     raise ConfigError("\n".join(source.problem(key, message) for key, message in problems))
+
+
+def _not_finite(value: object, key: Key, source: Document) -> Iterator[tuple[Key, str]]:
+    """The NaN and infinities that the file asks for; one in a driver's defaults is the driver's business."""
+    if isinstance(value, float) and not math.isfinite(value) and key in source.lines:
+        yield key, f"must be a finite number, not {value}"
+    for name in _field_names(type(value)):
+        yield from _not_finite(getattr(value, name), (*key, name), source)
 
 
 def _problem(root: Any, source: Document, details: Any) -> tuple[Key, str]:

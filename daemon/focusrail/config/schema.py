@@ -6,7 +6,6 @@ home of the user focusrail runs as.
 
 from __future__ import annotations
 
-import math
 import re
 import string
 from collections.abc import Mapping
@@ -79,11 +78,7 @@ def _driver_options(kind: str, value: object, info: ValidationInfo) -> object:
     options: Any = TypeAdapter(options_type(kind, info.data["driver"])).validate_python(given)
     for field in fields(options):
         told = getattr(options, field.name)
-        if not isinstance(given, Mapping) or field.name not in given:
-            continue  # a driver's defaults are its own business, infinities included
-        if isinstance(told, float) and not math.isfinite(told):
-            raise InvalidValue(field.name, f"must be a finite number, not {told}")
-        if isinstance(told, Path):
+        if isinstance(told, Path) and isinstance(given, Mapping) and field.name in given:
             options = replace(options, **{field.name: _absolute(told, info)})
     return options
 

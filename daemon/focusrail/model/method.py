@@ -50,6 +50,7 @@ class Method:
     warp: str = "cubic"  # linear, cubic or lanczos
     normalise_exposure: bool = True
     crop: bool = True  # to the area that every frame covers
+    border: str = "edge"  # beyond a frame: its edge repeated, or black
     registration: Registration = field(default_factory=Registration)
 
     def __post_init__(self) -> None:
@@ -57,6 +58,7 @@ class Method:
         odd("blur_px", self.blur_px, most=31)
         odd("laplacian_px", self.laplacian_px, most=31)
         one_of("reference", self.reference, ("first", "middle", "last"))
+        one_of("border", self.border, ("edge", "black"))
         one_of("warp", self.warp, ("linear", "cubic", "lanczos"))
 
 
@@ -67,6 +69,7 @@ def notebook() -> Method:
         warp="linear",
         normalise_exposure=False,
         crop=False,
+        border="black",
         registration=Registration(
             model="homography", work_mpx=0, chain=False, refine=False, least_inliers=4
         ),

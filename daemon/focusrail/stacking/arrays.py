@@ -1,0 +1,14 @@
+"""The array types that the engine speaks in."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Image: TypeAlias = npt.NDArray[Any]  # (height, width, 3) BGR, uint8 or uint16
+Luma: TypeAlias = npt.NDArray[Any]  # (height, width), uint8 or uint16
+Plane: TypeAlias = npt.NDArray[Any]  # (height, width), whatever the docstring says
+Transform: TypeAlias = npt.NDArray[np.float64]  # (3, 3), frame pixels to reference pixels, centres at integers
+Points: TypeAlias = npt.NDArray[np.float32]  # (n, 2) x, y

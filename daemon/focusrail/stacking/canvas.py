@@ -1,0 +1,129 @@
+"""The canvas: the reference frame's pixel grid, its fixed stripes, and the area that every frame covers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from focusrail.stacking.arrays import Image, Transform
+
+# Rows of a stripe: its planes stay in the second-level cache, its halo is a small part of it. Fixed, because a warp's
+# rounding may depend on where it starts: pixels must not depend on the machine.
+STRIPE_ROWS = 64
+
+_KERNELS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
+
+
+@dataclass(frozen=True, slots=True)
+class Stripe:
+    """Rows [top, bottom) of the canvas, and the same with a halo on either side, cut at the canvas's edges."""
+
+    top: int
+    bottom: int
+    halo_top: int
+    halo_bottom: int
+
+    @property
+    def inner(self) -> slice:
+        """The stripe's own rows within its halo."""
+        return slice(self.top - self.halo_top, self.bottom - self.halo_top)
+
+    @property
+    def rows(self) -> slice:
+        """The stripe's own rows of the canvas."""
+        return slice(self.top, self.bottom)
+
+
+def stripes(height: int, *, halo_px: int, rows: int = STRIPE_ROWS) -> Iterator[Stripe]:
+    """Cut `height` rows into stripes."""
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        yield Stripe(top, bottom, max(0, top - halo_px), min(height, bottom + halo_px))
+
+
+def warp_stripe(frame: Image, transform: Transform, stripe: Stripe, *, kernel: str, black_border: bool) -> Image:
+    """The stripe (with halo) of `frame` as seen on the canvas: (rows, width, 3), the frame's dtype.
+
+    Outside the frame its edge is repeated, so that no false edge appears there, or it is black.
+    """
+    height, width = stripe.halo_bottom - stripe.halo_top, frame.shape[1]
+    if np.array_equal(transform, np.eye(3)):
+        return frame[stripe.halo_top : stripe.halo_bottom]
+    moved = transform.copy()
+    moved[:2] -= np.outer((0.0, stripe.halo_top), transform[2])
+    border = cv2.BORDER_CONSTANT if black_border else cv2.BORDER_REPLICATE
+    flags = _KERNELS[kernel]
+    if not black_border and np.array_equal(moved[2], (0.0, 0.0, 1.0)):
+        return cv2.warpAffine(frame, moved[:2], (width, height), flags=flags, borderMode=border)
+    return cv2.warpPerspective(frame, moved, (width, height), flags=flags, borderMode=border)
+
+
+class ValidArea:
+    """The running intersection of the frames' outlines on the canvas: a convex polygon."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._outline = np.array(
+            [(-0.5, -0.5), (width - 0.5, -0.5), (width - 0.5, height - 0.5), (-0.5, height - 0.5)], np.float32
+        )
+        self._polygon: npt.NDArray[np.float32] = self._outline
+
+    def add(self, transform: Transform) -> None:
+        """Intersect with the outline of one more frame of the canvas's size."""
+        if len(self._polygon) == 0:
+            return
+        quad = cv2.perspectiveTransform(self._outline[None].astype(np.float64), transform)[0].astype(np.float32)
+        area, shared = cv2.intersectConvexConvex(self._polygon, quad)
+        self._polygon = shared.reshape(-1, 2) if area > 0 and shared is not None else np.empty((0, 2), np.float32)
+
+    def rectangle(self) -> tuple[int, int, int, int]:
+        """The largest rectangle of whole pixels inside: (x, y, width, height); zero width and height when empty."""
+        if len(self._polygon) < 3:
+            return 0, 0, 0, 0
+        left, right = float(self._polygon[:, 0].min()), float(self._polygon[:, 0].max())
+        best = self._search(np.linspace(left, right, 129), np.linspace(left, right, 129))
+        for _ in range(3):  # ever finer around the best
+            spread = (right - left) / 64
+            left_s = np.clip(np.linspace(best[0] - spread, best[0] + spread, 65), left, right)
+            right_s = np.clip(np.linspace(best[1] - spread, best[1] + spread, 65), left, right)
+            best = self._search(left_s, right_s)
+            left, right = best[0] - spread / 8, best[1] + spread / 8
+        # Half a pixel's tolerance of a hundredth: a frame on the canvas's own grid must not cost a row to rounding.
+        x0, x1 = int(np.ceil(best[0] + 0.49)), int(np.floor(best[1] - 0.49))
+        y0, y1 = int(np.ceil(best[2] + 0.49)), int(np.floor(best[3] - 0.49))
+        return (x0, y0, x1 - x0 + 1, y1 - y0 + 1) if x1 >= x0 and y1 >= y0 else (0, 0, 0, 0)
+
+    def _search(
+        self, lefts: npt.NDArray[np.float64], rights: npt.NDArray[np.float64]
+    ) -> tuple[float, float, float, float]:
+        """The largest (left, right, top, bottom) among candidate sides.
+
+        A convex polygon's upper edge is convex in x and its lower edge concave, so a rectangle is inside when it is at
+        its left and right sides.
+        """
+        top_l, bottom_l = self._edges(lefts)
+        top_r, bottom_r = self._edges(rights)
+        top = np.maximum(top_l[:, None], top_r[None])
+        bottom = np.minimum(bottom_l[:, None], bottom_r[None])
+        area = np.clip(rights[None] - lefts[:, None], 0, None) * np.clip(bottom - top, 0, None)
+        i, j = np.unravel_index(int(np.argmax(area)), area.shape)
+        return float(lefts[i]), float(rights[j]), float(top[i, j]), float(bottom[i, j])
+
+    def _edges(self, xs: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Upper and lower edge of the polygon (smallest and largest y) at each x."""
+        top, bottom = np.full(xs.shape, np.inf), np.full(xs.shape, -np.inf)
+        for (xa, ya), (xb, yb) in zip(self._polygon, np.roll(self._polygon, -1, axis=0), strict=True):
+            low, high = min(xa, xb), max(xa, xb)
+            inside = (xs >= low - 1e-6) & (xs <= high + 1e-6)
+            if high - low < 1e-6:
+                ends = (min(ya, yb), max(ya, yb))
+                top[inside] = np.minimum(top[inside], ends[0])
+                bottom[inside] = np.maximum(bottom[inside], ends[1])
+                continue
+            y = ya + (np.clip(xs, low, high) - xa) / (xb - xa) * (yb - ya)
+            top[inside] = np.minimum(top[inside], y[inside])
+            bottom[inside] = np.maximum(bottom[inside], y[inside])
+        return top, bottom

@@ -1,0 +1,154 @@
+"""The pipeline: frames in index order go in, one fused image comes out. Memory does not grow with their number.
+
+`register` and `fuse` are apart, so that a caller can register frame k+1 while frame k is being fused: `register` is
+called from one thread, `fuse` from another, each in index order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+
+from focusrail.errors import FrameSizeDiffers, TooFewFrames
+from focusrail.model.method import Method
+from focusrail.stacking.arrays import Image, Plane, Transform
+from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea, stripes, warp_stripe
+from focusrail.stacking.exposure import ExposureReference, normalise
+from focusrail.stacking.focus_measure import luma8
+from focusrail.stacking.fusion import Accumulator, Fused, accumulator
+from focusrail.stacking.registration import Found, Registrar
+from focusrail_drivers.base import Accelerator
+
+Spectator = Callable[[str, int, Stripe, Plane], None]  # stage, frame index, stripe, the stripe's own rows
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A frame with its place on the canvas."""
+
+    index: int
+    position: float
+    frame: Image
+    found: Found
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The finished stack, cropped to the area that every used frame covers."""
+
+    fused: Fused
+    crop: tuple[int, int, int, int]  # x, y, width, height on the canvas
+    won: dict[int, float]  # frame index -> share of the pixels for which it is the sharpest
+
+
+class Stacker:
+    """Stacks frames of one size and depth. `index` is any number below 65,536 that grows from frame to frame."""
+
+    def __init__(
+        self,
+        method: Method,
+        *,
+        accelerator: Accelerator,
+        executor: Executor,
+        spectator: Spectator | None = None,
+        known: dict[int, Found] | None = None,
+        reference: Image | None = None,
+    ) -> None:
+        """`known` transforms (from a pass made before) replace registration; `reference` then gives the exposure."""
+        self._method = method
+        self._accelerator = accelerator
+        self._executor = executor
+        self._spectator = spectator
+        self._registrar = Registrar(method.registration)
+        self._known = known
+        self._exposure = ExposureReference(luma8(reference)) if reference is not None else None
+        self._first: tuple[tuple[int, ...], np.dtype[np.generic]] | None = None
+        self._accumulator: Accumulator | None = None
+        self._valid: ValidArea | None = None
+        self._positions: dict[int, float] = {}
+
+    def register(self, frame: Image, index: int, position: float) -> Registered:
+        """Find a frame's place. Raises FrameSizeDiffers, NotRegistered: then the frame is to be left out."""
+        if self._first is None:
+            self._first = (frame.shape, frame.dtype)
+        elif (frame.shape, frame.dtype) != self._first:
+            raise FrameSizeDiffers(f"is {_size(frame.shape, frame.dtype)}, the first frame is {_size(*self._first)}")
+        grey = luma8(frame)
+        found = self._known[index] if self._known is not None else self._registrar.add(grey)
+        if self._exposure is None:
+            self._exposure = ExposureReference(grey)
+        gain = self._exposure.gain(grey, found.transform) if self._method.normalise_exposure else 1.0
+        return Registered(index, position, frame, found, gain)
+
+    def fuse(self, registered: Registered) -> float:
+        """Fold a registered frame in; return its mean focus measure (grey levels)."""
+        frame = registered.frame
+        height, width = frame.shape[:2]
+        if self._accumulator is None:
+            self._accumulator = accumulator(height, width, self._method, frame.dtype, accelerator=self._accelerator)
+            self._accumulator.prepare(frame)
+            self._valid = ValidArea(width, height)
+        assert self._valid is not None
+        self._valid.add(registered.found.transform)
+        self._positions[registered.index] = registered.position
+        # The notebook's own arithmetic is defined on whole frames: a stripe's warp may round otherwise.
+        rows = height if self._method.border == "black" else STRIPE_ROWS
+        cut = stripes(height, halo_px=self._accumulator.halo_px, rows=rows)
+        return sum(self._executor.map(lambda stripe: self._fold(registered, stripe), cut)) / (height * width)
+
+    def _fold(self, registered: Registered, stripe: Stripe) -> float:
+        assert self._accumulator is not None
+        black = self._method.border == "black"
+        tile = warp_stripe(
+            registered.frame, registered.found.transform, stripe, kernel=self._method.warp, black_border=black
+        )
+        tile = normalise(tile, registered.gain)
+        total, measure = self._accumulator.add(stripe, tile, registered.index, registered.position)
+        if self._spectator is not None:
+            self._spectator("aligned", registered.index, stripe, tile[stripe.inner])
+            if measure is not None:
+                self._spectator("measure", registered.index, stripe, measure)
+        return total
+
+    def finish(self) -> Result:
+        """The result of all frames so far. Raises TooFewFrames when there are fewer than two, or no common area."""
+        if self._accumulator is None or self._valid is None or len(self._positions) < 2:
+            raise TooFewFrames(f"a stack needs two frames that can be used, there is {len(self._positions)}")
+        table = [self._positions.get(k, 0.0) for k in range(max(self._positions) + 1)]
+        fused = self._accumulator.finish(table)
+        height, width = fused.index.shape
+        crop = self._valid.rectangle() if self._method.crop else (0, 0, width, height)
+        x, y, w, h = crop
+        if w == 0 or h == 0:
+            raise TooFewFrames("the frames have no area in common: they are probably not of one stack")
+        window = (slice(y, y + h), slice(x, x + w))
+        cropped = Fused(fused.image[window], fused.index[window], fused.position[window])
+        counts = np.bincount(cropped.index.ravel(), minlength=len(table))
+        return Result(cropped, crop, {k: float(counts[k] / (w * h)) for k in self._positions})
+
+    def glance(self, *, longest_px: int) -> Image | None:
+        """The composite so far, uncropped and reduced to about `longest_px`; None before the first frame.
+
+        Not while `fuse` runs.
+        """
+        if self._accumulator is None or self._first is None:
+            return None
+        return self._accumulator.glance(max(1, max(self._first[0][:2]) // longest_px))
+
+
+def _size(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> str:
+    return f"{shape[1]} x {shape[0]} px at {dtype.itemsize * 8} bit"
+
+
+def relative_to(found: dict[int, Found], reference: int) -> dict[int, Found]:
+    """Transforms to the first frame, turned into transforms to the frame `reference`."""
+    inverse: Transform = np.linalg.inv(found[reference].transform)
+    turned = {}
+    for index, one in found.items():
+        transform = inverse @ one.transform
+        turned[index] = Found(transform / transform[2, 2], one.matches, one.inliers, one.residual_px)
+    return turned
