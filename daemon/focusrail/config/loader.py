@@ -7,21 +7,21 @@ import math
 import os
 import re
 import sys
-import typing
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from focusrail.config import document
 from focusrail.config.document import Document, Key
-from focusrail.config.schema import CameraConfig, Config, RailConfig, options_type
+from focusrail.config.keys import key_names, type_at
+from focusrail.config.schema import Config
 from focusrail.errors import ConfigError, InvalidValue
+from focusrail.model.method import Method
 from focusrail.model.recipe import Recipe
-from focusrail_drivers.base import DriverError
 
 _T = TypeVar("_T")
 _LONGEST_VALUE = 60  # characters of a wrong value that a message repeats
@@ -51,9 +51,11 @@ def load_config(path: Path) -> Config:
     return _validated(Config, document.read(path), folder=path.parent)
 
 
-def load_recipe(path: Path) -> Recipe:
-    """The recipe in the file at `path`. Raises ConfigError."""
-    return _validated(Recipe, document.read(path), folder=path.parent)
+def load_recipe(path: Path, *, method: Method | None = None) -> Recipe:
+    """The recipe in the file at `path`; `method` (the rig's) holds when it names none. Raises ConfigError."""
+    source = document.read(path)
+    recipe = _validated(Recipe, source, folder=path.parent)
+    return recipe if method is None or ("method",) in source.lines else replace(recipe, method=method)
 
 
 def default_config_path() -> Path | None:
@@ -105,7 +107,7 @@ def _not_finite(value: object, key: Key, source: Document) -> Iterator[tuple[Key
     """The NaN and infinities that the file asks for; one in a driver's defaults is the driver's business."""
     if isinstance(value, float) and not math.isfinite(value) and key in source.lines:
         yield key, f"must be a finite number, not {value}"
-    for name in _field_names(type(value)):
+    for name in key_names(type(value)):
         yield from _not_finite(getattr(value, name), (*key, name), source)
 
 
@@ -118,13 +120,13 @@ def _problem(root: Any, source: Document, details: Any) -> tuple[Key, str]:
     if isinstance(cause, ValueError):
         # A driver's dataclass knows nothing of InvalidValue: its messages start with the field's name.
         named = re.match(r"(\w+)[:,]?\s+(.*)", str(cause), re.DOTALL)
-        if named and named[1] in _field_names(_type_at(root, key, source.data)):
+        if named and named[1] in key_names(type_at(root, key, source.data)):
             return (*key, named[1]), named[2]
         return key, str(cause)
     kind = details["type"]
     wording = _WORDING.get(kind)
     if wording == "extra inputs are not permitted":
-        known = _field_names(_type_at(root, key[:-1], source.data))
+        known = key_names(type_at(root, key[:-1], source.data))
         near = difflib.get_close_matches(str(key[-1]), known, n=1)
         return key, f"{wording} (did you mean {near[0]}?)" if near else wording
     if kind == "missing":
@@ -146,35 +148,3 @@ def _shown(given: object) -> str:
     if len(text) > _LONGEST_VALUE:
         text = text[: _LONGEST_VALUE - 1] + "…"
     return repr(text) if not text or text != text.strip() or not text.isprintable() else text
-
-
-def _type_at(root: Any, key: Key, data: Any) -> Any:
-    """The class that stands at a key path of `root`, None where there is none; `data` names the drivers."""
-    here = root
-    for part in key:
-        if here is None:
-            return None
-        here = _field_type(here, str(part), data)
-        data = data.get(part) if isinstance(data, dict) else None
-    return here
-
-
-def _field_type(owner: Any, name: str, data: Any) -> Any:
-    if name == "options" and owner in (RailConfig, CameraConfig):
-        driver = data.get("driver") if isinstance(data, dict) else None
-        driver = driver if isinstance(driver, str) else owner.model_fields["driver"].default
-        try:
-            return options_type("rails" if owner is RailConfig else "cameras", driver)
-        except DriverError:
-            return None
-    if name not in _field_names(owner):
-        return None
-    hint = typing.get_type_hints(owner)[name]
-    parts = [part for part in typing.get_args(hint) if part is not type(None)] or [hint]
-    return parts[0] if isinstance(parts[0], type) else None
-
-
-def _field_names(owner: Any) -> list[str]:
-    if isinstance(owner, type) and issubclass(owner, BaseModel):
-        return list(owner.model_fields)
-    return [field.name for field in fields(owner)] if isinstance(owner, type) and is_dataclass(owner) else []

@@ -43,7 +43,7 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
     try:
         return Path(folder / path.expanduser()).absolute()
     except RuntimeError as error:  # no such user, or no home folder
-        raise ValueError(f"{error} Write the path without ~".replace("..", ".")) from error
+        raise ValueError(f"the home folder in {path} is not known; write the path without ~") from error
 
 
 def _nothing_is_empty(value: object) -> object:
