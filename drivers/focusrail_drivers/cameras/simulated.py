@@ -1,0 +1,304 @@
+"""A camera that photographs a procedural scene from where the simulated carriage really stands."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+from PIL import ExifTags, Image
+
+from focusrail_drivers.base import (
+    CaptureFailed,
+    ConnectionLost,
+    DeviceTimeout,
+    Exposure,
+    Photograph,
+    Rail,
+    SettingRefused,
+    TrueCarriage,
+    Truth,
+)
+from focusrail_drivers.simulation.noise import Sensor
+from focusrail_drivers.simulation.scene import SceneOptions
+from focusrail_drivers.simulation.stage import Moment, Stage, StageOptions, stage_for
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from focusrail_drivers.clock import Clock
+
+MODEL = "focusrail simulated camera"
+SMALLEST_MP, LARGEST_MP = 0.05, 26.0
+
+
+@runtime_checkable
+class ShakyCarriage(Protocol):
+    """A simulated rail that also swings across its axis."""
+
+    def lateral_mm(self) -> tuple[float, float]:
+        """(x, y): how far the carriage is off its line now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    moments: tuple[Moment, ...]
+    exposure_s: float
+    iso: float
+
+
+class SimulatedCamera:
+    """Implements `Camera` and `TruthfulCamera`. The scene is painted at the first picture, and takes seconds."""
+
+    @dataclass(frozen=True, slots=True)
+    class Options:
+        """Scene, optics, sensor and faults. Frame indices in a fault fail once for each time they are named."""
+
+        __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+        seed: int = 1
+        width_px: int = 1728
+        height_px: int = 1152
+        # the scene, as carriage positions at which things are in focus
+        near_mm: float = 10.0
+        far_mm: float = 14.0
+        background_mm: float = 18.0
+        # optics
+        field_mm: float = 8.0  # width of the field
+        numerical_aperture: float = 0.07  # in the subject; a step of about 0.00055 / NA^2 mm loses nothing
+        projection: Literal["similarity", "perspective"] = "similarity"
+        working_distance_mm: float = 40.0  # perspective: entrance pupil to the plane in focus
+        breathing_per_mm: float = 0.02  # similarity: relative change of magnification
+        drift_x_um_per_mm: float = 6.0  # the rail is not quite parallel to the optical axis
+        drift_y_um_per_mm: float = -4.0
+        rotation_deg_per_mm: float = 0.02
+        jitter_um: float = 0.4  # of every frame
+        # sensor
+        exposure_s: float = 0.02  # with this, ISO 100 and the lamp at its mean, the picture is as bright as the scene
+        full_well_electrons: float = 20000.0  # 0: no noise at all
+        read_noise_electrons: float = 5.0
+        flicker: float = 0.02  # relative standard deviation of the lamp
+        # delivery
+        transfer_s: float = 0.2
+        file_format: Literal["jpeg", "png", "tiff"] = "jpeg"
+        bit_depth: Literal[8, 16] = 8
+        jpeg_quality: int = 95
+        # faults
+        capture_fails_at: tuple[int, ...] = ()  # expose() raises CaptureFailed
+        connection_lost_at: tuple[int, ...] = ()  # expose() raises ConnectionLost, and so does all until reopened
+        truncated_at: tuple[int, ...] = ()  # half of the file is delivered
+        dark_at: tuple[int, ...] = ()  # the shutter stays closed
+        hangs_at: tuple[int, ...] = ()  # deliver() is stuck for `hang_s`, then raises DeviceTimeout
+        hang_s: float = 60.0
+
+        def __post_init__(self) -> None:
+            if (
+                not SMALLEST_MP <= self.width_px * self.height_px / 1e6 <= LARGEST_MP
+                or min(self.width_px, self.height_px) < 64
+            ):
+                raise ValueError(
+                    f"width_px: {self.width_px} x {self.height_px} px is not {SMALLEST_MP} to {LARGEST_MP} MP"
+                )
+            if not self.near_mm < self.far_mm:
+                raise ValueError(f"far_mm: {self.far_mm} is not beyond near_mm {self.near_mm}")
+            if not self.far_mm <= self.background_mm < math.inf:
+                raise ValueError(f"background_mm: {self.background_mm} is not beyond far_mm {self.far_mm}")
+            for name in ("field_mm", "exposure_s", "working_distance_mm"):
+                if not 0 < getattr(self, name) < math.inf:
+                    raise ValueError(f"{name}: {getattr(self, name)} is not positive")
+            if not 0 < self.numerical_aperture < 1:
+                raise ValueError(f"numerical_aperture: {self.numerical_aperture} is not between 0 and 1")
+            if self.projection == "perspective" and self.working_distance_mm <= self.far_mm - self.near_mm:
+                raise ValueError(f"working_distance_mm: {self.working_distance_mm} is less than the scene is deep")
+            for name in (
+                "seed", "jitter_um", "full_well_electrons", "read_noise_electrons", "flicker", "transfer_s", "hang_s",
+            ):  # fmt: skip
+                if not 0 <= getattr(self, name) < math.inf:
+                    raise ValueError(f"{name}: {getattr(self, name)} is negative")
+            if abs(self.breathing_per_mm) * (self.far_mm - self.near_mm) > 0.5:
+                raise ValueError(
+                    f"breathing_per_mm: {self.breathing_per_mm} changes the magnification by more than half"
+                )
+            if self.file_format == "jpeg" and self.bit_depth == 16:
+                raise ValueError("bit_depth: a JPEG has 8 bits; choose file_format png or tiff for 16")
+            if not 1 <= self.jpeg_quality <= 100:
+                raise ValueError(f"jpeg_quality: {self.jpeg_quality} is not between 1 and 100")
+
+    def __init__(self, options: Options, clock: Clock, rail: Rail) -> None:
+        self._options = options
+        self._clock = clock
+        self._rail = rail
+        self._sensor = Sensor(options.seed, options.full_well_electrons, options.read_noise_electrons, options.flicker)
+        self._stage: Stage | None = None
+        self._stage_lock = threading.Lock()
+        self._open = False
+        self._closed = threading.Event()  # ends a hanging delivery
+        self._exposure_s = options.exposure_s
+        self._iso = 100.0
+        self._to_fail = {
+            name: Counter(getattr(options, name))
+            for name in ("capture_fails_at", "connection_lost_at", "truncated_at", "hangs_at")
+        }
+
+    # --- the contract -------------------------------------------------------------------------------------------------
+
+    def open(self) -> str:
+        """Connect. The scene is not painted yet."""
+        self._closed.clear()
+        self._open = True
+        return f"{MODEL}, {self._options.width_px} x {self._options.height_px} px, {self._options.projection}"
+
+    def close(self) -> None:
+        """Let go; a delivery that hangs ends."""
+        self._open = False
+        self._closed.set()
+
+    def configure(self, settings: Mapping[str, str]) -> Mapping[str, str]:
+        """Set `exposure_s` or `iso`; return both as they are then. Raises SettingRefused, and then nothing changed."""
+        self._require_open()
+        wanted = {"exposure_s": self._exposure_s, "iso": self._iso}
+        for name, text in settings.items():
+            if name not in wanted:
+                raise SettingRefused(f"no setting {name!r}; there are: {', '.join(sorted(wanted))}")
+            try:
+                value = float(text)
+            except ValueError:
+                value = math.nan
+            if not 0 < value < math.inf:
+                raise SettingRefused(f"{name}: {text!r} is not a positive number")
+            wanted[name] = value
+        self._exposure_s, self._iso = wanted["exposure_s"], wanted["iso"]
+        return self._settings(self._exposure_s, self._iso)
+
+    def expose(self, frame_index: int) -> Exposure:
+        """Expose for `exposure_s` on the clock, watching where the carriage really is meanwhile.
+
+        Raises CaptureFailed and ConnectionLost where the options ask for it.
+        """
+        self._require_open()
+        if self._strikes("connection_lost_at", frame_index):
+            self._open = False
+            raise ConnectionLost(f"the camera went away at frame {frame_index}; open it again")
+        if self._strikes("capture_fails_at", frame_index):
+            raise CaptureFailed(f"the camera made no picture of frame {frame_index}")
+        # Short exposures need few looks: a swing of the column takes some 30 ms.
+        looks = min(12, max(3, math.ceil(self._exposure_s / 0.004)))
+        moments = [self._look()]
+        for _ in range(looks - 1):
+            self._clock.wait(self._exposure_s / (looks - 1))
+            moments.append(self._look())
+        token = _Token(tuple(moments), self._exposure_s, self._iso)
+        return Exposure(frame_index, self._clock.utc(), token)
+
+    def deliver(self, exposure: Exposure) -> tuple[Photograph, ...]:
+        """Wait out the transfer, then paint, develop and encode the frame. Raises DeviceTimeout, ConnectionLost."""
+        self._require_open()
+        options, index, token = self._options, exposure.frame_index, _token(exposure)
+        if self._strikes("hangs_at", index):
+            self._clock.wait(options.hang_s, until=self._closed)
+            raise DeviceTimeout(f"frame {index} was not delivered within {options.hang_s:g} s")
+        self._clock.wait(options.transfer_s)
+        picture = self._prepared().frame(token.moments, index)
+        light = 0.0 if index in options.dark_at else token.exposure_s / options.exposure_s
+        counts = self._sensor.counts(picture, index, bits=options.bit_depth, light=light, gain=token.iso / 100)
+        data = self._encoded(counts, exposure.ended_at, token)
+        if self._strikes("truncated_at", index):
+            data = data[: len(data) // 2]
+        return (Photograph(data, f"image/{options.file_format}", self._settings(token.exposure_s, token.iso)),)
+
+    # --- the truth ----------------------------------------------------------------------------------------------------
+
+    def truth(self) -> Truth:
+        """The scene as it is, on the frames' pixel size."""
+        return self._prepared().truth()
+
+    def true_transform(self, exposure: Exposure) -> npt.NDArray[np.float64]:
+        """(3, 3) from the truth's pixels to this frame's. With `perspective`, exact for what is in focus."""
+        return self._prepared().transform(_token(exposure).moments, exposure.frame_index)
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _require_open(self) -> None:
+        if not self._open:
+            raise ConnectionLost("the simulated camera is not open")
+
+    def _strikes(self, fault: str, frame_index: int) -> bool:
+        left = self._to_fail[fault]
+        if left[frame_index] == 0:
+            return False
+        left[frame_index] -= 1
+        return True
+
+    def _look(self) -> Moment:
+        lateral_mm = self._rail.lateral_mm() if isinstance(self._rail, ShakyCarriage) else (0.0, 0.0)
+        if isinstance(self._rail, TrueCarriage):
+            return Moment(self._rail.true_position_mm(), lateral_mm)
+        position_mm = self._rail.status().position_mm
+        if position_mm is None:
+            raise CaptureFailed("the rail does not know where it is, so the simulated camera cannot know what it sees")
+        return Moment(position_mm, lateral_mm)
+
+    def _prepared(self) -> Stage:
+        with self._stage_lock:
+            if self._stage is None:
+                o = self._options
+                self._stage = stage_for(
+                    StageOptions(
+                        scene=SceneOptions(o.seed, o.near_mm, o.far_mm, o.background_mm),
+                        width_px=o.width_px,
+                        height_px=o.height_px,
+                        field_mm=o.field_mm,
+                        numerical_aperture=o.numerical_aperture,
+                        breathing_per_mm=o.breathing_per_mm,
+                        drift_um_per_mm=(o.drift_x_um_per_mm, o.drift_y_um_per_mm),
+                        rotation_deg_per_mm=o.rotation_deg_per_mm,
+                        jitter_um=o.jitter_um,
+                        projection=o.projection,
+                        working_distance_mm=o.working_distance_mm,
+                    )
+                )
+            return self._stage
+
+    def _settings(self, exposure_s: float, iso: float) -> dict[str, str]:
+        return {"exposure_s": f"{exposure_s:g}", "iso": f"{iso:g}"}
+
+    def _encoded(
+        self, counts: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], ended_at: datetime, token: _Token
+    ) -> bytes:
+        options = self._options
+        suffix, parameters = {
+            "jpeg": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, options.jpeg_quality]),
+            "png": (".png", [cv2.IMWRITE_PNG_COMPRESSION, 1]),
+            "tiff": (".tiff", [cv2.IMWRITE_TIFF_COMPRESSION, 1]),
+        }[options.file_format]
+        done, buffer = cv2.imencode(suffix, counts, parameters)
+        if not done:
+            raise CaptureFailed(f"OpenCV could not encode a {options.file_format} of {counts.shape}")
+        data = buffer.tobytes()
+        return with_exif(data, ended_at, token.exposure_s, token.iso) if options.file_format == "jpeg" else data
+
+
+def with_exif(jpeg: bytes, taken_at: datetime, exposure_s: float, iso: float) -> bytes:
+    """The JPEG with an EXIF segment right after its start marker; the picture's own bytes stay as they are."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "focusrail"
+    exif[ExifTags.Base.Model] = MODEL
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    details[ExifTags.Base.DateTimeOriginal] = taken_at.strftime("%Y:%m:%d %H:%M:%S")
+    details[ExifTags.Base.SubsecTimeOriginal] = f"{taken_at.microsecond // 1000:03d}"
+    details[ExifTags.Base.ExposureTime] = exposure_s
+    details[ExifTags.Base.ISOSpeedRatings] = round(iso)
+    segment = exif.tobytes()
+    return jpeg[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + jpeg[2:]
+
+
+def _token(exposure: Exposure) -> _Token:
+    if not isinstance(exposure.token, _Token):
+        raise CaptureFailed(f"frame {exposure.frame_index} was not exposed by a simulated camera")
+    return exposure.token

@@ -1,0 +1,72 @@
+"""Bristles, filaments and hairs: thin tapering curves with hard edges, lying on a sheet of depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from focusrail_drivers.simulation.bodies import premultiplied
+from focusrail_drivers.simulation.layer import Sketch
+from focusrail_drivers.simulation.texture import value_noise
+from focusrail_drivers.simulation.view import View
+
+SHIFT = 4  # cv2 draws at 1/16 px
+STRIPES = 7  # shades across a bristle
+
+
+@dataclass(frozen=True, slots=True)
+class Bristle:
+    """A quadratic curve from root to tip, in scene coordinates; `width` at the root, tapering to a third."""
+
+    root: tuple[float, float]
+    middle: tuple[float, float]
+    tip: tuple[float, float]
+    width: float
+    colour: tuple[int, int, int]  # red, green, blue
+
+
+def paint_bristles(
+    view: View, bristles: Sequence[Bristle], *, depth: tuple[float, float, float], opacity: float = 1.0
+) -> Sketch:
+    """Bristles on a plane of depth (mm at the middle, mm per frame width along u, the same along v)."""
+    rect = view.rect
+    colour = np.zeros((rect.height, rect.width, 3), np.uint8)
+    alpha = np.zeros((rect.height, rect.width), np.uint8)
+    for bristle in bristles:
+        middle_line, side, half = _course(view, bristle)
+        # Colour reaches a pixel beyond the outline, so that the outline's soft pixel has the bristle's own colour.
+        for stripe in np.linspace(1, -1, STRIPES):
+            shade = 0.42 + 0.7 * max(0.0, 1 - (stripe + 0.25) ** 2)
+            tint = [min(255.0, part * shade) for part in bristle.colour[::-1]]
+            left = middle_line + side * (half + 1.5)[:, None]
+            right = middle_line - side * (half * -stripe)[:, None] - side
+            _fill(colour, np.concatenate([left, right[::-1]]), tint, cv2.LINE_8)
+        outline = np.concatenate([middle_line + side * half[:, None], (middle_line - side * half[:, None])[::-1]])
+        _fill(alpha, outline, [255.0], cv2.LINE_AA)
+    grain = value_noise((len(bristles), 5), alpha.shape, 3.0) * np.float32(0.07) + 1
+    planes = np.moveaxis(colour, 2, 0).astype(np.float32) * grain
+    u, v = view.cells(rect)
+    sheet = np.broadcast_to(depth[0] + depth[1] * u + depth[2] * v, (v.shape[0], u.shape[1])).astype(np.float32)
+    return Sketch(rect, premultiplied(planes, alpha * np.float32(opacity / 255)), rect, sheet)
+
+
+def _course(view: View, bristle: Bristle) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float64]], ...]:
+    # Points along the curve in px, unit normals, half widths in px.
+    along = np.linspace(0, 1, 48)[:, None]
+    p0, p1, p2 = (np.array(view.to_px(*point)) for point in (bristle.root, bristle.middle, bristle.tip))
+    points = (1 - along) ** 2 * p0 + 2 * along * (1 - along) * p1 + along**2 * p2
+    tangent = np.gradient(points, axis=0)
+    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+    normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
+    half = 0.5 * bristle.width * view.frame_width_px * (1 - 0.67 * along[:, 0])
+    return points, normal, np.maximum(half, 0.35)
+
+
+def _fill(
+    canvas: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], outline: object, colour: list[float], line: int
+) -> None:
+    fixed = np.rint(np.asarray(outline) * 2**SHIFT).astype(np.int32)
+    cv2.fillPoly(canvas, [fixed], colour, lineType=line, shift=SHIFT)
