@@ -194,7 +194,7 @@ def _bar_labels(
 
     in_frames = unit == "frames"
     # More ticks than fit are asked for, coarser ones are tried until the labels stand clear of one another.
-    places = 0 if in_frames else decimals(round_number(span / 100)) if span > 0 else 3
+    places = 0 if in_frames else decimals(round_number(span / 50)) if span > 0 else 3
 
     low_text = f"frame {low:.0f}" if in_frames else f"{low:.{places}f}"
     high_text = f"{high:.0f}" if in_frames else f"{high:.{places}f} {unit}"

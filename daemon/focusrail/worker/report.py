@@ -29,7 +29,7 @@ FILES: dict[str, str] = {
 }
 _NONE = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
-_TIMES = "\N{MULTIPLICATION SIGN}"
+_TIMES = "\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,15 @@ def render_report(outcome: StackOutcome, pictures: ReportPictures, *, files: Ite
     names = list(files)
     used = [frame for frame in outcome.frames if frame.used]
     left_out = [frame for frame in outcome.frames if not frame.used]
+    stages = [took for name, took in outcome.timings_s.items() if name != "total" and math.isfinite(took)]
+    reasons = Counter(frame.reason or "no reason given" for frame in left_out)
     page = _ENVIRONMENT.get_template("report.html.j2").render(
         outcome=outcome,
         created=utc_text(outcome.created_at)[:16].replace("T", " ") + " UTC",
         used=used,
         left_out=left_out,
-        reasons=Counter(frame.reason or "no reason given" for frame in left_out).most_common(),
+        reasons=reasons.most_common(5),
+        more_reasons=len(reasons) > 5,
         facts=_facts(outcome, used),
         result_uri=_data_uri(pictures.result),
         depth_uri=_data_uri(pictures.depth) if pictures.depth else None,
@@ -64,7 +67,7 @@ def render_report(outcome: StackOutcome, pictures: ReportPictures, *, files: Ite
         rows=[_row(frame, _centre(outcome)) for frame in outcome.frames],
         most_won=max((frame.won for frame in used if math.isfinite(frame.won)), default=0.0),
         timings=[(_words(name), value) for name, value in outcome.timings_s.items()],
-        most_time=max((value for value in outcome.timings_s.values() if math.isfinite(value)), default=0.0),
+        most_time=max(stages, default=0.0),
         settings=flat(outcome.settings),
         recipe=flat(outcome.recipe),
         recipe_json=json.dumps(plain(outcome.recipe), indent=2, ensure_ascii=False),
@@ -106,20 +109,22 @@ def decompose(transform: Sequence[float], centre: tuple[float, float]) -> tuple[
 def rising_ends(positions: Sequence[float], sharpness: Sequence[float]) -> tuple[bool, bool]:
     """Whether sharpness still rises towards the low and towards the high end of the stack.
 
-    Rising: the last three values grow outwards, by more than 3 % of the range (noise), to the upper half of the range.
+    Rising: three neighbouring groups of frames grow outwards, by more than 3 % of the range, to its upper half.
     """
     order = sorted(range(len(positions)), key=lambda at: positions[at])
     values = [sharpness[at] for at in order if math.isfinite(sharpness[at])]
     if len(values) < 5 or max(values) <= 0:
         return False, False
     low, span = min(values), max(values) - min(values)
+    many = max(1, len(values) // 20)  # single frames of a fine stack differ by noise more than by focus
 
-    def rises(outermost: float, next_in: float, third: float) -> bool:
-        return outermost > next_in > third and outermost - third > 0.03 * span and outermost - low > 0.5 * span
+    def rises(inwards: Sequence[float]) -> bool:
+        outer, middle, inner = (sum(inwards[at * many : (at + 1) * many]) / many for at in range(3))
+        return outer > middle > inner and outer - inner > 0.03 * span and outer - low > 0.5 * span
 
     if span < 0.01 * max(values):
         return False, False
-    return rises(values[0], values[1], values[2]), rises(values[-1], values[-2], values[-3])
+    return rises(values), rises(values[::-1])
 
 
 def profile(frames: Sequence[FrameOutcome]) -> dict[str, object] | None:
@@ -131,7 +136,7 @@ def profile(frames: Sequence[FrameOutcome]) -> dict[str, object] | None:
     at = {frame.index: float(frame.position_mm or 0.0) if by_position else float(frame.index) for frame in shown}
     low, high = min(at.values()), max(at.values())
     room = (high - low) * 0.02 or 0.5
-    ticks_x = [tick for tick in round_ticks(low, high, 6) if by_position or tick == int(tick)]
+    ticks_x = [tick for tick in round_ticks(low, high, 8) if by_position or tick == int(tick)]
     step_x = ticks_x[1] - ticks_x[0] if len(ticks_x) > 1 else 0.001
     top = max((frame.sharpness for frame in shown), default=0.0) * 1.06 or 1.0
     ticks_y = round_ticks(0.0, top, 5)
@@ -227,7 +232,7 @@ def _facts(outcome: StackOutcome, used: Sequence[FrameOutcome]) -> list[tuple[st
     count = len(outcome.frames)
     facts = [
         ("Frames", f"{len(used)} of {count}", "all used" if len(used) == count else f"{count - len(used)} left out"),
-        ("Picture", f"{width} {_TIMES} {height} px", f"{outcome.bit_depth} bit, {width * height / 1e6:.1f} megapixels"),
+        ("Picture", f"{width}{_TIMES}{height} px", f"{outcome.bit_depth} bit, {width * height / 1e6:.1f} megapixels"),
     ]
     places = [frame.position_mm for frame in used if frame.position_mm is not None]
     if places:
@@ -237,10 +242,10 @@ def _facts(outcome: StackOutcome, used: Sequence[FrameOutcome]) -> list[tuple[st
         facts.append(("Depth", f"{number(high - low, 3)} mm", remark))
     scale = outcome.lateral_um_per_px
     if scale:
-        field = f"{width * scale / 1000:.3g} {_TIMES} {height * scale / 1000:.3g} mm"
+        field = f"{width * scale / 1000:.3g}{_TIMES}{height * scale / 1000:.3g} mm"
         facts.append(("Field of view", field, f"{length_text(float(f'{scale:.3g}'))} a pixel"))
     if "total" in outcome.timings_s:
-        facts.append(("Time", f"{number(outcome.timings_s['total'], 1)} s", "from the first frame to the result"))
+        facts.append(("Time", f"{number(outcome.timings_s['total'], 1)} s", "all stages together"))
     if outcome.peak_memory_bytes:
         facts.append(("Memory", f"{outcome.peak_memory_bytes / 2**20:.0f} MiB", "the most in use at once"))
     return facts
@@ -280,6 +285,7 @@ def _row(frame: FrameOutcome, centre: tuple[float, float]) -> dict[str, object]:
     matrix = [frame.transform[at : at + 3] for at in (0, 3, 6)]
     return {
         "frame": frame,
+        "reference": frame.matches == 0 and tuple(frame.transform) == (1, 0, 0, 0, 1, 0, 0, 0, 1),
         "exposed": utc_text(frame.exposed_at),
         "shift_x": shift_x,
         "shift_y": shift_y,
