@@ -1,0 +1,412 @@
+"""A rail on a GRBL 1.1 or grblHAL controller, over a serial port.
+
+**Positions.** Rail zero is where homing leaves the carriage; `grbl_geometry` says how that maps to the controller's
+coordinates. Without a home switch (`homing: none`) `home()` takes the present place as 0 mm: bring the carriage there
+by hand or, once it has been "homed" anywhere, by moving, and home again. Away from home is then growing machine
+coordinates, unless `direction` says otherwise.
+
+**Trust.** The position is believed from `home()` until something speaks against it: a banner nobody asked for, any
+alarm but a refused target, a soft reset at speed, a controller that comes back locked. After opening it is unknown:
+GRBL cannot say whether it was homed. The reset that `halt` makes is different: it comes after a feed hold has come to
+rest, and must find the axis where the hold left it. With `trust_position_on_open`, a controller that sent no banner,
+is Idle and has homing on is believed to stand in the coordinates of its last homing: such a controller starts locked,
+so only `$H` or `$X` got it out. Set it only where nobody sends `$X` and the motor's supply never fails alone.
+
+**Done** means: the move was accepted, a sync behind it was answered, and the status after that says Idle at the target.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
+from typing import NoReturn
+
+from focusrail_drivers.base import (
+    ConnectionLost,
+    DeviceNotFound,
+    DeviceTimeout,
+    DriverError,
+    Halted,
+    OutOfTravel,
+    PositionUnknown,
+    ProtocolError,
+    RailStatus,
+    Travel,
+)
+from focusrail_drivers.clock import Clock
+from focusrail_drivers.rails.grbl_geometry import Geometry
+from focusrail_drivers.rails.grbl_link import AlarmRaised, CommandRefused, GrblLink, Interrupted
+from focusrail_drivers.rails.grbl_options import GrblOptions
+from focusrail_drivers.rails.grbl_protocol import (
+    FEED_HOLD,
+    FEED_OVERRIDE_100,
+    SILENT_ALARMS,
+    SOFT_LIMIT_ALARM,
+    SOFT_RESET,
+    SYNC,
+    Status,
+    parse_build_info,
+    parse_settings,
+)
+from focusrail_drivers.transport.serial_line import SerialLine
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.05
+
+
+class GrblRail:
+    """The carriage on one axis of a GRBL controller. The module says when it believes a position."""
+
+    Options = GrblOptions
+
+    def __init__(self, options: GrblOptions, clock: Clock) -> None:
+        self._options = options
+        self._clock = clock
+        self._travel = options.travel
+        self._line = SerialLine(options.port, options.baud, assert_dtr=options.assert_dtr)
+        self._link: GrblLink | None = None
+        self._geometry: Geometry | None = None
+        self._origin_mm: float | None = None  # machine coordinate of rail zero, once homed
+        self._last_machine_mm: float | None = None
+        self._homing = False
+        self._busy = threading.Lock()  # who holds it reads the line; everybody else only writes realtime bytes
+        self._halting = threading.Event()
+
+    # --- connecting ---------------------------------------------------------------------------------------------------
+
+    @property
+    def travel(self) -> Travel:
+        """The configured reach; once open, no more than the controller's soft limits allow."""
+        return self._travel
+
+    @property
+    def resolution_mm(self) -> float:
+        """One microstep, from the controller's steps/mm; before opening, the 0.001 mm it reports in."""
+        return self._geometry.settings.resolution_mm if self._geometry else 0.001
+
+    def open(self) -> str:
+        """Connect, without moving anything; return one line on the controller, with what is amiss in its settings.
+
+        Raises DeviceNotFound, DeviceInUse; ProtocolError for what is no GRBL 1.1; DriverError for impossible settings.
+        """
+        self.close()
+        self._line.open()
+        options = self._options
+        link = GrblLink(
+            self._line,
+            self._clock,
+            axis=options.axis,
+            answer_timeout_s=options.answer_timeout_s,
+            banner_timeout_s=options.banner_wait_s,
+        )
+        try:
+            untouched = self._synchronise(link)
+            name, origin_at_switch = parse_build_info(link.command("$I"), link.banner)
+            try:
+                settings = parse_settings(link.command("$$"), options.axis)
+            except ValueError as error:
+                raise ProtocolError(f"{name} at {options.port}: {error}") from error
+            if settings.reports_inches:
+                raise DriverError(f"{name} at {options.port} reports inches, too coarse for a rail; set $13=0")
+            self._geometry = Geometry(options, settings, origin_at_switch or settings.origin_at_switch)
+            self._travel = self._geometry.travel
+            self._halting.clear()
+            if untouched and settings.homing_enabled and options.trust_position_on_open:
+                self._origin_mm = self._geometry.home_mm
+                link.doubt = None
+        except BaseException:
+            self.close()
+            raise
+        self._link = link
+        line = f"{name} at {options.port}, axis {options.axis}, {settings.steps_per_mm:g} steps/mm"
+        remarks = self._geometry.remarks()
+        for remark in remarks:
+            log.warning("%s: %s", line, remark)
+        return "; ".join([line, *remarks])
+
+    def _synchronise(self, link: GrblLink) -> bool:
+        """Have the controller listening, with nothing half said; return whether it was found standing and unlocked."""
+        if link.wait_for_banner(self._options.banner_wait_s):
+            try:
+                link.query()
+            except DeviceTimeout as error:
+                raise ProtocolError(f"{link.banner!r} at {self._options.port} does not speak GRBL 1.1") from error
+            return False
+        found: Status | None = None
+        with contextlib.suppress(DeviceTimeout):
+            found = link.query()
+        # Reset it even when it answers: a stranger's half line in its buffer would be executed with ours. An axis that
+        # stands keeps its place. A controller that is silent after a limit alarm answers to nothing else.
+        try:
+            after = link.reset()
+        except DeviceTimeout as error:
+            raise DeviceNotFound(
+                f"nothing at {self._options.port} answers like GRBL 1.1 at {self._options.baud} baud; "
+                "check power, port and baud rate"
+            ) from error
+        standing = found is not None and found.state == "Idle" and found.homed is not False
+        return standing and after.state == "Idle" and link.doubt is None
+
+    def close(self) -> None:
+        """Let go of the port. Never raises; closing twice is fine. What was known of the position is forgotten."""
+        self._link = None
+        self._origin_mm = self._last_machine_mm = None
+        self._line.close()
+
+    # --- coordinates --------------------------------------------------------------------------------------------------
+
+    @property
+    def _axis(self) -> Geometry:
+        if self._geometry is None:
+            raise ConnectionLost(f"{self._options.port} is not open; connect first")
+        return self._geometry
+
+    def _rail_mm(self, link: GrblLink, machine_mm: float | None) -> float | None:
+        """A machine coordinate as a rail position; None while the position is not to be believed."""
+        if machine_mm is None or self._origin_mm is None or link.doubt is not None:
+            return None
+        return self._axis.rail_mm(machine_mm, self._origin_mm)
+
+    # --- who talks to the controller ----------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _operation(self) -> Iterator[GrblLink]:
+        """Hold the line for one call of the owner. An Interrupted inside becomes a stop and a Halted."""
+        self._busy.acquire()
+        try:
+            link = self._link
+            if link is None:
+                raise ConnectionLost(f"{self._options.port} is not open; connect first")
+            try:
+                if self._halting.is_set():  # a halt() is under way whose `!` has put the controller on hold
+                    raise Interrupted
+                yield link
+            except Interrupted as interruption:
+                cause = f"by the controller's own input ({interruption.status.state})" if interruption.status else ""
+                position_mm = self._stop(link)
+                where = "at an unknown place; home first" if position_mm is None else f"at {position_mm:.4f} mm"
+                raise Halted(" ".join(filter(None, ("halted", cause, where))), position_mm) from None
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Give the line back; a halt that found it taken in the last moment left the rest of its work to us."""
+        self._busy.release()
+        while self._halting.is_set() and self._busy.acquire(blocking=False):
+            try:
+                self._halting.clear()
+                if (link := self._link) is not None:
+                    self._stop(link)
+            except DriverError as error:
+                log.warning("halt: %s", error)
+            finally:
+                self._busy.release()
+
+    def halt(self) -> None:
+        """Stop now: decelerate, drop what is queued. Safe from any thread, any number of times.
+
+        The first byte goes out at once. If a call of the owner is waiting, it finishes the stop and raises Halted;
+        otherwise it is finished here, which takes up to a few seconds. While homing only a reset stops GRBL.
+        """
+        if self._link is None:
+            return
+        try:
+            self._line.write(SOFT_RESET if self._homing else FEED_HOLD)
+        except DriverError as error:
+            log.warning("halt: %s", error)  # the owner meets the same fault, and reports it
+        finally:
+            # After the write: whoever sees the event and then resets knows that no byte of this halt is still to come.
+            self._halting.set()
+        if self._busy.acquire(blocking=False):
+            self._leave()
+
+    def _stop(self, link: GrblLink) -> float | None:
+        """Come to rest, empty the controller's queue, return the rail position (mm), None if it is lost.
+
+        Cleared first, the event will be seen if another halt's `!` follows, even one that arrives behind our reset.
+        """
+        self._halting.clear()
+        if self._homing:
+            link.doubt = "homing was halted"
+            link.reset()
+            return None
+        held_mm = link.come_to_rest(self._axis.stopping_s + self._options.answer_timeout_s)
+        status = link.reset()
+        machine_mm = link.machine_mm(status)
+        if held_mm is None or not self._axis.same(machine_mm, held_mm):
+            link.doubt = link.doubt or "the controller was reset before it stood still"
+        self._last_machine_mm = machine_mm
+        return self._rail_mm(link, machine_mm)
+
+    # --- moving -------------------------------------------------------------------------------------------------------
+
+    def home(self) -> float:
+        """Find the home switch and call that place 0 mm; without a switch, call the present place so. Returns 0.0.
+
+        Raises PositionUnknown (homing failed), Halted, DeviceTimeout, ConnectionLost; DriverError if $22=0.
+        """
+        with self._operation() as link:
+            self._origin_mm = None
+            link.drain()
+            status: Status | None = None
+            if link.in_step:
+                with contextlib.suppress(DeviceTimeout):
+                    status = link.query()
+            if status is None or status.state not in ("Idle", "Alarm"):
+                link.reset()
+            link.doubt = None  # from here on, homing answers for the position
+            if self._options.homing == "switch":
+                self._seek_switch(link)
+            else:
+                with contextlib.suppress(CommandRefused):
+                    link.command("$X", interrupt=self._halting)  # does nothing unless it is locked
+            self._last_machine_mm = self._axis.on_step(link.machine_mm(self._idle(link)))
+            if link.doubt is not None:
+                raise PositionUnknown(f"homing failed: {link.doubt}; home again")
+            self._origin_mm = self._last_machine_mm
+            return 0.0
+
+    def _seek_switch(self, link: GrblLink) -> None:
+        limit_s = self._axis.homing_limit_s
+        self._homing = True
+        try:
+            link.command(self._options.home_command, timeout_s=limit_s, interrupt=self._halting)
+            # Startup lines ($N) run after homing, and may move.
+            link.command(SYNC, timeout_s=limit_s, interrupt=self._halting)
+        except Interrupted:
+            self._stop(link)
+            raise Halted("halted while homing; home again", None) from None
+        except CommandRefused as error:
+            if error.code == 5:
+                raise DriverError("homing is off in the controller: set $22=1, or configure homing: none") from error
+            raise
+        except AlarmRaised as error:
+            self._unlock_after(link, error)
+        except DeviceTimeout:
+            link.doubt = "homing did not end"
+            with contextlib.suppress(DeviceTimeout):
+                link.reset()  # whatever it does, it must not go on
+            raise
+        finally:
+            self._homing = False
+
+    def move_to(self, position_mm: float) -> float:
+        """Go to `position_mm`, wait until standing there, return the place (mm), which is on a microstep.
+
+        Raises OutOfTravel (nothing has moved), PositionUnknown, Halted, DeviceTimeout, ConnectionLost, ProtocolError.
+        """
+        if position_mm not in self._travel:
+            raise OutOfTravel(f"{position_mm:g} mm is outside the travel of {self._travel}; nothing has moved")
+        with self._operation() as link:
+            link.drain()
+            origin_mm = self._trusted_origin_mm(link)
+            start_mm = link.machine_mm(self._idle(link))
+            self._trusted_origin_mm(link)  # a banner may have come with the status
+            target_mm = self._axis.on_step(origin_mm + self._axis.sign * position_mm)
+            limit_s = self._axis.move_limit_s(target_mm - start_mm)
+            try:
+                link.write_realtime(FEED_OVERRIDE_100)  # a pendant may have left another pace
+                # Units and modes with every move: whatever reset or other program came before, this line is complete.
+                move = f"G21 G90 G94 G53 G1 {self._options.axis}{target_mm:.5f} F{self._axis.feed_mm_min:.2f}"
+                link.command(move, interrupt=self._halting)
+                link.command(SYNC, timeout_s=limit_s, interrupt=self._halting, watch=True)
+                self._arrive(link, target_mm)
+            except AlarmRaised as error:
+                self._unlock_after(link, error, start_mm=start_mm, position_mm=position_mm)
+            except DeviceTimeout as error:
+                stopped_mm = self._stop_after(link)
+                where = "its place is unknown" if stopped_mm is None else f"stopped at {stopped_mm:.4f} mm"
+                raise DeviceTimeout(f"the move to {position_mm:g} mm did not finish: {error}; {where}") from error
+            self._last_machine_mm = target_mm
+            return self._axis.rail_mm(target_mm, origin_mm)
+
+    def _trusted_origin_mm(self, link: GrblLink) -> float:
+        if self._origin_mm is None or link.doubt is not None:
+            self._origin_mm = None
+            raise PositionUnknown(f"{link.doubt or 'the rail has not been homed since it was opened'}; home first")
+        return self._origin_mm
+
+    def _idle(self, link: GrblLink) -> Status:
+        """The status, once it is Idle. Raises Interrupted on a hold, PositionUnknown on a lock, ProtocolError."""
+        deadline_s = self._clock.monotonic_s() + self._options.answer_timeout_s
+        while True:
+            status = link.query()
+            if self._halting.is_set():
+                raise Interrupted
+            if status.state == "Idle":
+                return status
+            if status.state in ("Hold", "Door"):
+                raise Interrupted(status)
+            if status.state in ("Alarm", "Sleep"):
+                link.doubt = link.doubt or f"the controller is in state {status.state}"
+                raise PositionUnknown(f"{link.doubt}; home first")
+            if status.state == "Check" or self._clock.monotonic_s() >= deadline_s:
+                raise ProtocolError(f"the controller is in state {status.state}, not Idle; who else is using it?")
+            self._clock.wait(_POLL_S, self._halting)
+
+    def _arrive(self, link: GrblLink, target_mm: float) -> None:
+        """Prove the arrival. Bare Idle is no proof: it is also what a move shows that has not begun."""
+        machine_mm = link.machine_mm(self._idle(link))
+        if link.doubt is not None:
+            raise PositionUnknown(f"{link.doubt} during the move; home again")
+        if not self._axis.same(machine_mm, target_mm):
+            link.doubt = f"a move to {target_mm:.4f} mm (machine) ended at {machine_mm:.4f} mm"
+            raise ProtocolError(f"{link.doubt}; home again")
+
+    def _stop_after(self, link: GrblLink) -> float | None:
+        """Stop a controller that has missed a deadline; a second failure must not hide the first."""
+        try:
+            return self._stop(link)
+        except DriverError as error:
+            link.doubt = link.doubt or f"it could not be stopped: {error}"
+            return None
+
+    def _unlock_after(
+        self, link: GrblLink, alarm: AlarmRaised, *, start_mm: float | None = None, position_mm: float | None = None
+    ) -> NoReturn:
+        """Have the controller answer again after an alarm; raise what the alarm means."""
+        if alarm.code == SOFT_LIMIT_ALARM and start_mm is not None:
+            link.reset(locked_is_fine=True)
+            link.command("$X")
+            if link.doubt is None and self._axis.same(link.machine_mm(link.query()), start_mm):
+                raise OutOfTravel(
+                    f"the controller's soft limits refuse {position_mm:g} mm ({alarm}); nothing has moved. Narrow the "
+                    "configured travel, or correct $130 to $132"
+                ) from alarm
+            link.doubt = link.doubt or str(alarm)
+        elif alarm.code in SILENT_ALARMS or not link.wait_for_banner(self._options.banner_wait_s):
+            link.reset()
+        if self._halting.is_set():  # the alarm was a halt's doing: its reset broke off the homing
+            raise Interrupted
+        raise PositionUnknown(f"{alarm}; home first") from alarm
+
+    def status(self) -> RailStatus:
+        """Where the rail is. From any thread; while the owner is at work, what the owner saw last."""
+        link = self._link
+        if link is None:
+            return RailStatus(None, moving=False, detail="not connected")
+        machine_mm, status, fault = self._last_machine_mm, link.status, ""
+        if self._busy.acquire(blocking=False):
+            try:
+                status = link.query()
+                reported_mm = link.machine_mm(status)
+                # Reports are rounded to 0.001 mm: where the last move ended is known better.
+                if machine_mm is None or not self._axis.same(reported_mm, machine_mm):
+                    machine_mm = self._last_machine_mm = reported_mm
+            except DriverError as error:
+                machine_mm, fault = None, str(error)
+            finally:
+                self._leave()
+        elif status is not None and status.machine_mm is not None:
+            with contextlib.suppress(DriverError, IndexError):
+                machine_mm = status.machine_mm["XYZ".index(self._options.axis)]
+        if fault:
+            return RailStatus(None, moving=False, detail=fault)
+        detail = "Home" if self._homing else status.state if status else ""
+        moving = self._homing or bool(status and status.moving)
+        if link.doubt:
+            detail = f"{detail}; {link.doubt}"
+        return RailStatus(self._rail_mm(link, machine_mm), moving=moving, detail=detail)
