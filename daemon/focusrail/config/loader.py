@@ -16,7 +16,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from focusrail.config import document
-from focusrail.config.document import Document, Key
+from focusrail.config.document import Data, Document, Key
 from focusrail.config.keys import key_names, type_at
 from focusrail.config.schema import Config
 from focusrail.errors import ConfigError, InvalidValue
@@ -93,7 +93,7 @@ def _validated(kind: type[_T], source: Document, *, folder: Path) -> _T:
     """The document as a `kind`. Raises ConfigError with all problems in the order of their lines."""
     data = {} if source.data is None else source.data
     try:
-        value = TypeAdapter(kind).validate_python(data, context={"folder": folder})
+        value = _validated_text(TypeAdapter(kind), source, data, {"folder": folder})
         problems = list(_not_finite(value, (), source))
     except ValidationError as error:
         problems = [_problem(kind, source, details) for details in error.errors(include_url=False)]
@@ -101,6 +101,39 @@ def _validated(kind: type[_T], source: Document, *, folder: Path) -> _T:
         return value
     problems.sort(key=lambda problem: source.line(problem[0]))
     raise ConfigError("\n".join(source.problem(key, message) for key, message in problems))
+
+
+def _validated_text(adapter: TypeAdapter[_T], source: Document, data: Data, context: dict[str, Path]) -> _T:
+    """`data` as the adapter's type. Raises ValidationError.
+
+    Of all types only a choice among numbers, Literal[8, 16], does not read text: what looks like a number there is
+    tried as one.
+    """
+    try:
+        return adapter.validate_python(data, context=context)
+    except ValidationError as error:
+        numbers = {
+            details["loc"]: int(details["input"])
+            for details in error.errors(include_url=False)
+            if details["type"] == "literal_error"
+            and details["loc"] in source.lines
+            and re.fullmatch("-?[0-9]{1,18}", str(details["input"]))
+        }
+        if not numbers:
+            raise
+    given: Any = data
+    for key, number in numbers.items():
+        given = _replaced(given, key, number)
+    return adapter.validate_python(given, context=context)
+
+
+def _replaced(data: Any, key: Key, value: object) -> Any:
+    """A copy of `data` with another value at `key`."""
+    if not key:
+        return value
+    copy = data.copy()
+    copy[key[0]] = _replaced(data[key[0]], key[1:], value)
+    return copy
 
 
 def _not_finite(value: object, key: Key, source: Document) -> Iterator[tuple[Key, str]]:

@@ -6,6 +6,7 @@ works on a stripe of the canvas at a time, so that stripes can be folded in para
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +34,8 @@ class Fused:
     image: Image  # (height, width, 3), the frames' dtype
     index: Plane  # (height, width) uint16: the frame with the largest focus measure
     position: Plane  # (height, width) float32: where it is sharpest, in the unit of the frames' positions
+    measure: Plane  # (height, width): the largest focus measure, proportional to |LoB|
+    noise: float  # the focus measure that noise alone makes
 
 
 class Accumulator(Protocol):
@@ -66,12 +69,17 @@ class LobAccumulator:
         self._image = np.zeros((height, width, 3), dtype)
         self._measure = np.full((height, width), -1, measure)
         self._index = np.zeros((height, width), np.uint16)
+        self._noise = 0.0
 
     def prepare(self, frame: Image) -> None:
-        """Nothing to be learnt from the first frame."""
+        """Read the noise level from evenly spread stripes."""
+        self._noise = _low(frame, lambda tile: self._lob(tile))
+
+    def _lob(self, tile: Image) -> Plane:
+        return lob(luma(tile), blur_px=self._blur_px, laplacian_px=self._laplacian_px)
 
     def add(self, stripe: Stripe, tile: Image, index: int, position: float) -> tuple[float, Plane | None]:
-        measure = lob(luma(tile), blur_px=self._blur_px, laplacian_px=self._laplacian_px)[stripe.inner]
+        measure = self._lob(tile)[stripe.inner]
         rows = stripe.rows
         won = cv2.compare(measure, self._measure[rows], cv2.CMP_GE)
         cv2.copyTo(measure, won, self._measure[rows])
@@ -80,7 +88,8 @@ class LobAccumulator:
         return float(cv2.sumElems(measure)[0]), measure
 
     def finish(self, positions: list[float]) -> Fused:
-        return Fused(self._image, self._index, np.asarray(positions, np.float32)[self._index])
+        position = np.asarray(positions, np.float32)[self._index]
+        return Fused(self._image, self._index, position, self._measure, self._noise)
 
     def glance(self, step: int) -> Image:
         return self._image[::step, ::step].copy()
@@ -100,14 +109,12 @@ class SoftAccumulator:
         self._moment = np.zeros((height, width), np.float32)  # of weight x position
         self._energy = np.full((height, width), -1, np.float32)  # the largest so far
         self._index = np.zeros((height, width), np.uint16)
-        self._floor = 0.0
+        self._noise = self._floor = 0.0
 
     def prepare(self, frame: Image) -> None:
         """Read the noise floor from evenly spread stripes; the same for all frames, so that weights stay comparable."""
-        step = max(1, frame.shape[0] // _FLOOR_STRIPES)
-        samples = [energy(luma8(frame[y : y + 24]), self._accelerator, self._scale) for y in range(0, frame.shape[0], step)]
-        percentile = float(np.percentile(np.concatenate([s.ravel() for s in samples]), _FLOOR_PERCENTILE))
-        self._floor = _FLOOR_FACTOR * max(percentile, _LEAST_FLOOR)
+        self._noise = max(_LEAST_FLOOR, _low(frame, lambda tile: energy(luma8(tile), self._accelerator, self._scale)))
+        self._floor = _FLOOR_FACTOR * self._noise
 
     def add(self, stripe: Stripe, tile: Image, index: int, position: float) -> tuple[float, Plane | None]:
         measure = energy(luma8(tile), self._accelerator, self._scale)[stripe.inner]
@@ -131,7 +138,7 @@ class SoftAccumulator:
             rows = slice(start, start + STRIPE_ROWS)
             image[rows] = self._mean(self._sum[rows], self._weight[rows])
             np.divide(self._moment[rows], self._weight[rows], out=position[rows])
-        return Fused(image, self._index, position)
+        return Fused(image, self._index, position, cv2.sqrt(self._energy), float(np.sqrt(self._noise)))
 
     def glance(self, step: int) -> Image:
         return self._mean(self._sum[::step, ::step], self._weight[::step, ::step])
@@ -141,6 +148,13 @@ class SoftAccumulator:
         return np.clip(np.rint(mean, out=mean), 0, 255 if self._dtype == np.uint8 else 65535, out=mean).astype(
             self._dtype
         )
+
+
+def _low(frame: Image, measure: Callable[[Image], Plane]) -> float:
+    """The 20th percentile of a measure over evenly spread stripes of a frame: what noise makes of a flat area."""
+    step = max(1, frame.shape[0] // _FLOOR_STRIPES)
+    samples = [measure(frame[y : y + 24]).ravel() for y in range(0, frame.shape[0], step)]
+    return float(np.percentile(np.concatenate(samples), _FLOOR_PERCENTILE))
 
 
 def accumulator(

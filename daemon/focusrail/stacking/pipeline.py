@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from focusrail.errors import FrameSizeDiffers, TooFewFrames
+from focusrail.errors import FrameSizeDiffers, NotRegistered, TooFewFrames
 from focusrail.model.method import Method
 from focusrail.stacking.arrays import Image, Plane, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea, stripes, warp_stripe
@@ -78,7 +78,9 @@ class Stacker:
         elif (frame.shape, frame.dtype) != self._first:
             raise FrameSizeDiffers(f"is {_size(frame.shape, frame.dtype)}, the first frame is {_size(*self._first)}")
         grey = luma8(frame)
-        found = self._known[index] if self._known is not None else self._registrar.add(grey)
+        found = self._registrar.add(grey) if self._known is None else self._known.get(index)
+        if found is None:
+            raise NotRegistered("could not be registered beforehand")
         if self._exposure is None:
             self._exposure = ExposureReference(grey)
         gain = self._exposure.gain(grey, found.transform) if self._method.normalise_exposure else 1.0
@@ -126,7 +128,13 @@ class Stacker:
         if w == 0 or h == 0:
             raise TooFewFrames("the frames have no area in common: they are probably not of one stack")
         window = (slice(y, y + h), slice(x, x + w))
-        cropped = Fused(fused.image[window], fused.index[window], fused.position[window])
+        cropped = replace(
+            fused,
+            image=fused.image[window],
+            index=fused.index[window],
+            position=fused.position[window],
+            measure=fused.measure[window],
+        )
         counts = np.bincount(cropped.index.ravel(), minlength=len(table))
         return Result(cropped, crop, {k: float(counts[k] / (w * h)) for k in self._positions})
 

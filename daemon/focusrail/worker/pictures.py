@@ -150,7 +150,9 @@ def _legend(
         bar_width = right - margin if high > low else min(4 * em, right - margin)
         ramp = np.linspace(0, 255, bar_width) if high > low else np.full(bar_width, 128)
         bar = np.asarray(cv2.applyColorMap(np.rint(ramp)[None, :].astype(np.uint8), _COLOURS), dtype=np.uint8)
-        _bar_labels(draw, font, (margin, right, bar_top + bar_height, text_top, tick, line), low, high, unit)
+        _bar_labels(
+            draw, font, (margin, right, bar_top + bar_height, text_top, tick, line), low=low, high=high, unit=unit
+        )
     picture = np.array(strip)[:, :, ::-1].copy()  # what was drawn so far is grey, so the order of channels is moot
     if bar is not None:
         picture[bar_top : bar_top + bar_height, margin : margin + bar.shape[1]] = bar
@@ -181,6 +183,7 @@ def _bar_labels(
     draw: ImageDraw.ImageDraw,
     font: _Font,
     place: tuple[int, int, int, int, int, int],
+    *,
     low: float,
     high: float,
     unit: str,

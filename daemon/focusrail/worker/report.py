@@ -24,7 +24,7 @@ FILES: dict[str, str] = {
     "depth.png": "the depth map in colours, with its legend",
     "depth.tif": "the depth map as numbers: one 32-bit float a pixel",
     "index.png": "for every pixel, the number of the frame it came from (16 bit)",
-    "contact.jpg": "all frames on one sheet",
+    "contact_sheet.jpg": "all frames on one sheet",
     "shoot.json": "all facts of this page for programs, with the SHA-256 of every file",
 }
 _NONE = "\N{EN DASH}"
@@ -192,7 +192,7 @@ def flat(values: Mapping[str, object]) -> list[tuple[str, str]]:
 
 
 def _text(value: object) -> str:
-    if value is None or value == "" or value == [] or value == {}:
+    if value in (None, "", [], {}):
         return _NONE
     if isinstance(value, bool):
         return "yes" if value else "no"

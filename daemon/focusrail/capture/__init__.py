@@ -1,0 +1,1 @@
+"""Capture control: plan, preflight, carriage and the engine that runs a shoot."""

@@ -1,0 +1,204 @@
+"""The engine runs a plan: move, settle, expose, and while the camera delivers, move on.
+
+A frame counts once its original is durable and the journal says so. Pause and abort take effect at step boundaries,
+a halt at once. A camera fault is tried again at the same place before it ends the shoot.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from focusrail.capture.carriage import Carriage
+from focusrail.capture.preflight import check_room
+from focusrail.capture.truth import save_true_transform, save_truth
+from focusrail.errors import FocusrailError, ShootAborted
+from focusrail.model.frame import FrameRecord
+from focusrail.model.shoot import Shoot, State
+from focusrail.store.journal import Journal
+from focusrail.store.spool import Spool
+from focusrail.worker.client import StackingProcess
+from focusrail_drivers.base import Camera, CaptureFailed, DeviceTimeout, Exposure, Halted, TruthfulCamera
+
+log = structlog.get_logger(__name__)
+
+_ATTEMPTS = 3  # at one frame
+
+
+@dataclass(frozen=True, slots=True)
+class FrameStored:
+    """A frame is safe."""
+
+    index: int
+    total: int
+    position_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The shoot waits, or goes on."""
+
+    paused: bool
+
+
+class Engine:
+    """Runs shoots on one rig. `run` in one thread; `pause`, `resume` and `abort` from any."""
+
+    def __init__(
+        self,
+        carriage: Carriage,
+        camera: Camera,
+        camera_thread: ThreadPoolExecutor,
+        *,
+        spool: Spool,
+        journal: Journal,
+        listen: Callable[[object], None] = lambda event: None,
+    ) -> None:
+        """`camera_thread` has one thread, which makes all calls to the camera."""
+        self._carriage, self._camera, self._camera_thread = carriage, camera, camera_thread
+        self._spool, self._journal, self._listen = spool, journal, listen
+        self._aborting = threading.Event()
+        self._going = threading.Event()
+        self._going.set()
+
+    def run(self, shoot: Shoot, process: StackingProcess, *, settle_s: float | None = None) -> FocusrailError | None:
+        """Make all frames of a shoot that the journal does not have yet, in order.
+
+        Returns None, or the error that ended stacking meanwhile: the frames are all safe then, too.
+        Raises ShootAborted, DriverError, DiskFull, StoreNotWritable: what was stored before is safe.
+        """
+        run = _Run(shoot, process, self._spool.folder(shoot.shoot_id) / "truth")
+        stored = {record.index: record for record in self._journal.frames(shoot.shoot_id)}
+        if isinstance(self._camera, TruthfulCamera) and not stored:
+            self._camera_thread.submit(save_truth, self._camera, run.truth).result()
+        pending: Future[None] | None = None
+        try:
+            for index in range(len(shoot.positions_mm)):
+                if index in stored:
+                    run.submit(stored[index])
+                    continue
+                self._wait_if_paused(shoot)
+                position_mm = self._move(run, index, settle_s)
+                self._collect(run, pending, index - 1, settle_s)
+                pending = self._shoot_frame(run, index, position_mm)
+            self._collect(run, pending, len(shoot.positions_mm) - 1, settle_s)
+        except Halted as error:
+            if not self._aborting.is_set():
+                raise
+            self._rescue(pending)
+            raise ShootAborted(f"shoot {shoot.shoot_id} was aborted") from error
+        except BaseException:
+            self._rescue(pending)
+            raise
+        return run.stacking_error
+
+    def pause(self) -> None:
+        """Wait before the next frame."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._going.set()
+
+    def abort(self) -> None:
+        """Stop the rail at once and end the shoot; the exposure in hand is stored."""
+        self._aborting.set()
+        self._going.set()
+        self._carriage.halt()
+
+    def _wait_if_paused(self, shoot: Shoot) -> None:
+        if not self._going.is_set():
+            self._journal.advance(shoot, State.PAUSED)
+            self._listen(Paused(True))
+            self._going.wait()
+            if not self._aborting.is_set():
+                self._journal.advance(shoot, State.SHOOTING)
+                self._listen(Paused(False))
+        if self._aborting.is_set():
+            raise Halted("the shoot was aborted")
+
+    def _move(self, run: _Run, index: int, settle_s: float | None) -> float:
+        position_mm = self._carriage.move_to(run.shoot.positions_mm[index])
+        self._carriage.settle(settle_s)
+        return position_mm
+
+    def _shoot_frame(self, run: _Run, index: int, position_mm: float) -> Future[None]:
+        """Expose; return the delivery under way. The rail may move from now on."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                exposure = self._camera_thread.submit(self._camera.expose, index).result()
+                break
+            except (CaptureFailed, DeviceTimeout) as error:
+                log.warning("frame.failed", frame_index=index, attempt=attempt, error=str(error))
+                if attempt == _ATTEMPTS or self._aborting.is_set():
+                    raise
+        return self._camera_thread.submit(self._deliver, run, exposure, position_mm)
+
+    def _collect(self, run: _Run, pending: Future[None] | None, index: int, settle_s: float | None) -> None:
+        """Wait until a frame is stored; when it was not delivered, go back to its place and make it again."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            if pending is None:
+                return
+            try:
+                pending.result()
+                break
+            except (CaptureFailed, DeviceTimeout) as error:
+                log.warning("frame.failed", frame_index=index, attempt=attempt, error=str(error))
+                if attempt == _ATTEMPTS or self._aborting.is_set():
+                    raise
+            here_mm = self._carriage.position_mm()
+            pending = self._shoot_frame(run, index, self._move(run, index, settle_s))
+            pending.exception()
+            if index + 1 < len(run.shoot.positions_mm) and here_mm != self._carriage.position_mm():
+                self._move(run, index + 1, settle_s)
+
+    def _deliver(self, run: _Run, exposure: Exposure, position_mm: float) -> None:
+        """In the camera's thread: fetch, make durable, count, hand over. While the hand-over is full the shutter waits."""
+        shoot, index = run.shoot, exposure.frame_index
+        photographs = self._camera.deliver(exposure)
+        originals = self._spool.store(shoot.shoot_id, index, photographs)
+        if isinstance(self._camera, TruthfulCamera):
+            save_true_transform(self._camera, exposure, run.truth)
+        record = FrameRecord(
+            shoot.shoot_id, index, position_mm, exposure.ended_at, originals, dict(photographs[0].settings)
+        )
+        self._journal.add_frame(record)
+        total = len(shoot.positions_mm)
+        log.info(
+            "frame.stored", frame_index=index, position_mm=position_mm, bytes=sum(o.size_bytes for o in originals)
+        )
+        self._listen(FrameStored(index, total, position_mm))
+        if index == 0:
+            size = sum(o.size_bytes for o in originals)
+            check_room(self._spool.root, frames_left=total - 1, frame_bytes=size)
+        run.submit(record)
+
+    def _rescue(self, pending: Future[None] | None) -> None:
+        """Let an exposure that has been made be stored, whatever ended the shoot."""
+        if pending is not None and (error := pending.exception()) is not None:
+            log.warning("frame.lost", error=str(error))
+
+
+@dataclass
+class _Run:
+    """One run of the engine."""
+
+    shoot: Shoot
+    process: StackingProcess
+    truth: Path
+    stacking_error: FocusrailError | None = None
+
+    def submit(self, record: FrameRecord) -> None:
+        """Hand a stored frame over; when stacking has failed the shoot goes on: frames can be stacked later."""
+        if self.stacking_error is not None:
+            return
+        try:
+            self.process.submit(record)
+        except FocusrailError as error:
+            self.stacking_error = error
+            log.error("stacking.failed", error=str(error))

@@ -1,0 +1,52 @@
+"""Preflight: everything that can be known to go wrong before the first frame. Nothing moves but homing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from focusrail.capture.carriage import Carriage
+from focusrail.errors import DiskFull, PreflightFailed, RecipeRefused
+from focusrail.store.durable import make_folder, writing
+from focusrail_drivers.base import OutOfTravel
+
+_LEAST_FREE_BYTES = 200 << 20  # less than this is a full disk whatever the frames weigh
+
+
+def check_store(*folders: Path) -> None:
+    """Every folder can be written and has some room. Raises StoreNotWritable, DiskFull."""
+    for folder in folders:
+        make_folder(folder)
+        probe = folder / ".focusrail-probe"
+        with writing(folder):
+            probe.write_bytes(b"focusrail")
+            probe.unlink()
+        free = shutil.disk_usage(folder).free
+        if free < _LEAST_FREE_BYTES:
+            raise DiskFull(f"only {free >> 20} MB are free for {folder}: free some space and try again")
+
+
+def check_room(folder: Path, *, frames_left: int, frame_bytes: int) -> None:
+    """The frames still to come fit, as far as the first one tells. Raises DiskFull."""
+    needed, free = frames_left * frame_bytes, shutil.disk_usage(folder).free
+    if needed > free - _LEAST_FREE_BYTES:
+        raise DiskFull(
+            f"{frames_left} more frames of {frame_bytes / 1e6:.1f} MB need {needed / 1e9:.2f} GB, and {folder} has "
+            f"{free / 1e9:.2f} GB free: free some space, or take fewer frames"
+        )
+
+
+def check_rail(carriage: Carriage, positions_mm: Sequence[float], *, may_home: bool) -> None:
+    """The rail knows where it is and can make every frame. Homes it if it may. Raises RecipeRefused, PreflightFailed."""
+    try:
+        for position_mm in (min(positions_mm), max(positions_mm)):
+            carriage.check(position_mm)
+    except OutOfTravel as error:
+        raise RecipeRefused(f"{error}; change the recipe's range or rail.travel_mm") from error
+    if carriage.status().position_mm is None:
+        if not may_home:
+            raise PreflightFailed(
+                "the rail does not know where it is: home it with `focusrail rail home`, or set rail.home: if_unknown"
+            )
+        carriage.home()

@@ -1,0 +1,1 @@
+"""What must survive: the journal, the spool of originals, and the outbound folder."""

@@ -1,0 +1,61 @@
+"""A folder of photographs as the frames of a stack: read in natural order, referred to where they lie."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from focusrail.errors import NoFrames, OriginalChanged, UnreadableFolder
+from focusrail.model.frame import FrameRecord, Original
+from focusrail.store.durable import file_sha256
+
+MEDIA_TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a folder holds."""
+
+    photographs: tuple[Path, ...]  # in natural order: frame2 before frame10
+    skipped: tuple[str, ...]  # names of files of other kinds
+
+
+def natural(name: str) -> tuple[tuple[int, int | str], ...]:
+    """Sort key under which numbers in names count as numbers."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts)
+
+
+def list_folder(folder: Path) -> Listing:
+    """The photographs in a folder (not below it). Raises UnreadableFolder, NoFrames."""
+    try:
+        entries = sorted((e for e in os.scandir(folder) if not e.name.startswith(".")), key=lambda e: natural(e.name))
+    except OSError as error:
+        raise UnreadableFolder(f"cannot read the folder {folder}: {error.strerror}") from error
+    files = [e for e in entries if e.is_file()]
+    photographs = tuple(Path(e.path).absolute() for e in files if Path(e.name).suffix.casefold() in MEDIA_TYPES)
+    skipped = tuple(e.name for e in files if Path(e.name).suffix.casefold() not in MEDIA_TYPES)
+    if not photographs:
+        raise NoFrames(f"no photographs in {folder}: JPEG, PNG and TIFF files are read")
+    return Listing(photographs, skipped)
+
+
+def record_of(shoot_id: str, index: int, photograph: Path, *, position_mm: float | None) -> FrameRecord:
+    """The record of a photograph that stays where it is. Raises OriginalChanged when it cannot be read."""
+    try:
+        facts = photograph.stat()
+        digest = file_sha256(photograph)
+    except OSError as error:
+        raise OriginalChanged(f"{photograph} cannot be read: {error.strerror}") from error
+    original = Original(photograph, digest, facts.st_size, MEDIA_TYPES[photograph.suffix.casefold()])
+    taken = datetime.fromtimestamp(facts.st_mtime, timezone.utc)
+    return FrameRecord(shoot_id, index, position_mm, taken, (original,))

@@ -1,0 +1,142 @@
+"""Reading originals and writing results. Pixels are BGR; EXIF orientation is applied once, on reading, and then reset."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+import tifffile
+from PIL import Image as PilImage
+from PIL import UnidentifiedImageError
+
+from focusrail.errors import DamagedImage, NotAnImage
+
+Image: TypeAlias = npt.NDArray[Any]  # (height, width, 3) BGR, uint8 or uint16
+Plane: TypeAlias = npt.NDArray[Any]  # (height, width)
+
+_ORIENTATION, _SOFTWARE, _DESCRIPTION = 0x0112, 0x0131, 0x010E
+_SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"II": "TIFF", b"MM": "TIFF"}
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What is carried over from an original to the results."""
+
+    exif: bytes = b""  # as Pillow serialises it, orientation reset
+    icc_profile: bytes = b""
+
+
+def decode(data: bytes, name: str) -> Image:
+    """(height, width, 3) BGR, uint8 or uint16, upright. Raises NotAnImage, DamagedImage; the sentence names the file."""
+    kind = next((kind for signature, kind in _SIGNATURES.items() if data.startswith(signature)), None)
+    if kind is None:
+        raise NotAnImage(f"{name} is not a JPEG, PNG or TIFF image: remove it from the stack")
+    if kind == "JPEG":
+        return _decode_jpeg(data, name)
+    if kind == "PNG" and b"IEND" not in data[-64:]:
+        raise _damaged(name, "its end is missing")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        raise _damaged(name, str(error.err)) from error
+    if image is None:
+        raise _damaged(name, "it cannot be decoded")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise NotAnImage(f"{name} has {image.dtype} pixels: 8 and 16 bit integers are read")
+    return image
+
+
+def _decode_jpeg(data: bytes, name: str) -> Image:
+    try:
+        image = simplejpeg.decode_jpeg(data, colorspace="BGR")
+    except ValueError as error:
+        # A few stray bytes before a marker are a habit of some cameras and cost no pixel; all else does.
+        if "extraneous bytes" not in str(error):
+            raise _damaged(name, str(error)) from error
+        image = simplejpeg.decode_jpeg(data, colorspace="BGR", strict=False)
+    return _upright(image, _orientation(data))
+
+
+def _damaged(name: str, why: str) -> DamagedImage:
+    return DamagedImage(f"{name} is damaged ({why}): copy it again from the camera, or leave it out")
+
+
+def _orientation(data: bytes) -> int:
+    try:
+        with PilImage.open(io.BytesIO(data)) as image:
+            return int(image.getexif().get(_ORIENTATION, 1))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        return 1  # damaged metadata do not make a picture unusable
+
+
+def _upright(image: Image, orientation: int) -> Image:
+    """Undo one of the eight EXIF orientations (TIFF 6.0, tag 274)."""
+    if orientation in (5, 6, 7, 8):
+        image = cv2.transpose(image)
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    return image if flip is None else cv2.flip(image, flip)
+
+
+def read_metadata(data: bytes) -> Metadata:
+    """EXIF and colour profile of an original; empty where there are none or they are damaged."""
+    try:
+        with PilImage.open(io.BytesIO(data)) as image:
+            exif, icc_profile = image.getexif(), image.info.get("icc_profile", b"")
+            exif.pop(_ORIENTATION, None)
+            exif.get_ifd(0x8769)  # the camera's own settings: Pillow writes back only what it has read
+            return Metadata(exif.tobytes() if len(exif) else b"", icc_profile or b"")
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, KeyError, TypeError):
+        return Metadata()
+
+
+def encode_jpeg(image: Image, metadata: Metadata, *, description: str, quality: int = JPEG_QUALITY) -> bytes:
+    """A JPEG of an 8-bit image, or of a 16-bit one rounded to 8, with metadata carried over."""
+    if image.dtype != np.uint8:
+        image = cv2.convertScaleAbs(image, alpha=1 / 257)
+    exif = PilImage.Exif()
+    if metadata.exif:
+        exif.load(metadata.exif)
+    exif[_SOFTWARE], exif[_DESCRIPTION] = "focusrail", description.encode("ascii", "replace").decode()
+    out = io.BytesIO()
+    PilImage.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).save(
+        out, "JPEG", quality=quality, subsampling="4:4:4", exif=exif.tobytes(), icc_profile=metadata.icc_profile or None
+    )
+    return out.getvalue()
+
+
+def write_tiff(
+    path: Path, pixels: Image | Plane, metadata: Metadata, *, description: str, um_per_px: float | None = None
+) -> None:
+    """A TIFF (BigTIFF above 4 GiB) of a colour image or a plane of any type, with the lateral scale as resolution."""
+    rgb = pixels.ndim == 3
+    options: dict[str, object] = {}
+    if metadata.icc_profile and rgb:
+        options["iccprofile"] = metadata.icc_profile
+    if um_per_px:
+        per_cm = 10_000 / um_per_px
+        options |= {"resolution": (per_cm, per_cm), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(
+        path,
+        cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if rgb else np.ascontiguousarray(pixels),
+        photometric="rgb" if rgb else "minisblack",
+        description=description.encode("ascii", "replace").decode(),
+        software="focusrail",
+        metadata=None,
+        bigtiff=pixels.nbytes > 4_000_000_000,
+        **options,  # type: ignore[arg-type]  # tifffile's own names
+    )
+
+
+def write_png(path: Path, pixels: Image | Plane) -> None:
+    """A PNG, 8 or 16 bit, of a colour image or a plane."""
+    done, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    if not done:
+        raise ValueError(f"OpenCV cannot encode {pixels.dtype} {pixels.shape} as PNG")
+    path.write_bytes(data)

@@ -1,0 +1,176 @@
+"""The journal: every shoot, frame and publication, in SQLite with a write-ahead log and full synchronisation.
+
+A frame is in the journal only after its originals are durable, so whatever the journal counts is there.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from focusrail.errors import StoreNotWritable, UnknownShoot
+from focusrail.model.frame import FrameRecord
+from focusrail.model.method import Method
+from focusrail.model.recipe import Recipe
+from focusrail.model.shoot import Shoot, State
+from focusrail.store.durable import make_folder, refusal
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE shoot (
+    shoot_id TEXT PRIMARY KEY, name TEXT NOT NULL, specimen_id TEXT, created_at TEXT NOT NULL, source TEXT NOT NULL,
+    recipe TEXT, method TEXT NOT NULL, positions_mm TEXT NOT NULL, state TEXT NOT NULL
+) STRICT;
+CREATE TABLE frame (
+    shoot_id TEXT NOT NULL REFERENCES shoot, frame_index INTEGER NOT NULL, record TEXT NOT NULL,
+    PRIMARY KEY (shoot_id, frame_index)
+) STRICT;
+CREATE TABLE publication (
+    shoot_id TEXT NOT NULL REFERENCES shoot, version INTEGER NOT NULL, folder TEXT NOT NULL, published_at TEXT NOT NULL,
+    method TEXT NOT NULL, PRIMARY KEY (shoot_id, version)
+) STRICT;
+"""
+_RECIPE, _METHOD, _FRAME = TypeAdapter(Recipe), TypeAdapter(Method), TypeAdapter(FrameRecord)
+
+
+class Journal:
+    """What happened. Safe from several threads; several processes may have it open."""
+
+    def __init__(self, path: Path) -> None:
+        """Open, and make if need be. Raises StoreNotWritable, DiskFull."""
+        make_folder(path.parent)
+        self._path = path
+        self._lock = threading.Lock()
+        with self._refusing():
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA foreign_keys=ON")
+            with self._writing():
+                version = self._db.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0:
+                    for statement in _SCHEMA.split(";")[:-1]:
+                        self._db.execute(statement)
+                    self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+                elif version > _SCHEMA_VERSION:
+                    raise StoreNotWritable(f"{path} was written by a newer focusrail; use that one, or another folder")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def add_shoot(self, shoot: Shoot) -> None:
+        """Enter a new shoot."""
+        recipe = _RECIPE.dump_json(shoot.recipe).decode() if shoot.recipe is not None else None
+        row = (
+            shoot.shoot_id,
+            shoot.name,
+            shoot.specimen_id,
+            shoot.created_at.isoformat(),
+            shoot.source,
+            recipe,
+            _METHOD.dump_json(shoot.method).decode(),
+            json.dumps(shoot.positions_mm),
+            shoot.state.value,
+        )
+        with self._writing():
+            self._db.execute("INSERT INTO shoot VALUES (?,?,?,?,?,?,?,?,?)", row)
+
+    def advance(self, shoot: Shoot, to: State) -> None:
+        """Move a shoot to another state, here and in the journal. Raises IllegalTransition and changes nothing."""
+        shoot.advance(to)
+        with self._writing():
+            self._db.execute("UPDATE shoot SET state=? WHERE shoot_id=?", (to.value, shoot.shoot_id))
+
+    def add_frame(self, record: FrameRecord) -> None:
+        """Enter a frame whose originals are durable; a frame shot anew replaces the one before."""
+        row = (record.shoot_id, record.index, _FRAME.dump_json(record).decode())
+        with self._writing():
+            self._db.execute("INSERT OR REPLACE INTO frame VALUES (?,?,?)", row)
+
+    def add_frames(self, records: list[FrameRecord]) -> None:
+        """Enter many frames at once."""
+        rows = [(r.shoot_id, r.index, _FRAME.dump_json(r).decode()) for r in records]
+        with self._writing():
+            self._db.executemany("INSERT OR REPLACE INTO frame VALUES (?,?,?)", rows)
+
+    def add_publication(self, shoot_id: str, version: int, folder: Path, at: datetime, method: Method) -> None:
+        """Enter a version that lies in the outbound folder."""
+        row = (shoot_id, version, str(folder), at.isoformat(), _METHOD.dump_json(method).decode())
+        with self._writing():
+            self._db.execute("INSERT INTO publication VALUES (?,?,?,?,?)", row)
+
+    def shoot(self, shoot_id: str) -> Shoot:
+        """One shoot. Raises UnknownShoot."""
+        with self._lock:
+            row = self._db.execute("SELECT * FROM shoot WHERE shoot_id=?", (shoot_id,)).fetchone()
+        if row is None:
+            raise UnknownShoot(f"no shoot {shoot_id!r} in {self._path}; `focusrail shoots` lists them")
+        return _shoot(row)
+
+    def shoots(self) -> list[Shoot]:
+        """All shoots, newest first."""
+        with self._lock:
+            rows = self._db.execute("SELECT * FROM shoot ORDER BY created_at DESC").fetchall()
+        return [_shoot(row) for row in rows]
+
+    def frames(self, shoot_id: str) -> list[FrameRecord]:
+        """A shoot's frames in shooting order."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT record FROM frame WHERE shoot_id=? ORDER BY frame_index", (shoot_id,)
+            ).fetchall()
+        return [_FRAME.validate_json(row[0]) for row in rows]
+
+    def publications(self, shoot_id: str) -> list[tuple[int, Path]]:
+        """A shoot's versions and the folders they were published in, oldest first."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT version, folder FROM publication WHERE shoot_id=? ORDER BY version", (shoot_id,)
+            ).fetchall()
+        return [(version, Path(folder)) for version, folder in rows]
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._lock, self._refusing():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "full" in str(error):
+                raise refusal(self._path, OSError(28, str(error))) from error
+            raise StoreNotWritable(f"cannot write the journal {self._path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise StoreNotWritable(f"the journal {self._path} is damaged: {error}; restore it, or move it away") from error
+
+
+def _shoot(row: tuple[Any, ...]) -> Shoot:
+    shoot_id, name, specimen_id, created_at, source, recipe, method, positions_mm, state = row
+    return Shoot(
+        shoot_id=shoot_id,
+        name=name,
+        specimen_id=specimen_id,
+        created_at=datetime.fromisoformat(created_at),
+        source=source,
+        recipe=None if recipe is None else _RECIPE.validate_json(recipe),
+        method=_METHOD.validate_json(method),
+        positions_mm=tuple(json.loads(positions_mm)),
+        state=State(state),
+    )

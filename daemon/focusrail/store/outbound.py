@@ -1,0 +1,68 @@
+"""The outbound folder: finished results, published whole by one rename, never partial and never overwritten."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from focusrail.store.durable import make_folder, sync_folder, sync_tree, writing
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where results will appear, and the scratch folder beside it that becomes it."""
+
+    folder: Path
+    version: int
+
+    @property
+    def scratch(self) -> Path:
+        """On the same file system, hidden from whoever watches the outbound folder."""
+        return self.folder.parent / f".{self.folder.name}.partial"
+
+
+def destination(parent: Path, name: str, *, at_least: int = 1) -> Destination:
+    """The first free version: `name`, then `name.v2`, `name.v3`; an empty folder counts as free."""
+    version = at_least
+    while True:
+        folder = parent / (name if version == 1 else f"{name}.v{version}")
+        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+            return Destination(folder.absolute(), version)
+        version += 1
+
+
+def prepare(place: Destination) -> None:
+    """Make an empty scratch folder; what an earlier attempt left there is removed."""
+    make_folder(place.folder.parent)
+    with writing(place.scratch):
+        if place.scratch.exists():
+            shutil.rmtree(place.scratch)
+        place.scratch.mkdir()
+
+
+def publish(place: Destination) -> None:
+    """Make the scratch folder's files durable and rename it to its place. Raises DiskFull, StoreNotWritable."""
+    with writing(place.folder):
+        sync_tree(place.scratch)
+        try:
+            place.scratch.rename(place.folder)
+        except OSError as error:
+            if error.errno == errno.ENOTEMPTY:
+                raise OSError(error.errno, "somebody else made that folder meanwhile") from error
+            raise
+        sync_folder(place.folder.parent)
+
+
+def discard(place: Destination) -> None:
+    """Remove the scratch folder, if it is still there."""
+    shutil.rmtree(place.scratch, ignore_errors=True)
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, or in its nearest existing parent."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)

@@ -1,0 +1,80 @@
+"""The spool: originals, byte for byte as the camera delivered them, durable before they are counted."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from focusrail.errors import OriginalChanged, ShootInUse
+from focusrail.model.frame import Original
+from focusrail.store.durable import make_folder, write_durably, writing
+from focusrail_drivers.base import Photograph
+
+_SUFFIXES = {
+    "image/jpeg": "jpg",
+    "image/tiff": "tif",
+    "image/png": "png",
+    "image/x-nikon-nef": "nef",
+    "image/x-canon-cr2": "cr2",
+    "image/x-canon-cr3": "cr3",
+    "image/x-sony-arw": "arw",
+    "image/x-adobe-dng": "dng",
+    "image/x-fuji-raf": "raf",
+    "image/x-olympus-orf": "orf",
+    "image/x-panasonic-rw2": "rw2",
+}
+
+
+class Spool:
+    """One folder a shoot: `frames/000012.jpg`, `truth/` on a simulated rig, `live.jpg` while it is shot."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, shoot_id: str) -> Path:
+        """Where a shoot's files are."""
+        return self.root / shoot_id
+
+    def store(self, shoot_id: str, index: int, photographs: Sequence[Photograph]) -> tuple[Original, ...]:
+        """Write the photographs of one exposure; when this returns they survive a power cut."""
+        frames = self.folder(shoot_id) / "frames"
+        make_folder(frames)
+        originals = []
+        for photograph in photographs:
+            kind = photograph.media_type
+            suffix = _SUFFIXES.get(kind) or kind.rpartition("/")[2].removeprefix("x-")
+            path = frames / f"{index:06d}.{suffix}"
+            write_durably(path, photograph.data)
+            digest = hashlib.sha256(photograph.data).hexdigest()
+            originals.append(Original(path.absolute(), digest, len(photograph.data), kind))
+        return tuple(originals)
+
+    @contextmanager
+    def claim(self, shoot_id: str) -> Iterator[None]:
+        """Be the only process that works on a shoot. Raises ShootInUse. Ends with the process, whatever ends it."""
+        folder = self.folder(shoot_id)
+        make_folder(folder)
+        path = folder / ".lock"
+        with writing(path):
+            file = path.open("w")
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ShootInUse(f"shoot {shoot_id} is being worked on by another process; wait for it to end") from None
+            yield
+
+
+def read_original(original: Original) -> bytes:
+    """The bytes of an original, proven by their hash. Raises OriginalChanged."""
+    path = Path(original.path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise OriginalChanged(f"{path} cannot be read: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != original.sha256:
+        raise OriginalChanged(f"{path} is not the file that was stored: its SHA-256 differs; restore it from a backup")
+    return data

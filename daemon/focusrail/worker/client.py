@@ -1,0 +1,216 @@
+"""The engine's end of the stacking process: starts it, feeds it, and starts another when it dies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from focusrail.errors import WorkerLost, by_name
+from focusrail.model.frame import FrameRecord
+from focusrail.store.outbound import Destination, prepare
+from focusrail.worker.messages import (
+    Begin,
+    Failed,
+    Finish,
+    Finished,
+    Frame,
+    Fused,
+    LeftOut,
+    Live,
+    Surveyed,
+    decode_event,
+    encode,
+)
+
+log = structlog.get_logger(__name__)
+
+_RESTARTS = 2
+Event = Surveyed | Fused | LeftOut | Live | Finished | Failed
+
+
+@dataclass
+class _Progress:
+    """What the present process has been given and what it has answered."""
+
+    in_flight: dict[int, int] = field(default_factory=dict)  # frame index -> bytes of its original
+    finished: Finished | None = None
+    failed: Failed | None = None
+    ended: bool = False
+
+
+class StackingProcess:
+    """One stack in a process of its own. `submit` waits while too much is in flight, so that the shutter waits.
+
+    When the process dies, another is started and given all frames again from the spool; a frame on which two processes
+    died is left out.
+    """
+
+    def __init__(
+        self,
+        begin: Begin,
+        place: Destination,
+        *,
+        in_flight_bytes: int,
+        memory_limit_mb: int | None = None,
+        listen: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        """Start. `listen` is called from another thread with every event that is news. Raises StoreNotWritable."""
+        self._begin, self._place, self._listen = begin, place, listen
+        self._in_flight_bytes = in_flight_bytes
+        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+        # Few arenas: with one a thread, freed frames stay where other threads cannot use them.
+        self._environment["MALLOC_ARENA_MAX"] = "2"
+        if memory_limit_mb is not None:
+            self._environment["FOCUSRAIL_MEMORY_LIMIT_MB"] = str(memory_limit_mb)
+        self._given: list[FrameRecord] = []
+        self._known: set[int] = set()  # frames whose fate has been told
+        self._deaths: dict[int, int] = {}  # frame index -> processes that died on it
+        self._restarts = 0
+        self._condition = threading.Condition()
+        self._start()
+
+    def submit(self, record: FrameRecord) -> None:
+        """Hand over the next frame; wait while too many bytes are in flight. Raises WorkerLost and what failed."""
+        self._given.append(record)
+        self._send_frame(record)
+        self._wait(lambda p: sum(p.in_flight.values()) <= self._in_flight_bytes or len(p.in_flight) < 2)
+
+    def finish(self, command: Finish) -> Finished:
+        """Wait for the results to lie in the scratch folder. Raises WorkerLost and whatever failed, e.g. TooFewFrames."""
+        while True:
+            process = self._process
+            self._send(encode(command))
+            self._wait(lambda p: p.finished is not None or self._process is not process)
+            if self._process is process:
+                break  # otherwise another was started, which must be told anew
+        finished = self._progress.finished
+        assert finished is not None
+        self.close()
+        return finished
+
+    def close(self) -> None:
+        """End the process, if it still runs. Never raises; closing twice is fine."""
+        self._closing = True
+        process = self._process
+        if process.stdin is not None:
+            try:
+                process.stdin.close()
+            except OSError:
+                pass
+        try:
+            process.wait(timeout=0.0 if self._progress.finished is None else 10.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._reader.join()
+        if process.stdout is not None:
+            process.stdout.close()
+
+    def _start(self) -> None:
+        prepare(self._place)
+        self._closing = False
+        self._progress = _Progress()
+        self._process: subprocess.Popen[bytes] = subprocess.Popen(
+            [sys.executable, "-m", "focusrail.worker.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self._environment,
+            start_new_session=True,  # Ctrl-C is for the engine, which ends this one in order
+        )
+        self._reader = threading.Thread(
+            target=self._read, args=(self._process, self._progress), name="stacking events", daemon=True
+        )
+        self._reader.start()
+        log.info("worker.started", pid=self._process.pid)
+        self._send(encode(self._begin))
+
+    def _send_frame(self, record: FrameRecord) -> None:
+        deadly = self._deaths.get(record.index, 0) >= _RESTARTS
+        with self._condition:
+            self._progress.in_flight[record.index] = record.original.size_bytes
+        name = record.original.path.name
+        self._send(encode(Frame(record, unusable=f"{name} ends the stacking process: it is damaged" if deadly else "")))
+
+    def _send(self, line: bytes) -> None:
+        try:
+            assert self._process.stdin is not None
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            pass  # the process has ended: `_wait` sees it and acts
+
+    def _wait(self, until: Callable[[_Progress], bool]) -> None:
+        while not self._reaches(until):
+            self._revive()
+
+    def _reaches(self, until: Callable[[_Progress], bool]) -> bool:
+        """Wait until something holds, and say whether it does: not when the process died. Raises what failed."""
+        with self._condition:
+            self._condition.wait_for(lambda: until(self._progress) or self._progress.ended)
+            failed = self._progress.failed
+            if failed is not None:
+                raise by_name(failed.error, failed.message)
+            return until(self._progress)
+
+    def _revive(self) -> None:
+        """Start another process in place of one that died, and give it all frames again."""
+        while True:
+            self.close()
+            self._restarts += 1
+            code = self._process.returncode
+            log.warning("worker.died", exit_code=code, restarts=self._restarts)
+            if self._restarts > _RESTARTS:
+                raise WorkerLost(
+                    f"the stacking process ended {self._restarts} times (last exit code {code}); the originals are "
+                    f"safe: `focusrail stack --shoot {self._begin.shoot_id}` stacks them again"
+                )
+            self._start()
+            if all(self._replay(record) for record in list(self._given)):
+                return
+
+    def _replay(self, record: FrameRecord) -> bool:
+        """Give a frame again and wait for its fate: one at a time shows on which of them a process dies."""
+        self._send_frame(record)
+        if self._reaches(lambda p: record.index not in p.in_flight):
+            return True
+        deaths = self._deaths.get(record.index, 0) + 1
+        self._deaths[record.index] = deaths
+        if deaths == _RESTARTS:
+            self._restarts = 0  # the culprit is found, and is left out from now on
+        return False
+
+    def _read(self, process: subprocess.Popen[bytes], progress: _Progress) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            try:
+                event: Any = decode_event(line)
+            except ValueError:
+                log.error("worker.spoke_nonsense", line=line[:200].decode("ascii", "replace"))
+                break
+            with self._condition:
+                if isinstance(event, Fused | LeftOut):
+                    progress.in_flight.pop(event.index, None)
+                elif isinstance(event, Finished):
+                    progress.finished = event
+                elif isinstance(event, Failed):
+                    progress.failed = event
+                self._condition.notify_all()
+            self._tell(event)
+        with self._condition:
+            progress.ended = True
+            self._condition.notify_all()
+
+    def _tell(self, event: Event) -> None:
+        """Pass on what is news: after a restart frames are fused again, which concerns nobody."""
+        if isinstance(event, Fused | LeftOut):
+            if event.index in self._known:
+                return
+            self._known.add(event.index)
+        self._listen(event)

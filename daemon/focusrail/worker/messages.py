@@ -1,0 +1,146 @@
+"""What the engine and the stacking process say to each other: one JSON object a line, nothing pickled.
+
+The process that owns the rail reads these events as text of known shape; whatever a hostile image does to the stacking
+process, it can say no more than this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from focusrail.model.frame import FrameRecord
+from focusrail.model.method import Method
+from focusrail.model.recipe import Recipe
+
+# --- engine to stacking process ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Start a stack. `survey` lists all frames when the reference is not the first: they are registered beforehand."""
+
+    shoot_id: str
+    name: str
+    specimen_id: str | None
+    source: str
+    created_at: datetime
+    version: int
+    method: Method
+    scratch: Path  # an existing empty folder; everything is written there
+    depth_unit: Literal["mm", "frames"]
+    live: Path | None = None  # where the live composite goes
+    live_every: int = 5  # frames
+    truth: Path | None = None  # the folder with a simulated scene's truth
+    um_per_px: float | None = None
+    threads: int | None = None  # None: as many as there are processors
+    debug: bool = False
+    recipe: Recipe | None = None
+    survey: tuple[FrameRecord, ...] = ()
+    kind: Literal["begin"] = "begin"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Stack one more frame; they come in index order."""
+
+    record: FrameRecord
+    unusable: str = ""  # why it is to be left out unseen
+    kind: Literal["frame"] = "frame"
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """No more frames: write the results."""
+
+    warnings: tuple[str, ...] = ()
+    timings_s: dict[str, float] = field(default_factory=dict)
+    kind: Literal["finish"] = "finish"
+
+
+# --- stacking process to engine ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """A frame has been registered beforehand."""
+
+    index: int
+    kind: Literal["surveyed"] = "surveyed"
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """A frame is in the composite."""
+
+    index: int
+    inliers: int
+    took_s: float
+    kind: Literal["fused"] = "fused"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A frame could not be used."""
+
+    index: int
+    error: str  # class name, see focusrail.errors
+    message: str
+    kind: Literal["left_out"] = "left_out"
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The live composite has been renewed."""
+
+    frames: int
+    path: Path
+    kind: Literal["live"] = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The scratch folder is complete, up to making it durable."""
+
+    size_px: tuple[int, int]
+    frames_used: int
+    warnings: tuple[str, ...]
+    took_s: float
+    peak_memory_bytes: int
+    psnr_db: float | None = None
+    ssim: float | None = None
+    kind: Literal["finished"] = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The stack cannot be made."""
+
+    error: str
+    message: str
+    kind: Literal["failed"] = "failed"
+
+
+Command = Annotated[Begin | Frame | Finish, Field(discriminator="kind")]
+Event = Annotated[Surveyed | Fused | LeftOut | Live | Finished | Failed, Field(discriminator="kind")]
+_COMMAND: TypeAdapter[Begin | Frame | Finish] = TypeAdapter(Command)
+_EVENT: TypeAdapter[Surveyed | Fused | LeftOut | Live | Finished | Failed] = TypeAdapter(Event)
+
+
+def encode(message: object) -> bytes:
+    """One line."""
+    return TypeAdapter(type(message)).dump_json(message) + b"\n"
+
+
+def decode_command(line: bytes) -> Begin | Frame | Finish:
+    """A command from its line. Raises ValueError."""
+    return _COMMAND.validate_json(line)
+
+
+def decode_event(line: bytes) -> Surveyed | Fused | LeftOut | Live | Finished | Failed:
+    """An event from its line. Raises ValueError."""
+    return _EVENT.validate_json(line)

@@ -1,0 +1,180 @@
+"""The stacking process: reads commands from standard input, stacks, writes events to standard output.
+
+It is a process of its own because it decodes images, which may be broken or hostile, and because it needs the memory:
+whatever ends it, the process that owns the rail goes on, and starts another that reads the spool anew.
+Three threads: decode, register, fuse; at most three decoded frames are alive at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import resource
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+
+from focusrail.errors import DamagedImage, FocusrailError, FrameError
+from focusrail.model.frame import FrameRecord
+from focusrail.stacking.arrays import Image
+from focusrail.stacking.pipeline import Registered
+from focusrail.store.image_io import Metadata, decode, read_metadata
+from focusrail.store.spool import read_original
+from focusrail.worker.messages import Begin, Failed, Finish, Frame, decode_command, encode
+from focusrail.worker.stack import Stack
+
+_DECODED_FRAMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A frame's pixels, fresh from the spool."""
+
+    record: FrameRecord
+    image: Image
+    metadata: Metadata
+    began_s: float
+
+
+def read_frame(record: FrameRecord) -> Decoded:
+    """Read, prove and decode an original. Raises FrameError."""
+    began_s = time.monotonic()
+    data = read_original(record.original)
+    name = record.original.path.name
+    return Decoded(record, decode(data, name), read_metadata(data) if record.index == 0 else Metadata(), began_s)
+
+
+class Pipeline:
+    """Runs the stages in their threads and stops at the first error that is not a frame's own."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._records: queue.Queue[FrameRecord | None] = queue.Queue()
+        self._decoded: queue.Queue[Decoded | None] = queue.Queue()
+        self._registered: queue.Queue[tuple[Decoded, Registered] | None] = queue.Queue()
+        self._room = threading.Semaphore(_DECODED_FRAMES)
+        self._error: BaseException | None = None
+        self._threads = [
+            threading.Thread(target=self._stage, args=(stage,), name=stage.__name__)
+            for stage in (self._decode, self._register, self._fuse)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def add(self, record: FrameRecord) -> None:
+        """Hand over a frame."""
+        self._records.put(record)
+
+    def drain(self) -> None:
+        """Wait until all frames are fused. Raises what ended a stage."""
+        self._records.put(None)
+        for thread in self._threads:
+            thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _stage(self, stage: Callable[[], None]) -> None:
+        try:
+            stage()
+        except BaseException as error:  # handed over to `drain`, which raises it
+            self._error = self._error or error
+            # A stage that has ended would keep the others waiting for ever; the process ends in a moment.
+            report_and_exit(self._stack.say, error)
+
+    def _decode(self) -> None:
+        for record in _until_none(self._records):
+            self._room.acquire()
+            try:
+                self._decoded.put(read_frame(record))
+            except FrameError as error:
+                self._room.release()
+                self._stack.leave_out(record, error)
+        self._decoded.put(None)
+
+    def _register(self) -> None:
+        for decoded in _until_none(self._decoded):
+            try:
+                self._registered.put((decoded, self._stack.register(decoded.record, decoded.image, decoded.metadata)))
+            except FrameError as error:
+                self._room.release()
+                self._stack.leave_out(decoded.record, error)
+        self._registered.put(None)
+
+    def _fuse(self) -> None:
+        for decoded, registered in _until_none(self._registered):
+            self._stack.fuse(decoded.record, registered, began_s=decoded.began_s)
+            self._room.release()
+            del decoded, registered
+
+
+def _until_none(items: queue.Queue[object]) -> Iterator[object]:
+    while (item := items.get()) is not None:
+        yield item
+        del item
+
+
+def report_and_exit(say: Callable[[object], None], error: BaseException) -> None:
+    """Tell the engine what went wrong and end this process at once, whatever its threads are doing."""
+    if isinstance(error, FocusrailError):
+        say(Failed(type(error).__name__, str(error)))
+    elif isinstance(error, MemoryError) or (isinstance(error, cv2.error) and "Insufficient memory" in str(error)):
+        say(Failed("FocusrailError", "the stacking process ran out of memory: raise stacking.memory_limit_mb"))
+    else:
+        traceback.print_exception(error)
+        say(Failed("FocusrailError", f"the stacking process failed: {type(error).__name__}: {error}"))
+    sys.stdout.flush()
+    os._exit(1)
+
+
+def main() -> None:
+    """Serve one stack."""
+    # Whatever a library prints must not get between the events.
+    events = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def say(event: object) -> None:
+        with lock:
+            events.write(encode(event))
+
+    try:
+        serve(sys.stdin.buffer, say)
+    except BaseException as error:
+        report_and_exit(say, error)
+
+
+def serve(commands: BinaryIO, say: Callable[[object], None]) -> None:
+    """Read commands until `Finish` or the end of input. Raises FocusrailError."""
+    begin = decode_command(commands.readline())
+    assert isinstance(begin, Begin)
+    limit_mb = os.environ.get("FOCUSRAIL_MEMORY_LIMIT_MB")
+    if limit_mb:
+        resource.setrlimit(resource.RLIMIT_DATA, (int(limit_mb) << 20, int(limit_mb) << 20))
+    threads = begin.threads or len(os.sched_getaffinity(0))
+    cv2.setNumThreads(threads)
+    with ThreadPoolExecutor(threads, "stripe") as executor:
+        stack = Stack(begin, say, executor=executor, read=lambda record: read_frame(record).image)
+        pipeline = Pipeline(stack)
+        for line in commands:
+            command = decode_command(line)
+            if isinstance(command, Frame) and command.unusable:
+                stack.leave_out(command.record, DamagedImage(command.unusable))
+            elif isinstance(command, Frame):
+                pipeline.add(command.record)
+            elif isinstance(command, Finish):
+                pipeline.drain()
+                stack.finish(command, peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+                return
+    os._exit(0)  # the engine is gone: nothing is left to be done, and what was stored is safe
+
+
+if __name__ == "__main__":
+    main()

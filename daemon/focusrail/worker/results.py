@@ -1,0 +1,133 @@
+"""Writing what lies in the outbound folder: pictures, depth, report and manifest, into the scratch folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from focusrail.model.outcome import Judgement, StackOutcome
+from focusrail.stacking.depth_map import confidence, depth_map
+from focusrail.stacking.judgement import judge
+from focusrail.stacking.pipeline import Result
+from focusrail.store.durable import file_sha256
+from focusrail.store.image_io import Metadata, encode_jpeg, write_png, write_tiff
+from focusrail.worker.manifest import FileFacts, manifest, to_json
+from focusrail.worker.pictures import contact_sheet, depth_picture, with_scale_bar
+from focusrail.worker.report import ReportPictures, render_report
+
+_REPORT_PX = 1600  # the longer side of the pictures inside the report
+_REPORT_QUALITY = 88
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """The depth map of a finished stack and how sure each pixel is, cropped like the result."""
+
+    depth: npt.NDArray[Any]  # (height, width) float32, in the unit of the positions
+    sure: npt.NDArray[Any]  # (height, width) float32, 0..1
+
+
+def find_depth(result: Result) -> Depth:
+    """The depth map of a finished stack."""
+    sure = confidence(result.fused.measure, result.fused.noise)
+    return Depth(depth_map(result.fused.position, sure), sure)
+
+
+def judge_by_truth(
+    folder: Path, result: Result, depth: Depth, transforms: dict[int, npt.NDArray[Any]], reference: int
+) -> Judgement | None:
+    """Compare with the simulated scene's truth in `folder` (see the spool); None when there is none."""
+    if not (folder / "all_in_focus.png").exists():
+        return None
+    true_transforms = {
+        int(path.stem): np.array(json.loads(path.read_text()), np.float64) for path in folder.glob("[0-9]*.json")
+    }
+    if reference not in true_transforms:
+        return None
+    true_image = cv2.imread(str(folder / "all_in_focus.png"), cv2.IMREAD_COLOR)
+    assert true_image is not None
+    return judge(
+        result.fused.image,
+        depth.depth,
+        depth.sure,
+        crop=result.crop,
+        true_image=true_image,
+        true_depth=tifffile.imread(folder / "depth.tif"),
+        true_transforms=true_transforms,
+        transforms=transforms,
+        reference=reference,
+    )
+
+
+def write_pictures(folder: Path, result: Result, depth: Depth, metadata: Metadata, outcome: StackOutcome) -> None:
+    """result.jpg, result.tif, depth.tif, depth.png, index.png."""
+    title = " ".join(filter(None, (outcome.name, outcome.specimen_id)))
+    image = result.fused.image
+    scale = outcome.lateral_um_per_px
+    (folder / "result.jpg").write_bytes(encode_jpeg(image, metadata, description=title))
+    write_tiff(folder / "result.tif", image, metadata, description=title, um_per_px=scale)
+    unit = outcome.depth_unit
+    write_tiff(folder / "depth.tif", depth.depth, metadata, description=f"{title}: depth in {unit}", um_per_px=scale)
+    write_png(folder / "depth.png", depth_picture(depth.depth, unit, scale))
+    write_png(folder / "index.png", result.fused.index)
+
+
+def write_winners(folder: Path, result: Result) -> None:
+    """debug/winner.png: which frame won, in colours that tell neighbours apart."""
+    index = result.fused.index
+    spread = (index * (255.0 / max(1, int(index.max())))).astype(np.uint8)
+    write_png(folder / "debug" / "winner.png", cv2.applyColorMap(spread, cv2.COLORMAP_TURBO))
+
+
+def write_contact_sheet(folder: Path, outcome: StackOutcome) -> None:
+    """contact_sheet.jpg from the thumbnails, which are in `thumbnails/` by frame index."""
+    frames = [f for f in outcome.frames if _thumbnail(folder, f.index).exists()]
+    pictures = [cv2.imread(str(_thumbnail(folder, f.index)), cv2.IMREAD_COLOR) for f in frames]
+    labels = [f.file if f.position_mm is None else f"{f.index}  {f.position_mm:.3f} mm" for f in frames]
+    sheet = contact_sheet([p for p in pictures if p is not None], labels, [not f.used for f in frames])
+    (folder / "contact_sheet.jpg").write_bytes(encode_jpeg(sheet, Metadata(), description="contact sheet"))
+
+
+def _thumbnail(folder: Path, index: int) -> Path:
+    return folder / "thumbnails" / f"{index:06d}.jpg"
+
+
+def write_report(folder: Path, result: Result, depth: Depth, outcome: StackOutcome) -> None:
+    """report.html, then shoot.json with the hash of every other file."""
+    image, zoom = _reduced(result.fused.image)
+    if outcome.lateral_um_per_px:
+        image = with_scale_bar(image, outcome.lateral_um_per_px * zoom)
+    plane, zoom = _reduced(depth.depth)
+    scale = outcome.lateral_um_per_px
+    coloured = depth_picture(plane, outcome.depth_unit, scale * zoom if scale else None)
+    nothing = Metadata()
+    sheet = folder / "contact_sheet.jpg"
+    pictures = ReportPictures(
+        result=encode_jpeg(image, nothing, description=outcome.name, quality=_REPORT_QUALITY),
+        depth=encode_jpeg(coloured, nothing, description="depth", quality=_REPORT_QUALITY),
+        contact_sheet=sheet.read_bytes() if sheet.exists() else None,
+    )
+    names = [path.name for path in sorted(folder.iterdir())] + ["shoot.json"]
+    (folder / "report.html").write_text(render_report(outcome, pictures, files=names), encoding="utf-8")
+    files = {
+        str(path.relative_to(folder)): FileFacts(file_sha256(path), path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    (folder / "shoot.json").write_text(to_json(manifest(outcome, files)), encoding="utf-8")
+
+
+def _reduced(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], float]:
+    """The image at most _REPORT_PX long, and by how much it was divided."""
+    zoom = max(1.0, max(image.shape[:2]) / _REPORT_PX)
+    if zoom == 1.0:
+        return image, 1.0
+    size = (round(image.shape[1] / zoom), round(image.shape[0] / zoom))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), zoom
