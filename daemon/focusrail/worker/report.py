@@ -46,7 +46,7 @@ def render_report(outcome: StackOutcome, pictures: ReportPictures, *, files: Ite
 
     The page holds no script and asks for nothing outside itself: its content security policy forbids it.
     """
-    names = list(files)
+    names = sorted(files, key=lambda name: list(FILES).index(name) if name in FILES else len(FILES))
     used = [frame for frame in outcome.frames if frame.used]
     left_out = [frame for frame in outcome.frames if not frame.used]
     stages = [took for name, took in outcome.timings_s.items() if name != "total" and math.isfinite(took)]

@@ -41,7 +41,8 @@ def _round_trip(outcome: StackOutcome) -> dict[str, object]:
 
 def test_the_manifest_is_strict_json_that_reads_back_as_it_was() -> None:
     text = to_json(manifest(OUTCOME, FILES))
-    assert "NaN" not in text and "Infinity" not in text
+    assert "NaN" not in text
+    assert "Infinity" not in text
     assert _round_trip(OUTCOME) == manifest(OUTCOME, FILES)
 
 
@@ -55,7 +56,8 @@ def test_keys_and_files_always_come_in_the_same_order() -> None:
     swapped = dict(reversed(FILES.items()))
     assert to_json(manifest(OUTCOME, FILES)) == to_json(manifest(OUTCOME, swapped))
     page = manifest(OUTCOME, FILES)
-    assert list(page)[:3] == ["schema_version", "shoot", "version"] and page["schema_version"] == SCHEMA_VERSION
+    assert list(page)[:3] == ["schema_version", "shoot", "version"]
+    assert page["schema_version"] == SCHEMA_VERSION
     assert list(page["files"]) == ["depth.png", "result.tif"]  # type: ignore[call-overload]
 
 
@@ -75,7 +77,8 @@ def test_each_frame_and_each_file_has_a_line_of_its_own() -> None:
 def test_judgement_and_crop_are_named_not_numbered() -> None:
     page = manifest(replace(OUTCOME, crop=(1, 2, 3, 4), judgement=Judgement(30, 0.9, 0.2, 0.7, math.nan)), FILES)
     assert page["result"]["crop"] == {"x": 1, "y": 2, "width": 3, "height": 4}  # type: ignore[index]
-    assert page["judgement"]["psnr_db"] == 30 and page["judgement"]["depth_rms_mm"] is None  # type: ignore[index]
+    assert page["judgement"]["psnr_db"] == 30  # type: ignore[index]
+    assert page["judgement"]["depth_rms_mm"] is None  # type: ignore[index]
 
 
 def test_times_are_utc_with_a_z() -> None:

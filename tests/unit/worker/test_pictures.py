@@ -35,9 +35,13 @@ def _slope(height: int = 300, width: int = 400) -> np.ndarray:
 def test_the_legend_reaches_from_the_lowest_to_the_highest_depth(unit: str, scale: float | None) -> None:
     picture = depth_picture(_slope(), unit, scale)
     legend = picture[300:]
-    assert picture.dtype == np.uint8 and picture.shape[1] == 400 and legend.shape[0] > 20
-    assert _has(legend, _colour(0)) and _has(legend, _colour(255))
-    assert tuple(picture[150, 0]) == _colour(0) and tuple(picture[150, -1]) == _colour(255)
+    assert picture.dtype == np.uint8
+    assert picture.shape[1] == 400
+    assert legend.shape[0] > 20
+    assert _has(legend, _colour(0))
+    assert _has(legend, _colour(255))
+    assert tuple(picture[150, 0]) == _colour(0)
+    assert tuple(picture[150, -1]) == _colour(255)
 
 
 def test_unknown_pixels_are_neutral_grey_and_explained_in_the_legend() -> None:
@@ -58,7 +62,8 @@ def test_unknown_pixels_are_neutral_grey_and_explained_in_the_legend() -> None:
 @pytest.mark.parametrize("depth", [3.25, math.nan, math.inf, 0.0])
 def test_a_depth_map_without_any_relief_is_still_a_picture(unit: str, depth: float) -> None:
     picture = depth_picture(np.full((200, 300), depth, np.float32), unit, 2.0)
-    assert picture.shape[1] >= 300 and picture.shape[2] == 3
+    assert picture.shape[1] >= 300
+    assert picture.shape[2] == 3
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2000), (2000, 3), (48, 64), (17, 321)])
@@ -86,9 +91,11 @@ def test_the_scale_bar_is_legible_on_any_ground_and_leaves_the_original_alone(
     image = np.full(shape, int(ground * most), dtype)
     result = with_scale_bar(image, 3.2)
     assert (image == int(ground * most)).all()
-    assert result.dtype == dtype and result.shape == shape
+    assert result.dtype == dtype
+    assert result.shape == shape
     corner = result[200:, 200:]
-    assert corner.max() == most and corner.min() == 0
+    assert corner.max() == most
+    assert corner.min() == 0
     assert (result[:200] == image[:200]).all()
 
 
@@ -134,7 +141,9 @@ def test_labels_that_do_not_match_the_thumbnails_are_refused() -> None:
 def test_a_thumbnail_is_small_and_in_eight_bit_colour(shape: tuple[int, ...], dtype: type[np.unsignedinteger]) -> None:
     image = np.full(shape, np.iinfo(dtype).max, dtype)
     small = thumbnail(image)
-    assert max(small.shape[:2]) <= 128 and small.shape[2] == 3 and small.dtype == np.uint8
+    assert max(small.shape[:2]) <= 128
+    assert small.shape[2] == 3
+    assert small.dtype == np.uint8
     assert small.min() == 255
 
 
