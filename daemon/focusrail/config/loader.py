@@ -72,16 +72,18 @@ def default_config_path() -> Path | None:
         Path("~/.config/focusrail/focusrail.yaml"),
         Path(sys.prefix, "share/focusrail/config/focusrail.yaml"),
     )
-    for candidate in candidates:
-        try:
-            path = candidate.expanduser()
-            if path.is_file():
-                return path
-        except PermissionError:
-            return path  # it is there and is not for us: loading says so
-        except RuntimeError:  # a service's user without a home
-            continue
-    return None
+    return next((path for path in map(_found, candidates) if path), None)
+
+
+def _found(candidate: Path) -> Path | None:
+    try:
+        path = candidate.expanduser()
+    except RuntimeError:  # a service's user without a home
+        return None
+    try:
+        return path if path.is_file() else None
+    except PermissionError:
+        return path  # perhaps it is there and is not for us: loading says so
 
 
 def dump(config: Config) -> str:

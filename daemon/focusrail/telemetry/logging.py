@@ -24,9 +24,14 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 class Stream(Protocol):
     """As much of a text file as logging needs."""
 
-    def write(self, text: str, /) -> object: ...
-    def flush(self) -> object: ...
-    def isatty(self) -> bool: ...
+    def write(self, text: str, /) -> object:
+        """Take the text."""
+
+    def flush(self) -> object:
+        """Let go of what is buffered."""
+
+    def isatty(self) -> bool:
+        """Whether a person looks at it."""
 
 
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
@@ -38,7 +43,7 @@ _LOGGER = "focusrail"
 
 def configure_logging(
     level: Level = "info",
-    format: Format = "auto",
+    format: Format = "auto",  # noqa: A002  # as the key of the configuration is called
     *,
     stream: Stream | None = None,
     write_line: Callable[[str], object] | None = None,
@@ -86,7 +91,7 @@ class _LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._write_line(self.format(record))
-        except Exception:  # the logging module's own contract: an entry that cannot be written harms nobody
+        except Exception:  # noqa: BLE001  # the contract of logging: an entry that cannot be written harms nobody
             self.handleError(record)
 
 
@@ -136,7 +141,7 @@ def _for_people(colours: bool) -> list[Processor]:
     ]
 
 
-def _time_level_event_first(logger: WrappedLogger, name: str, entry: EventDict) -> EventDict:
+def _time_level_event_first(_logger: WrappedLogger, _name: str, entry: EventDict) -> EventDict:
     """So that a person who looks at JSON lines sees what happened before its details."""
     first = {key: entry[key] for key in ("timestamp", "level", "event") if key in entry}
     return {**first, **entry}

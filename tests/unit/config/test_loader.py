@@ -108,6 +108,10 @@ BAD_CONFIGURATIONS = {
     "a list as key": ("? [a]\n: b\n", ["1: a key must be a single word"]),
     "too deep": ("a: " + "[" * 30, [f"1: nested deeper than {document.DEEPEST} levels"]),
     "an impossible escape": ('a: "\\UFFFFFFFF"\n', ["1: not YAML: "]),
+    "an option of the camera that is refused": (
+        "camera:\n  options:\n    seed: 2\n    jpeg_quality: 0\n",
+        ["4: camera.options.jpeg_quality: 0 is not between 1 and 100"],
+    ),
     "a path without a user": (
         "store:\n  root: ~nobody-of-this-name/x\n",
         ["2: store.root: the home folder in ~nobody-of-this-name/x is not known; write the path without ~"],
@@ -228,6 +232,14 @@ def test_relative_paths_are_seen_from_the_files_folder(tmp_path: Path, monkeypat
     assert store.journal_file == folder / "data" / "journal.sqlite"
 
 
+def test_a_choice_among_numbers_can_be_made(write: Callable[[str], Path]) -> None:
+    options = load_config(write("camera: {options: {file_format: png, bit_depth: 16}}\n")).camera.options
+    assert options.bit_depth == 16
+    assert refusal(load_config, write("camera:\n options:\n  bit_depth: 9\n")) == [
+        "focusrail.yaml:3: camera.options.bit_depth: must be 8 or 16, not 9"
+    ]
+
+
 @dataclass(frozen=True)
 class FolderOptions:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -319,9 +331,9 @@ def only_config_error(load: Callable[[Path], object], path: Path, content: bytes
         assert text.replace("\n", "").isprintable()
 
 
-CONFIG_KEYS = ["rail", "camera", "store", "stacking", "log", "driver", "options", "settings", "travel_mm", "min", "root"]
+CONFIG_KEYS = ["rail", "camera", "store", "stacking", "log", "driver", "options", "settings", "travel_mm", "min"]
 RECIPE_KEYS = ["name", "from_mm", "to_mm", "frames", "specimen_id", "method", "registration", "camera_settings"]
-KEYS = st.sampled_from([*CONFIG_KEYS, *RECIPE_KEYS, "folder_template", "level", "backlash_mm"])
+KEYS = st.sampled_from([*CONFIG_KEYS, *RECIPE_KEYS, "root", "folder_template", "level", "backlash_mm"])
 SCALARS = (
     st.none()
     | st.booleans()
