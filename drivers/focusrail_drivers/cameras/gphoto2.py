@@ -11,7 +11,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, ClassVar, Literal, TypeVar
@@ -262,7 +262,7 @@ class Gphoto2Camera:
 def find() -> list[FoundCamera]:
     """The cameras that libgphoto2 sees now. Opens none of them. Raises DriverError without the library."""
     _require_library()
-    with Isolated(CHILD, name="gphoto2") as child:
+    with closing(Isolated(CHILD, name="gphoto2")) as child:
         return [FoundCamera("gphoto2", model, port) for model, port in child.call("find", timeout_s=OPEN_S).result]
 
 
@@ -271,5 +271,7 @@ def _require_library() -> None:
         raise DriverError("the Python package gphoto2 is not installed: pip install 'focusrail[gphoto2]'")
 
 
-def _plain(value: str | int | float) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(int(value) if isinstance(value, bool) else value)
+def _plain(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:g}" if isinstance(value, float) else str(int(value))  # YAML's `on` is a toggle's 1

@@ -20,8 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from focusrail_drivers import base
 
@@ -97,12 +96,6 @@ class Isolated:
         """The helper process, if one has been started and not yet been ended from here."""
         return None if self._process is None else self._process.pid
 
-    def __enter__(self) -> Isolated:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self.close()
-
     def call(self, method: str, args: Mapping[str, object] | None = None, *, timeout_s: float) -> Reply:
         """Let the helper do `method(**args)`, within `timeout_s` (on top of starting it, where that is needed).
 
@@ -132,8 +125,8 @@ class Isolated:
     def close(self, timeout_s: float = 5.0) -> None:
         """Let the helper end by itself (its stdin closes), and kill it after `timeout_s`. Never raises."""
         process = self._process
-        if process is not None and process.stdin is not None:
-            process.stdin.close()
+        if process is not None:
+            _pipes(process)[0].close()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout_s)
         self.kill()
@@ -146,8 +139,7 @@ class Isolated:
             )
         except OSError as error:
             raise base.DriverError(f"{self._name}: cannot start {self._argv[0]}: {error}") from error
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            assert pipe is not None
+        for pipe in _pipes(process):
             os.set_blocking(pipe.fileno(), False)
         self._process = process
         header, _ = self._exchange(process, b"", self._start_s, doing="start")
@@ -184,8 +176,7 @@ class Isolated:
     def _pump(
         self, process: subprocess.Popen[bytes], request: bytes, deadline_s: float
     ) -> tuple[dict[str, Any], bytes]:
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-        stdin, stdout, stderr = process.stdin.fileno(), process.stdout.fileno(), process.stderr.fileno()
+        stdin, stdout, stderr = (pipe.fileno() for pipe in _pipes(process))
         unsent = memoryview(request)
         received = bytearray()
         poller = select.poll()
@@ -226,8 +217,7 @@ class Isolated:
         return bool(chunk)
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stderr is not None
-        while self._hear(process.stderr.fileno()):
+        while self._hear(_pipes(process)[2].fileno()):
             pass
 
     def _quoted(self) -> str:
@@ -259,6 +249,12 @@ def _bury(process: subprocess.Popen[bytes]) -> None:
     # Bounded: a process stuck in the kernel (an unplugged USB hub) dies only when the driver lets go of it.
     with suppress(subprocess.TimeoutExpired):
         process.wait(5.0)
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
+    for pipe in _pipes(process):
+        pipe.close()
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    return process.stdin, process.stdout, process.stderr

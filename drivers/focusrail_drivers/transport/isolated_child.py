@@ -18,14 +18,17 @@ from typing import Any
 from focusrail_drivers.base import DriverError
 from focusrail_drivers.transport.isolated import ERRORS, HEAD, pack, unpack_head, unpack_header
 
-ORPHAN_GRACE_S = 5.0  # for letting go of the device in good order
-
 
 def serve(
-    handlers: Mapping[str, Callable[..., Any]], *, idle: Callable[[], None] | None = None, idle_s: float = 5.0
+    handlers: Mapping[str, Callable[..., Any]],
+    *,
+    idle: Callable[[], None] | None = None,
+    idle_s: float = 5.0,
+    orphan_grace_s: float = 5.0,
 ) -> None:
     """Answer calls until stdin ends; call `idle` whenever nothing was asked for `idle_s`.
 
+    A call that is still going on `orphan_grace_s` after stdin has ended is cut off: time to let go of the device.
     A handler gets the call's arguments by keyword and returns bytes (the payload) or anything that JSON can say.
     """
     # The parent decides when this process ends: neither a Ctrl-C in its terminal nor a service manager's TERM to the
@@ -35,7 +38,7 @@ def serve(
     # Whatever a C library prints to stdout would spoil the messages.
     answers = os.dup(1)
     os.dup2(2, 1)
-    threading.Thread(target=_die_with_parent, name="orphan-watch", daemon=True).start()
+    threading.Thread(target=_die_with_parent, args=(orphan_grace_s,), name="orphan-watch", daemon=True).start()
     try:
         _write(answers, pack({"hello": os.getpid()}))
         while True:
@@ -60,7 +63,7 @@ def _answer(handlers: Mapping[str, Callable[..., Any]], header: dict[str, Any]) 
     except DriverError as error:
         kind = next((kind for kind in type(error).__mro__ if kind.__name__ in ERRORS), DriverError)
         return _failure(header, kind.__name__, str(error))
-    except Exception as error:  # the top of this worker: a bug here must reach a person, not end the shoot
+    except Exception as error:  # noqa: BLE001  the top of this worker: a bug here must reach a person
         traceback.print_exc()
         return _failure(header, DriverError.__name__, f"internal error at {header.get('method')}: {error!r}")
 
@@ -85,11 +88,11 @@ def _write(fd: int, data: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-def _die_with_parent() -> None:
-    # Not PR_SET_PDEATHSIG: it fires when the thread that started us ends, not the process.
+def _die_with_parent(grace_s: float) -> None:
+    # Needs a library that lets go of the interpreter while it waits, as gphoto2 does. Not PR_SET_PDEATHSIG: it fires when the thread that started us ends, not the process.
     watch = select.poll()
     watch.register(0, 0)  # a hang-up is reported without being asked for
     watch.poll()
-    time.sleep(ORPHAN_GRACE_S)
+    time.sleep(grace_s)
     sys.stderr.flush()
     os._exit(1)
