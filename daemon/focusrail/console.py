@@ -1,0 +1,113 @@
+"""What a person at a terminal sees of a shoot: progress bars while it runs, and where the results are."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+
+from focusrail.capture.engine import FrameStored, Paused
+from focusrail.service import Merging, Published, Started
+from focusrail.worker.messages import Fused, LeftOut, Surveyed
+
+_T = TypeVar("_T")
+_FILES = {"result": "result.jpg", "depth": "depth.png", "report": "report.html"}
+
+
+class ProgressDisplay:
+    """Bars for the frames shot, registered beforehand and fused; silent where there is no terminal."""
+
+    def __init__(self, *, shooting: bool) -> None:
+        console = Console(stderr=True)
+        self._shooting = shooting
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._total = 0
+
+    def __enter__(self) -> ProgressDisplay:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def __call__(self, event: object) -> None:
+        """Show an event; from any thread."""
+        match event:
+            case Started(frames=total):
+                self._total = total
+                if self._shooting:
+                    self._bar("shooting")
+                self._bar("fusing")
+            case FrameStored(position_mm=position_mm):
+                self._bars.update(self._bar("shooting"), advance=1, note=f"{position_mm:.3f} mm")
+            case Paused(paused=paused):
+                self._bars.update(self._bar("shooting"), note="paused" if paused else "")
+            case Surveyed():
+                self._bars.update(self._bar("surveying"), advance=1)
+            case Fused() | LeftOut():
+                self._bars.update(self._bar("fusing"), advance=1)
+            case Merging():
+                self._bars.update(self._bar("writing"), total=1)
+            case Published():
+                self._bars.update(self._bar("writing"), total=1, advance=1)
+
+    def _bar(self, name: str) -> TaskID:
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=self._total, note="")
+        return self._tasks[name]
+
+
+def interruptible(work: Callable[[], _T], *, abort: Callable[[], None]) -> _T:
+    """Run `work` in a thread and return what it returns; Ctrl-C calls `abort` at once and waits for it to end.
+
+    A signal's handler runs between two instructions of the main thread: there it must not be in the middle of driving
+    the rail, whose locks `abort` takes.
+    """
+    outcome: list[_T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:  # raised again in the main thread
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="shoot")
+    thread.start()
+    while thread.is_alive():
+        try:
+            thread.join(0.2)
+        except KeyboardInterrupt:
+            abort()
+    if errors:
+        raise errors[0]
+    return outcome[0]
+
+
+def summary(done: Published) -> str:
+    """The lines that end a shoot or stack."""
+    width, height = done.finished.size_px
+    facts = f"{done.finished.frames_used} frames, {width} x {height} px"
+    if done.version > 1:
+        facts += f", version {done.version}"
+    lines = [f"published  {facts}"]
+    if done.finished.psnr_db is not None and done.finished.ssim is not None:
+        lines.append(f"truth      PSNR {done.finished.psnr_db:.2f} dB, SSIM {done.finished.ssim:.4f}")
+    lines += [f"{what:<10} {done.folder / name}" for what, name in _FILES.items()]
+    return "\n".join(lines)

@@ -1,0 +1,439 @@
+"""The service: the one composition root. Configuration -> devices -> store -> engine -> stacking process.
+
+Whatever starts a shoot or a stack (command line, HTTP, button) calls this.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from focusrail.capture.carriage import Approach, Carriage
+from focusrail.capture.engine import Engine
+from focusrail.capture.plan import plan
+from focusrail.capture.preflight import check_rail, check_store
+from focusrail.config.schema import Config
+from focusrail.errors import (
+    FocusrailError,
+    FrameError,
+    NoFrames,
+    OriginalChanged,
+    ShootAborted,
+    ShootInUse,
+    TooFewFrames,
+    by_name,
+)
+from focusrail.model.frame import FrameRecord
+from focusrail.model.method import Method
+from focusrail.model.recipe import Recipe
+from focusrail.model.shoot import Shoot, State
+from focusrail.store.durable import make_folder
+from focusrail.store.folder import Listing, list_folder, record_of
+from focusrail.store.journal import Journal
+from focusrail.store.outbound import Destination, destination, discard, publish
+from focusrail.store.spool import Spool
+from focusrail.worker.client import StackingProcess
+from focusrail.worker.messages import Begin, Finish, Finished, LeftOut
+from focusrail_drivers import registry
+from focusrail_drivers.base import Camera, DriverError, Halted, Rail
+from focusrail_drivers.clock import Clock, SystemClock
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A shoot or stack has begun."""
+
+    shoot_id: str
+    name: str
+    frames: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """All frames are in; the results are being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Results lie in the outbound folder."""
+
+    shoot_id: str
+    version: int
+    folder: Path
+    finished: Finished
+    left_out: tuple[FocusrailError, ...]  # a sentence for each frame that could not be used
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """The open devices."""
+
+    rail: Rail
+    carriage: Carriage
+    camera: Camera
+    camera_thread: ThreadPoolExecutor
+    name: str
+
+
+class Service:
+    """Everything focusrail does. One shoot or stack at a time; `abort` from any thread."""
+
+    def __init__(
+        self, config: Config, *, clock: Clock | None = None, listen: Callable[[object], None] = lambda event: None
+    ) -> None:
+        """Opens the journal; touches no device. Raises StoreNotWritable, DiskFull."""
+        self.config = config
+        self._clock = clock if clock is not None else SystemClock()
+        self._listen = listen
+        self._store = config.store
+        self.journal = Journal(self._store.journal_file)
+        self._spool = Spool(self._store.spool_folder)
+        self._engine: Engine | None = None
+        self._process: StackingProcess | None = None
+        self._carriage: Carriage | None = None
+        self._aborted = threading.Event()
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        self.journal.close()
+
+    # --- the rig ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def rig(self, *, with_camera: bool = True) -> Iterator[Rig]:
+        """The rig's devices, open and nobody else's. Raises DriverError, ShootInUse."""
+        config = self.config
+        with ExitStack() as stack:
+            stack.enter_context(self._only_owner())
+            rail: Rail = registry.load("rails", config.rail.driver)(config.rail.options, self._clock)
+            stack.callback(rail.close)
+            names = [rail.open()]
+            thread = stack.enter_context(ThreadPoolExecutor(1, "camera"))
+            camera: Camera = registry.load("cameras", config.camera.driver)(config.camera.options, self._clock, rail)
+            if with_camera:
+                stack.callback(lambda: thread.submit(camera.close).result())
+                names.append(thread.submit(camera.open).result())
+            approach = Approach(config.rail.backlash_mm, config.rail.approach == "forward", config.rail.settle_s)
+            self._carriage = Carriage(rail, self._clock, approach=approach, soft_limits=config.rail.travel)
+            stack.callback(self._forget_carriage)
+            log.info("rig.opened", devices=names)
+            yield Rig(rail, self._carriage, camera, thread, ", ".join(names))
+
+    def _forget_carriage(self) -> None:
+        self._carriage = None
+
+    @property
+    def _lock_file(self) -> Path:
+        return self._store.root / ".rig.lock"
+
+    @contextmanager
+    def _only_owner(self) -> Iterator[None]:
+        make_folder(self._store.root)
+        with self._lock_file.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ShootInUse("another focusrail process holds the rig; wait for it to end, or stop it") from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def halt_elsewhere(self) -> bool:
+        """Halt the rail of the process that holds the rig, as Ctrl-C there would; False when none does."""
+        try:
+            with self._lock_file.open() as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.kill(int(file.read()), signal.SIGINT)
+                    return True
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            pass
+        return False
+
+    # --- shooting -----------------------------------------------------------------------------------------------------
+
+    def shoot(self, recipe: Recipe) -> Published:
+        """Shoot a recipe and stack it meanwhile. Raises FocusrailError, DriverError; stored frames are safe then."""
+        # The canvas must be known when the second frame comes: while shooting, the reference is the first.
+        recipe = replace(recipe, method=replace(recipe.method, reference="first"))
+        check_store(self._store.spool_folder, self._store.outbound_folder)
+        with self.rig() as rig:
+            planned = plan(recipe, travel=rig.carriage.travel, resolution_mm=rig.carriage.resolution_mm)
+            shoot = Shoot(
+                shoot_id=_new_id(self._clock),
+                name=recipe.name,
+                created_at=self._clock.utc(),
+                method=recipe.method,
+                specimen_id=recipe.specimen_id,
+                recipe=recipe,
+                positions_mm=planned.positions_mm,
+                source=rig.name,
+            )
+            self.journal.add_shoot(shoot)
+            with self._spool.claim(shoot.shoot_id), self._failing(shoot):
+                return self._run(shoot, recipe, rig)
+
+    def _run(self, shoot: Shoot, recipe: Recipe, rig: Rig) -> Published:
+        began_s = self._clock.monotonic_s()
+        self._listen(Started(shoot.shoot_id, shoot.name, len(shoot.positions_mm), shoot.source))
+        self.journal.advance(shoot, State.PREFLIGHT)
+        settings = {**self.config.camera.settings, **recipe.camera_settings}
+        if settings:
+            rig.camera_thread.submit(rig.camera.configure, settings).result()
+        engine = Engine(
+            rig.carriage, rig.camera, rig.camera_thread, spool=self._spool, journal=self.journal, listen=self._listen
+        )
+        self._engine = engine
+        check_rail(rig.carriage, shoot.positions_mm, may_home=self.config.rail.home == "if_unknown")
+        start_mm = rig.carriage.position_mm()
+        place = self._place(shoot)
+        with self._stacking(shoot, place, in_mm=True) as (process, left_out):
+            self.journal.advance(shoot, State.SHOOTING)
+            if self._aborted.is_set():
+                raise ShootAborted("aborted before the first frame")
+            stacking_error = engine.run(shoot, process, settle_s=recipe.settle_s)
+            self._engine = None
+            shot_s = self._clock.monotonic_s() - began_s
+            self.journal.advance(shoot, State.MERGING)
+            self._listen(Merging())
+            with ThreadPoolExecutor(1, "return") as returning:
+                returned = returning.submit(rig.carriage.go_to, start_mm)
+                try:
+                    if stacking_error is not None:
+                        raise stacking_error
+                    finished = process.finish(Finish(timings_s={"shooting": shot_s}))
+                finally:
+                    # The frames are shot: that the carriage stays where it is would be no reason to lose them.
+                    if (error := returned.exception()) is not None:
+                        log.warning("rail.not_returned", error=str(error))
+            return self._publish(shoot, place, finished, left_out)
+
+    # --- stacking -----------------------------------------------------------------------------------------------------
+
+    def stack_folder(
+        self,
+        folder: Path,
+        *,
+        out: Path | None = None,
+        method: Method | None = None,
+        step_mm: float | None = None,
+        debug: bool = False,
+    ) -> tuple[Listing, Published]:
+        """Stack a folder of photographs, which stay where they are. Raises FocusrailError."""
+        listing = list_folder(folder)
+        photographs = listing.photographs
+        if len(photographs) < 2:
+            raise TooFewFrames(f"only one photograph in {folder} ({photographs[0].name}): a stack needs two")
+        shoot = Shoot(
+            shoot_id=_new_id(self._clock),
+            name=folder.resolve().name or "stack",
+            created_at=self._clock.utc(),
+            method=method if method is not None else self.config.stacking.method,
+            source=str(folder.absolute()),
+        )
+        place = self._place(shoot, out)
+        check_store(self._store.spool_folder, place.folder.parent)
+        self.journal.add_shoot(shoot)
+
+        def records() -> Iterator[FrameRecord | LeftOut]:
+            for index, path in enumerate(photographs):
+                try:
+                    position_mm = None if step_mm is None else index * step_mm
+                    record = record_of(shoot.shoot_id, index, path, position_mm=position_mm)
+                except OriginalChanged as error:
+                    yield LeftOut(index, type(error).__name__, str(error))
+                    continue
+                self.journal.add_frame(record)
+                yield record
+
+        with self._spool.claim(shoot.shoot_id), self._failing(shoot):
+            total = len(photographs)
+            return listing, self._stack(shoot, place, records(), total, in_mm=step_mm is not None, debug=debug)
+
+    def restack(
+        self, shoot_id: str, *, out: Path | None = None, method: Method | None = None, debug: bool = False
+    ) -> Published:
+        """Stack what the spool holds of a shoot, as its next version. Raises FocusrailError."""
+        shoot = self.journal.shoot(shoot_id)
+        with self._spool.claim(shoot_id):
+            frames = self.journal.frames(shoot_id)
+            if not frames:
+                raise NoFrames(f"shoot {shoot_id} has no frames: it ended before the first was stored")
+            if method is not None:
+                shoot = replace(shoot, method=method)
+            place = self._place(shoot, out)
+            check_store(self._store.spool_folder, place.folder.parent)
+            with self._failing(shoot):
+                in_mm = frames[0].position_mm is not None
+                return self._stack(shoot, place, iter(frames), len(frames), in_mm=in_mm, debug=debug)
+
+    def _stack(
+        self,
+        shoot: Shoot,
+        place: Destination,
+        records: Iterator[FrameRecord | LeftOut],
+        total: int,
+        *,
+        in_mm: bool,
+        debug: bool,
+    ) -> Published:
+        began_s = time.monotonic()
+        self._listen(Started(shoot.shoot_id, shoot.name, total, shoot.source))
+        self.journal.advance(shoot, State.MERGING)
+        unread: list[LeftOut] = []
+        survey: tuple[FrameRecord, ...] = ()
+        if shoot.method.reference != "first":  # all transforms are found before the first frame is fused
+            everything = list(records)
+            survey = tuple(r for r in everything if isinstance(r, FrameRecord))
+            records = iter(everything)
+        with self._stacking(shoot, place, in_mm=in_mm, survey=survey, debug=debug) as (process, left_out):
+            for record in records:
+                if isinstance(record, LeftOut):
+                    unread.append(record)
+                    self._listen(record)
+                else:
+                    process.submit(record)
+            self._listen(Merging())
+            warnings = tuple(event.message for event in unread)
+            finished = process.finish(Finish(warnings=warnings, timings_s={"reading": time.monotonic() - began_s}))
+            left_out.extend(by_name(event.error, event.message) for event in unread)
+            return self._publish(shoot, place, finished, left_out)
+
+    @contextmanager
+    def _stacking(
+        self,
+        shoot: Shoot,
+        place: Destination,
+        *,
+        in_mm: bool,
+        survey: tuple[FrameRecord, ...] = (),
+        debug: bool = False,
+    ) -> Iterator[tuple[StackingProcess, list[FocusrailError]]]:
+        """A stacking process, ended and cleaned up after whatever happens; and the sentences of frames left out."""
+        folder, stacking = self._spool.folder(shoot.shoot_id), self.config.stacking
+        left_out: list[FocusrailError] = []
+
+        def listen(event: object) -> None:
+            if isinstance(event, LeftOut):
+                left_out.append(by_name(event.error, event.message))
+                log.warning("frame.left_out", frame_index=event.index, reason=event.message)
+            self._listen(event)
+
+        begin = Begin(
+            shoot_id=shoot.shoot_id,
+            name=shoot.name,
+            specimen_id=shoot.specimen_id,
+            source=shoot.source,
+            created_at=shoot.created_at,
+            version=place.version,
+            method=shoot.method,
+            scratch=place.scratch,
+            depth_unit="mm" if in_mm else "frames",
+            live=folder / "live.jpg",
+            live_every=stacking.preview_every,
+            truth=folder / "truth",
+            um_per_px=self.config.camera.um_per_px,
+            threads=stacking.threads,
+            debug=debug,
+            recipe=shoot.recipe,
+            survey=survey,
+        )
+        process = StackingProcess(
+            begin,
+            place,
+            in_flight_bytes=stacking.in_flight_mb << 20,
+            memory_limit_mb=stacking.memory_limit_mb,
+            listen=listen,
+        )
+        self._process = process
+        try:
+            yield process, left_out
+        finally:
+            self._process = None
+            process.close()
+            discard(place)
+
+    def _publish(
+        self, shoot: Shoot, place: Destination, finished: Finished, left_out: Sequence[FocusrailError]
+    ) -> Published:
+        publish(place)
+        self.journal.add_publication(shoot.shoot_id, place.version, place.folder, self._clock.utc(), shoot.method)
+        self.journal.advance(shoot, State.PUBLISHED)
+        log.info("shoot.published", version=place.version, folder=str(place.folder))
+        done = Published(shoot.shoot_id, place.version, place.folder, finished, tuple(left_out))
+        self._listen(done)
+        return done
+
+    def _place(self, shoot: Shoot, out: Path | None = None) -> Destination:
+        """Where the next version of a shoot will lie.
+
+        A folder named by the user becomes the result when it does not exist, or is empty, or is an earlier result (then
+        the next version lies beside it); in any other folder a new one is made.
+        """
+        versions = [number for number, _ in self.journal.publications(shoot.shoot_id)]
+        following = max(versions, default=0) + 1
+        if out is None:
+            name = self._store.folder_name(
+                shoot_id=shoot.shoot_id, name=shoot.name, specimen_id=shoot.specimen_id, created_at=shoot.created_at
+            )
+            return destination(self._store.outbound_folder, name, at_least=following)
+        out = out.absolute()
+        if out.is_dir() and any(out.iterdir()) and not (out / "shoot.json").exists():
+            return destination(out, shoot.name, at_least=following)
+        return destination(out.parent, out.name, at_least=following)
+
+    # --- ending -------------------------------------------------------------------------------------------------------
+
+    def abort(self) -> None:
+        """Stop the rail at once and end what is going on. From any thread, any number of times."""
+        self._aborted.set()
+        engine, process, carriage = self._engine, self._process, self._carriage
+        if engine is not None:
+            engine.abort()
+        elif process is not None:
+            process.abort()
+        if carriage is not None:
+            carriage.halt()
+
+    @contextmanager
+    def _failing(self, shoot: Shoot) -> Iterator[None]:
+        """Journal how a shoot ended, and say what is safe and how to go on."""
+        try:
+            with structlog.contextvars.bound_contextvars(shoot_id=shoot.shoot_id):
+                yield
+        except (FocusrailError, DriverError) as caught:
+            error: FocusrailError | DriverError = caught
+            if self._aborted.is_set() and isinstance(caught, Halted):
+                error = ShootAborted(f"shoot {shoot.shoot_id} was aborted")
+            aborted = isinstance(error, ShootAborted)
+            self.journal.advance(shoot, State.ABORTED if aborted else State.FAILED)
+            log.error("shoot.aborted" if aborted else "shoot.failed", shoot_id=shoot.shoot_id, error=str(error))
+            stored = len(self.journal.frames(shoot.shoot_id))
+            if stored and shoot.recipe is not None and not isinstance(error, FrameError | TooFewFrames):
+                note = f"{stored} frames are safe: `focusrail stack --shoot {shoot.shoot_id}` stacks them"
+                error.args = (f"{error.args[0]}; {note}", *error.args[1:])
+            raise error from caught.__cause__
+        except BaseException:
+            self.journal.advance(shoot, State.FAILED)
+            raise
+
+
+def _new_id(clock: Clock) -> str:
+    """An ID that sorts by time and cannot be mistaken: 20260131T123456-9f3a."""
+    return f"{clock.utc():%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
