@@ -28,6 +28,11 @@ _SUFFIXES = {
 }
 
 
+def suffix_of(media_type: str) -> str:
+    """The file name suffix of a media type, without the dot."""
+    return _SUFFIXES.get(media_type) or media_type.rpartition("/")[2].removeprefix("x-")
+
+
 class Spool:
     """One folder a shoot: `frames/000012.jpg`, `truth/` on a simulated rig, `live.jpg` while it is shot."""
 
@@ -45,8 +50,7 @@ class Spool:
         originals = []
         for photograph in photographs:
             kind = photograph.media_type
-            suffix = _SUFFIXES.get(kind) or kind.rpartition("/")[2].removeprefix("x-")
-            path = frames / f"{index:06d}.{suffix}"
+            path = frames / f"{index:06d}.{suffix_of(kind)}"
             write_durably(path, photograph.data)
             digest = hashlib.sha256(photograph.data).hexdigest()
             originals.append(Original(path.absolute(), digest, len(photograph.data), kind))

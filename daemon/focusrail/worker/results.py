@@ -88,10 +88,10 @@ def write_winners(folder: Path, result: Result) -> None:
 
 def write_contact_sheet(folder: Path, outcome: StackOutcome) -> None:
     """contact_sheet.jpg from the thumbnails, which are in `thumbnails/` by frame index."""
-    frames = [f for f in outcome.frames if _thumbnail(folder, f.index).exists()]
-    pictures = [cv2.imread(str(_thumbnail(folder, f.index)), cv2.IMREAD_COLOR) for f in frames]
-    labels = [f.file if f.position_mm is None else f"{f.index}  {f.position_mm:.3f} mm" for f in frames]
-    sheet = contact_sheet([p for p in pictures if p is not None], labels, [not f.used for f in frames])
+    pictures = [cv2.imread(str(_thumbnail(folder, f.index)), cv2.IMREAD_COLOR) for f in outcome.frames]
+    seen = [(frame, picture) for frame, picture in zip(outcome.frames, pictures, strict=True) if picture is not None]
+    labels = [f.file if f.position_mm is None else f"{f.index}  {f.position_mm:.3f} mm" for f, _ in seen]
+    sheet = contact_sheet([picture for _, picture in seen], labels, [not f.used for f, _ in seen])
     (folder / "contact_sheet.jpg").write_bytes(encode_jpeg(sheet, Metadata(), description="contact sheet"))
 
 
@@ -104,9 +104,7 @@ def write_report(folder: Path, result: Result, depth: Depth, outcome: StackOutco
     image, zoom = _reduced(result.fused.image)
     if outcome.lateral_um_per_px:
         image = with_scale_bar(image, outcome.lateral_um_per_px * zoom)
-    plane, zoom = _reduced(depth.depth)
-    scale = outcome.lateral_um_per_px
-    coloured = depth_picture(plane, outcome.depth_unit, scale * zoom if scale else None)
+    coloured = depth_picture(depth.depth, outcome.depth_unit, outcome.lateral_um_per_px, longest_px=_REPORT_PX)
     nothing = Metadata()
     sheet = folder / "contact_sheet.jpg"
     pictures = ReportPictures(
@@ -114,7 +112,7 @@ def write_report(folder: Path, result: Result, depth: Depth, outcome: StackOutco
         depth=encode_jpeg(coloured, nothing, description="depth", quality=_REPORT_QUALITY),
         contact_sheet=sheet.read_bytes() if sheet.exists() else None,
     )
-    names = [path.name for path in sorted(folder.iterdir())] + ["shoot.json"]
+    names = [path.name for path in sorted(folder.iterdir()) if path.is_file()] + ["shoot.json"]
     (folder / "report.html").write_text(render_report(outcome, pictures, files=names), encoding="utf-8")
     files = {
         str(path.relative_to(folder)): FileFacts(file_sha256(path), path.stat().st_size)
