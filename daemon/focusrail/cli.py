@@ -24,8 +24,8 @@ from focusrail.service import Published, Rig, Service
 from focusrail.store.durable import write_durably
 from focusrail.store.spool import suffix_of
 from focusrail.telemetry.logging import configure_logging
+from focusrail_drivers import registry
 from focusrail_drivers.base import DriverError
-from focusrail_drivers.cameras.found import find
 
 log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
@@ -263,9 +263,9 @@ def camera() -> None:
 @camera.command("find")
 def camera_find() -> None:
     """List the cameras that are connected."""
-    found = find()
+    found = registry.find_cameras()
     for one in found:
-        click.echo(one)
+        click.echo(f"{one.driver:<10} {one.model}  (port: {one.port})")
     if not found:
         click.echo("no cameras found: switch the camera on, set it to PTP or PC remote, and plug its cable in", err=True)
 

@@ -6,10 +6,12 @@ A driver's module is imported only when it is asked for, so that a missing optio
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import entry_points
 from typing import Any
 
 from focusrail_drivers.base import DriverError
+from focusrail_drivers.cameras.found import FoundCamera
 
 
 class UnknownDriver(DriverError):
@@ -30,3 +32,15 @@ def load(kind: str, name: str) -> Any:
         return next(iter(found)).load()
     except ImportError as error:
         raise DriverError(f"driver {name!r} cannot be loaded: {error}; install its optional dependency") from error
+
+
+def find_cameras() -> list[FoundCamera]:
+    """All cameras that are connected, of every driver whose module can look for them by a function `find`."""
+    found: list[FoundCamera] = []
+    for name in names("cameras"):
+        try:
+            look = getattr(sys.modules[load("cameras", name).__module__], "find", None)
+            found.extend(look() if look is not None else ())
+        except DriverError:
+            continue  # its library is not installed: it can have no cameras here
+    return found
