@@ -56,7 +56,9 @@ class OpenCvCamera:
         stale_frames: int | None = None
         latency_s: float = 0.0  # a picture must also arrive this long after the exposure was asked for: network streams
         controls: Mapping[str, float] = field(default_factory=dict)  # CAP_PROP_ names, in order: auto_exposure: 1, ...
-        warmup_frames: int = 5  # after opening, before automatic exposure and white balance stand still; a film has none
+        warmup_frames: int = (
+            5  # after opening, before automatic exposure and white balance stand still; a film has none
+        )
         timeout_s: float = 10.0  # for opening, and for an exposure with its stale pictures
 
         def __post_init__(self) -> None:
@@ -201,9 +203,7 @@ class OpenCvCamera:
         if stale_frames is None:
             stale_frames = QUEUE_FRAMES + 1 if self._live else 0
         try:
-            frame = grabber.take(
-                stale_frames=stale_frames, latency_s=options.latency_s, timeout_s=options.timeout_s
-            )
+            frame = grabber.take(stale_frames=stale_frames, latency_s=options.latency_s, timeout_s=options.timeout_s)
         except DeviceTimeout:
             self._drop()
             raise

@@ -89,7 +89,8 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _die_with_parent(grace_s: float) -> None:
-    # Needs a library that lets go of the interpreter while it waits, as gphoto2 does. Not PR_SET_PDEATHSIG: it fires when the thread that started us ends, not the process.
+    # Needs a library that lets go of the interpreter while it waits, as gphoto2 does.
+    # Not PR_SET_PDEATHSIG: it fires when the thread that started us ends, not the process.
     watch = select.poll()
     watch.register(0, 0)  # a hang-up is reported without being asked for
     watch.poll()
