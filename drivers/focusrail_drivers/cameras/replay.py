@@ -32,7 +32,7 @@ class ReplayCamera:
 
     @dataclass(frozen=True, slots=True)
     class Options:
-        """The photographs, in natural order of their names (IMG_9 before IMG_10), spread evenly from one end to the other."""
+        """The photographs, in natural order of their names (IMG_9 before IMG_10), spread evenly over the range."""
 
         __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 

@@ -115,7 +115,7 @@ class SimulatedRail:
         self._open = False
 
     def home(self) -> float:
-        """Run to the switch, back off, and call that `min_mm`. Raises DeviceTimeout if the switch is not found, Halted."""
+        """Run to the switch, back off, and call that `min_mm`. Raises Halted, DeviceTimeout if there is no switch."""
         self._require_open()
         self._halt.clear()
         options = self._options

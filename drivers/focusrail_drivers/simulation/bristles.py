@@ -10,6 +10,7 @@ import numpy as np
 
 from focusrail_drivers.simulation.bodies import premultiplied
 from focusrail_drivers.simulation.layer import Sketch
+from focusrail_drivers.simulation.rect import Rect
 from focusrail_drivers.simulation.texture import value_noise
 from focusrail_drivers.simulation.view import View
 
@@ -32,11 +33,13 @@ def paint_bristles(
     view: View, bristles: Sequence[Bristle], *, depth: tuple[float, float, float], opacity: float = 1.0
 ) -> Sketch:
     """Bristles on a plane of depth (mm at the middle, mm per frame width along u, the same along v)."""
-    rect = view.rect
+    courses = [_course(view, bristle) for bristle in bristles]
+    rect = _around(courses, view)
+    origin = np.array([rect.x0, rect.y0])
     colour = np.zeros((rect.height, rect.width, 3), np.uint8)
     alpha = np.zeros((rect.height, rect.width), np.uint8)
-    for bristle in bristles:
-        middle_line, side, half = _course(view, bristle)
+    for bristle, (line, side, half) in zip(bristles, courses, strict=True):
+        middle_line = line - origin
         # Colour reaches a pixel beyond the outline, so that the outline's soft pixel has the bristle's own colour.
         for stripe in np.linspace(1, -1, STRIPES):
             shade = 0.42 + 0.7 * max(0.0, 1 - (stripe + 0.25) ** 2)
@@ -63,6 +66,13 @@ def _course(view: View, bristle: Bristle) -> tuple[np.ndarray[tuple[int, ...], n
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
     half = 0.5 * bristle.width * view.frame_width_px * (1 - 0.67 * along[:, 0])
     return points, normal, np.maximum(half, 0.35)
+
+
+def _around(courses: Sequence[tuple[np.ndarray[tuple[int, ...], np.dtype[np.float64]], ...]], view: View) -> Rect:
+    points = np.concatenate([line for line, _, _ in courses])
+    reach = max(float(half.max()) for _, _, half in courses) + 2
+    low, high = points.min(axis=0), points.max(axis=0)
+    return Rect(int(low[0]), int(low[1]), int(high[0]) + 1, int(high[1]) + 1).aligned(reach, view.rect)
 
 
 def _fill(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -50,11 +49,3 @@ def kernel_variance(kernel: Plane) -> float:
     half = kernel.shape[0] // 2
     at = np.arange(-half, half + 1, dtype=np.float64)
     return float((kernel.sum(axis=0) * at**2).sum())
-
-
-def blurred(image: npt.NDArray[np.uint8], radius_px: float) -> npt.NDArray[np.uint8]:
-    """`image`, (height, width, channels) uint8, seen through a disc of `radius_px`; borders are replicated."""
-    kernel = disc_kernel(radius_px)
-    if kernel.size == 1:
-        return image
-    return np.asarray(cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REPLICATE), dtype=np.uint8)

@@ -14,7 +14,7 @@ STRIP_ROWS = 64  # noise is drawn strip by strip: a 24 MP frame never has a seco
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """Turns a picture into counts; pure in (seed, frame index). White, 255, fills `full_well_electrons`; 0: no noise."""
+    """Turns a picture into counts; pure in (seed, frame index). White fills `full_well_electrons`; 0: no noise."""
 
     seed: int
     full_well_electrons: float
@@ -32,10 +32,11 @@ class Sensor:
     ) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
         """(height, width, 3) float32 of 0..255 to uint8 (`bits` 8) or uint16 (16); `picture` is used up.
 
-        `light` scales what falls on the sensor (exposure time), `gain` what is made of it (ISO); 1 is the view as painted.
+        `light` scales what falls on the sensor (exposure time), `gain` what is made of it (ISO); 1: as painted.
         """
         top = 255.0 if bits == 8 else 65535.0
-        out = np.empty(picture.shape, np.uint8 if bits == 8 else np.uint16)
+        out: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+        out = np.empty(picture.shape, np.uint8) if bits == 8 else np.empty(picture.shape, np.uint16)
         random = np.random.Generator(np.random.SFC64((self.seed, 73, frame_index)))
         lamp = light * self.lamp(frame_index)
         for row in range(0, len(picture), STRIP_ROWS):

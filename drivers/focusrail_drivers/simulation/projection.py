@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from focusrail_drivers.simulation.layer import Layer, Rect
+from focusrail_drivers.simulation.layer import Layer
 from focusrail_drivers.simulation.lens import Plane
+from focusrail_drivers.simulation.rect import Rect
 
+EVERYWHERE = Rect(-(2**20), -(2**20), 2**20, 2**20)  # what lies outside a layer is empty, and its depth goes on
 Matrix = npt.NDArray[np.float64]
 
 
@@ -54,7 +56,9 @@ class OneView:
         return 1.0
 
     def seen(self, layer: Layer, tile: Rect, *, focus_mm: float, circle_px_per_mm: float) -> Plane | None:
-        """(4, height, width) premultiplied: the layer within the tile."""
+        """(4, height, width) premultiplied: the layer within the tile, or None where it is not."""
+        if not layer.shows(tile, focus_mm=focus_mm, circle_px_per_mm=circle_px_per_mm):
+            return None
         return layer.defocused(tile, layer.depth_over(tile), focus_mm=focus_mm, circle_px_per_mm=circle_px_per_mm)
 
 
@@ -74,37 +78,40 @@ class Parallax:
         """How much larger a point in focus at `focus_mm` is drawn than in the view."""
         return (self.distance_mm + focus_mm - self.middle_mm) / self.distance_mm
 
-    def _magnification(self, depth_mm: Plane, focus_mm: float) -> Plane:
-        # The far background can come no nearer than the pupil: the floor keeps a carriage far off its range finite.
-        near = np.maximum(self.distance_mm + depth_mm - np.float32(focus_mm), np.float32(0.1 * self.distance_mm))
-        return (self.distance_mm + depth_mm - np.float32(self.middle_mm)) / near
-
     def seen(self, layer: Layer, tile: Rect, *, focus_mm: float, circle_px_per_mm: float) -> Plane | None:
-        """(4, height, width) premultiplied: the layer within the tile, as seen from where the carriage stands."""
+        """(4, height, width) premultiplied: the layer within the tile from where the carriage stands, or None."""
         cx, cy = self.centre_px
-        extremes = self._magnification(np.array([layer.depth_mm.min(), layer.depth_mm.max()], np.float32), focus_mm)
-        xs = [cx + (x - cx) / float(m) for x in (tile.x0, tile.x1) for m in extremes]
-        ys = [cy + (y - cy) / float(m) for y in (tile.y0, tile.y1) for m in extremes]
+        ends = self._shrinking(np.array(layer.depth_range_mm, np.float32), focus_mm)
+        xs = [cx + (x - cx) * float(end) for x in (tile.x0, tile.x1) for end in ends]
+        ys = [cy + (y - cy) * float(end) for y in (tile.y0, tile.y1) for end in ends]
         source = Rect(math.floor(min(xs)), math.floor(min(ys)), math.ceil(max(xs)), math.ceil(max(ys)))
-        source = source.aligned(3, Rect(-(10**6) // 32 * 32, -(10**6) // 32 * 32, 10**6 // 32 * 32, 10**6 // 32 * 32))
+        source = source.aligned(3, EVERYWHERE)
+        if not layer.shows(source, focus_mm=focus_mm, circle_px_per_mm=circle_px_per_mm):
+            return None
         depth = layer.depth_over(source)
         planes = layer.defocused(source, depth, focus_mm=focus_mm, circle_px_per_mm=circle_px_per_mm)
         if planes is None:
             return None
         right = np.arange(tile.x0, tile.x1, dtype=np.float32)[None, :] - np.float32(cx)
         down = np.arange(tile.y0, tile.y1, dtype=np.float32)[:, None] - np.float32(cy)
-        magnification = self._magnification(
-            np.full((tile.height, tile.width), layer.depth_mm.mean(), np.float32), focus_mm
-        )
-        for _ in range(3):
-            # Which point of the layer lands here? Its magnification depends on its own depth: iterate.
-            map_x = right / magnification + np.float32(cx - source.x0)
-            map_y = down / magnification + np.float32(cy - source.y0)
-            at = cv2.remap(depth, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            magnification = self._magnification(np.asarray(at, dtype=np.float32), focus_mm)
-        out = np.empty((4, tile.height, tile.width), np.float32)
-        for plane, target in zip(planes, out, strict=True):
-            target[:] = cv2.remap(plane, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        shrinking = self._shrinking(depth, focus_mm)
+        here = np.full((tile.height, tile.width), shrinking.mean(), np.float32)
+        steps = 0 if ends[0] == ends[1] else 2
+        for step in range(steps + 1):
+            # Which point of the layer lands here? How far it moves depends on its own depth: iterate.
+            map_x = right * here + np.float32(cx - source.x0)
+            map_y = down * here + np.float32(cy - source.y0)
+            if step < steps:
+                moved = cv2.remap(shrinking, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                here = np.asarray(moved, np.float32)
+        packed = cv2.remap(cv2.merge(list(planes)), map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        out = np.ascontiguousarray(np.moveaxis(np.asarray(packed, dtype=np.float32), 2, 0))
         # Cubic interpolation overshoots next to a hard edge; more than opaque or less than nothing is neither.
-        np.clip(out, 0, 255, out=out)
-        return out
+        np.maximum(out, 0, out=out)
+        return np.minimum(out, np.float32(255), out=out)
+
+    def _shrinking(self, depth_mm: Plane, focus_mm: float) -> Plane:
+        # View pixels for each pixel of the picture, about the centre: the inverse of the magnification.
+        # The pupil never comes closer than a tenth of its distance: that keeps a carriage far off its range finite.
+        near = np.maximum(depth_mm + np.float32(self.distance_mm - focus_mm), np.float32(0.1 * self.distance_mm))
+        return np.asarray(near / (depth_mm + np.float32(self.distance_mm - self.middle_mm)), dtype=np.float32)

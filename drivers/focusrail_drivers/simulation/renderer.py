@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from focusrail_drivers.simulation.layer import Layer, Rect
+from focusrail_drivers.simulation.layer import Layer
 from focusrail_drivers.simulation.lens import Lens, Plane
 from focusrail_drivers.simulation.projection import OneView, Parallax
+from focusrail_drivers.simulation.rect import Rect
 
 OPAQUE = 1 / 512  # light left behind a layer that no longer shows in 8 bit
 
@@ -43,7 +45,7 @@ class Renderer:
                 light *= planes[3]
                 if float(light.max()) < OPAQUE:
                     break
-            out[tile.y0 : tile.y1, tile.x0 : tile.x1] = np.moveaxis(seen, 0, 2)
+            out[tile.y0 : tile.y1, tile.x0 : tile.x1] = cv2.merge(list(seen))
         return out
 
     def sharp(self) -> tuple[npt.NDArray[np.uint8], Plane]:
@@ -64,10 +66,6 @@ class Renderer:
             depth[tile.y0 : tile.y1, tile.x0 : tile.x1] = deep
         return image, depth
 
-    def _tiles(self) -> list[Rect]:
-        size = 128 if self.view.width * self.view.height < 4_000_000 else 256
-        return [
-            Rect(x, y, min(x + size, self.view.x1), min(y + size, self.view.y1))
-            for y in range(0, self.view.height, size)
-            for x in range(0, self.view.width, size)
-        ]
+    def _tiles(self) -> Iterator[Rect]:
+        # Tiles that fit the processor's cache, and not so many that calling is what takes the time.
+        return self.view.tiles(128 if self.view.width * self.view.height < 4_000_000 else 256)

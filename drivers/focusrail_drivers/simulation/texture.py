@@ -13,8 +13,8 @@ Plane = npt.NDArray[np.float32]
 FINEST_CELL_PX = 2.6  # finer detail would alias when a frame is rotated or scaled by a fraction of a pixel
 
 
-def value_noise(key: Sequence[int], shape: tuple[int, int], cell_px: float) -> Plane:
-    """Smooth noise, mean 0 and deviation about 0.7, with one random value a cell of `cell_px`; pure in its arguments."""
+def value_noise(key: Sequence[int], shape: tuple[int, ...], cell_px: float) -> Plane:
+    """Smooth noise, mean 0 and deviation about 0.7, one random value a cell of `cell_px`; pure in its arguments."""
     height, width = shape
     rows, columns = math.ceil(height / cell_px) + 3, math.ceil(width / cell_px) + 3
     grid = np.random.default_rng(tuple(key)).standard_normal((rows, columns), dtype=np.float32)
@@ -24,13 +24,13 @@ def value_noise(key: Sequence[int], shape: tuple[int, int], cell_px: float) -> P
 
 def fractal_noise(
     key: Sequence[int],
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     coarsest_px: float,
     *,
     gain: float = 0.5,
     finest_px: float = FINEST_CELL_PX,
 ) -> Plane:
-    """Noise of every scale from `coarsest_px` down to `finest_px`, each octave `gain` times weaker; about unit deviation.
+    """Noise of every scale from `coarsest_px` down to `finest_px`, each octave `gain` times weaker; unit deviation.
 
     The coarse octaves are the same at every resolution of a scene; a finer resolution adds octaves.
     """
@@ -44,7 +44,7 @@ def fractal_noise(
 
 
 def hexagons(a: Plane, b: Plane) -> tuple[Plane, Plane]:
-    """A honeycomb of unit pitch over coordinates (a, b): (distance from the cell's centre, random tone 0..1 of the cell)."""
+    """A honeycomb of unit pitch over (a, b): (distance from the cell's centre, random tone 0..1 of the cell)."""
     tall = np.float32(math.sqrt(3.0))
     rows0, rows1 = np.round(b / tall), np.round(b / tall - 0.5)
     columns0, columns1 = np.round(a), np.round(a - 0.5)

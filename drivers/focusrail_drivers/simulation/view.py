@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from focusrail_drivers.simulation.layer import ALIGN_PX, DEPTH_CELL_PX, Rect
+from focusrail_drivers.simulation.layer import DEPTH_CELL_PX
 from focusrail_drivers.simulation.lens import Plane
+from focusrail_drivers.simulation.rect import ALIGN_PX, Rect
 
 
 @dataclass(frozen=True, slots=True)
