@@ -42,6 +42,7 @@ from focusrail_drivers.rails.grbl_options import GrblOptions
 from focusrail_drivers.rails.grbl_protocol import (
     FEED_HOLD,
     FEED_OVERRIDE_100,
+    FULL_REPORT,
     SILENT_ALARMS,
     SOFT_LIMIT_ALARM,
     SOFT_RESET,
@@ -58,7 +59,10 @@ _POLL_S = 0.05
 
 
 class GrblRail:
-    """The carriage on one axis of a GRBL controller. The module says when it believes a position."""
+    """The carriage on one axis of a GRBL controller. The module says when it believes a position.
+
+    The clock must run by itself: deadlines are for a device that does.
+    """
 
     Options = GrblOptions
 
@@ -95,13 +99,7 @@ class GrblRail:
         self.close()
         self._line.open()
         options = self._options
-        link = GrblLink(
-            self._line,
-            self._clock,
-            axis=options.axis,
-            answer_timeout_s=options.answer_timeout_s,
-            banner_timeout_s=options.banner_wait_s,
-        )
+        link = GrblLink(self._line, self._clock, axis=options.axis, answer_timeout_s=options.answer_timeout_s)
         try:
             untouched = self._synchronise(link)
             name, origin_at_switch = parse_build_info(link.command("$I"), link.banner)
@@ -137,7 +135,9 @@ class GrblRail:
             return False
         found: Status | None = None
         with contextlib.suppress(DeviceTimeout):
+            link.write_realtime(FULL_REPORT)
             found = link.query()
+            link.query()  # grblHAL answers both, and says in the first whether it has been homed
         # Reset it even when it answers: a stranger's half line in its buffer would be executed with ours. An axis that
         # stands keeps its place. A controller that is silent after a limit alarm answers to nothing else.
         try:
@@ -147,7 +147,7 @@ class GrblRail:
                 f"nothing at {self._options.port} answers like GRBL 1.1 at {self._options.baud} baud; "
                 "check power, port and baud rate"
             ) from error
-        standing = found is not None and found.state == "Idle" and found.homed is not False
+        standing = found is not None and found.state == "Idle" and link.homed is not False
         return standing and after.state == "Idle" and link.doubt is None
 
     def close(self) -> None:
@@ -185,7 +185,8 @@ class GrblRail:
                     raise Interrupted
                 yield link
             except Interrupted as interruption:
-                cause = f"by the controller's own input ({interruption.status.state})" if interruption.status else ""
+                own = interruption.status if not self._halting.is_set() else None
+                cause = f"by the controller's own input ({own.state})" if own else ""
                 position_mm = self._stop(link)
                 where = "at an unknown place; home first" if position_mm is None else f"at {position_mm:.4f} mm"
                 raise Halted(" ".join(filter(None, ("halted", cause, where))), position_mm) from None
@@ -377,7 +378,7 @@ class GrblRail:
                     "configured travel, or correct $130 to $132"
                 ) from alarm
             link.doubt = link.doubt or str(alarm)
-        elif alarm.code in SILENT_ALARMS or not link.wait_for_banner(self._options.banner_wait_s):
+        elif alarm.code in SILENT_ALARMS or not link.wait_for_banner():
             link.reset()
         if self._halting.is_set():  # the alarm was a halt's doing: its reset broke off the homing
             raise Interrupted

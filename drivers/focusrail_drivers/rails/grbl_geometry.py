@@ -95,8 +95,8 @@ class Geometry:
         return self.feed_mm_min / 60 / self.settings.acceleration_mm_s2
 
     def move_limit_s(self, distance_mm: float) -> float:
-        """When a move of this length must have ended: half as long again as planned, and a margin."""
-        return 1.5 * (60 * abs(distance_mm) / self.feed_mm_min + 2 * self.stopping_s) + _MARGIN_S
+        """When a move of this length must have ended: twice as long as planned, and a margin."""
+        return 2 * (60 * abs(distance_mm) / self.feed_mm_min + 2 * self.stopping_s) + _MARGIN_S
 
     @property
     def homing_limit_s(self) -> float:

@@ -73,20 +73,18 @@ class GrblLink:
     what the controller sends, and cleared only by the rail, after homing.
     """
 
-    def __init__(
-        self, line: SerialLine, clock: Clock, *, axis: Axis, answer_timeout_s: float, banner_timeout_s: float
-    ) -> None:
+    def __init__(self, line: SerialLine, clock: Clock, *, axis: Axis, answer_timeout_s: float) -> None:
         self._line = line
         self._clock = clock
         self._axis = _AXES.index(axis)
         self._answer_timeout_s = answer_timeout_s
-        self._banner_timeout_s = banner_timeout_s
         self._resetting = False
         self._in_step = True  # no answer of an earlier line is still to come
         self._work_offset_mm: tuple[float, ...] | None = None
         self.doubt: str | None = None
         self.banner: str | None = None  # the last one seen
         self.status: Status | None = None  # the last one seen, by whoever asked
+        self.homed: bool | None = None  # what grblHAL said of it last; gnea GRBL says nothing
 
     # --- receiving ----------------------------------------------------------------------------------------------------
 
@@ -110,6 +108,7 @@ class GrblLink:
                     self._doubt(f"the controller raised {message}")
             case Status():
                 self.status = message
+                self.homed = self.homed if message.homed is None else message.homed
                 if message.work_offset_mm is not None:
                     self._work_offset_mm = message.work_offset_mm
         return message
@@ -124,9 +123,9 @@ class GrblLink:
                 return
         raise ProtocolError("the port sends without end; this is no GRBL controller, or the baud rate is wrong")
 
-    def wait_for_banner(self, timeout_s: float) -> bool:
+    def wait_for_banner(self, timeout_s: float | None = None) -> bool:
         """Listen only; whether the controller introduced itself."""
-        deadline_s = self._clock.monotonic_s() + timeout_s
+        deadline_s = self._clock.monotonic_s() + (self._answer_timeout_s if timeout_s is None else timeout_s)
         while self._clock.monotonic_s() < deadline_s:
             if isinstance(self._receive(_SLICE_S), Banner):
                 return True
@@ -168,34 +167,40 @@ class GrblLink:
             now_s = self._clock.monotonic_s()
             if message is not None:
                 heard_s = now_s
-            match message:
-                case Ok():
-                    self._in_step = True
+                if self._answers(message, text, watch=watch):
                     return before
-                case Refused():
-                    self._in_step = True
-                    raise CommandRefused(text, message)
-                case Alarm():
-                    raise AlarmRaised(message)
-                case Banner():
-                    raise ControllerReset(f"the controller was reset during {text!r} ({message.text!r}); home again")
-                case Information(line):
-                    before.append(line)
-                case Status(state="Alarm" | "Sleep") if watch:
-                    self._doubt(f"the controller is in state {message.state}")
-                    raise ControllerReset(f"the controller went to {message.state} during {text!r}; home again")
-                case Status() if watch and (message.standing_in_hold or message.state == "Door"):
-                    raise Interrupted(message)
+                if isinstance(message, Information):
+                    before.append(message.text)
             if interrupt is not None and interrupt.is_set():
                 raise Interrupted
             if now_s >= deadline_s:
                 raise DeviceTimeout(f"no answer to {text!r} within {now_s - start_s:.1f} s")
-            if watch:
-                if now_s - heard_s > self._answer_timeout_s:
-                    raise DeviceTimeout(f"the controller fell silent for {now_s - heard_s:.1f} s during {text!r}")
-                if now_s - asked_s >= _POLL_S:
-                    asked_s = now_s
-                    self._line.write(STATUS_QUERY)
+            if watch and now_s - heard_s > self._answer_timeout_s:
+                raise DeviceTimeout(f"the controller fell silent for {now_s - heard_s:.1f} s during {text!r}")
+            if watch and now_s - asked_s >= _POLL_S:
+                asked_s = now_s
+                self._line.write(STATUS_QUERY)
+
+    def _answers(self, message: Message, text: str, *, watch: bool) -> bool:
+        """Whether this is the `ok` to line `text`. Raises for whatever ends the wait otherwise."""
+        match message:
+            case Ok():
+                self._in_step = True
+                return True
+            case Refused():
+                self._in_step = True
+                raise CommandRefused(text, message)
+            case Alarm():
+                raise AlarmRaised(message)
+            case Banner():
+                raise ControllerReset(f"the controller was reset during {text!r} ({message.text!r}); home again")
+            case Status(state="Alarm" | "Sleep") if watch:
+                self._doubt(f"the controller is in state {message.state}")
+                raise ControllerReset(f"the controller went to {message.state} during {text!r}; home again")
+            case Status() if watch and (message.standing_in_hold or message.state == "Door"):
+                raise Interrupted(message)
+            case _:
+                return False
 
     def query(self, timeout_s: float | None = None) -> Status:
         """Ask for the status until one comes. Raises DeviceTimeout, ConnectionLost."""
@@ -258,10 +263,10 @@ class GrblLink:
         self._resetting = True
         try:
             self._line.write(SOFT_RESET)
-            if not self.wait_for_banner(self._banner_timeout_s):
+            if not self.wait_for_banner():
                 # A critical alarm being printed just then throws a pending reset away (protocol.c): once more.
                 self._line.write(SOFT_RESET)
-                if not self.wait_for_banner(self._banner_timeout_s):
+                if not self.wait_for_banner():
                     raise DeviceTimeout("the controller does not answer a soft reset; switch it off and on")
             status = self.query()
             self.drain()

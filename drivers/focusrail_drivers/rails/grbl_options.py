@@ -28,7 +28,9 @@ class GrblOptions:
     home_command: str = "$H"  # $HZ and the like home one axis alone, where the firmware was built so
     direction: Literal["auto", "positive", "negative"] = "auto"  # machine coordinates away from home
     trust_position_on_open: bool = False
-    assert_dtr: bool = False  # true only for a board that does not run without DTR
+    # DTR while the port is open. False suits the clones that stand in reset while it is asserted, but an Arduino is
+    # then reset by each opening; with True only by the first one after plugging in, as closing leaves DTR as it is.
+    assert_dtr: bool = False
     banner_wait_s: float = 3.0  # after opening: a reset Arduino spends 1 to 2 s in its bootloader
     answer_timeout_s: float = 3.0
 
