@@ -15,7 +15,7 @@ import select
 import threading
 import time
 import tty
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from typing_extensions import Self
@@ -38,7 +38,7 @@ class GrblPeer:
 
     def __init__(
         self,
-        settings: dict[int, float] | None = None,
+        settings: Mapping[int, float] | None = None,
         *,
         hal: bool = False,
         speedup: float = 40.0,
@@ -400,7 +400,7 @@ class GrblPeer:
         else:
             self._shift(math.copysign(travelled_mm, ahead_mm))
             if self._holding and self._speed_mm_s == 0:
-                self.machine_mm = round(self.machine_mm / step_mm) * step_mm
+                self._shift(round(self.machine_mm / step_mm) * step_mm - self.machine_mm)  # a motor stands on a step
         if self.settings[21] and self.carriage_mm < 0:
             self._alarm(1)
 

@@ -6,7 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from peers.grbl_peer import GrblPeer
 from pydantic import TypeAdapter, ValidationError
 
 from focusrail_drivers.base import (
@@ -23,6 +22,7 @@ from focusrail_drivers.base import (
 )
 from focusrail_drivers.clock import SystemClock
 from focusrail_drivers.rails.grbl import GrblRail
+from peers.grbl_peer import GrblPeer
 
 STEP_MM = 1 / 3200
 
@@ -491,7 +491,7 @@ def test_halt_from_another_thread_stops_at_once(hal: bool, owner: Submit) -> Non
         move = owner(rail.move_to, 50.0)
         peer.wait_until(lambda peer: place(peer) > 5)
         rail.halt()
-        with pytest.raises(Halted, match="^halted at") as caught:
+        with pytest.raises(Halted, match=r"^halted at") as caught:
             move.result(5)
         assert not peer.moving
         assert place(peer) < 49
