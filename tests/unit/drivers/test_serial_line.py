@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import select
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,11 @@ class Wire:
         self.far, self._near = os.openpty()
         tty.setraw(self._near)
         self.port = os.ttyname(self._near)
+
+    def deliver(self, data: bytes) -> None:
+        """Send to the near end, and return when it has arrived there."""
+        os.write(self.far, data)
+        assert select.select([self._near], [], [], 2.0)[0]
 
     def unplug(self) -> None:
         for descriptor in (self.far, self._near):
@@ -67,7 +73,7 @@ def test_noise_without_line_ends_does_not_fill_the_memory(wire: Wire, line: Seri
 
 
 def test_what_arrived_before_is_read_with_no_time_left(wire: Wire, line: SerialLine) -> None:
-    os.write(wire.far, b"ok\n")
+    wire.deliver(b"ok\n")
     assert line.read_line(0) == "ok"
 
 
