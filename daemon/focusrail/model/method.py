@@ -24,7 +24,7 @@ class Registration:
     orb_features: int = 1000
     best_matches: int = 128  # the nearest in descriptor distance; 0 keeps all
     least_inliers: int = 8  # a frame with fewer is left out
-    work_mpx: float = 1.5  # frames are reduced to about this for registration; 0: full size
+    work_mpx: float = 0.6  # frames are reduced to about this for registration; 0: full size
     chain: bool = True  # to the neighbour and compose; else each frame directly to the reference
     refine: bool = True  # subpixel by ECC on the reduced frames
 

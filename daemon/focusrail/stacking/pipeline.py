@@ -1,7 +1,7 @@
 """The pipeline: frames in index order go in, one fused image comes out. Memory does not grow with their number.
 
-`register` and `fuse` are apart, so that a caller can register frame k+1 while frame k is being fused: `register` is
-called from one thread, `fuse` from another, each in index order.
+`examine`, `register` and `fuse` are apart, so that a caller can examine frame k+2 and register frame k+1 while frame k
+is being fused. `examine` may be called from any thread, `register` from one and `fuse` from one, in index order.
 """
 
 from __future__ import annotations
@@ -14,15 +14,24 @@ import numpy as np
 
 from focusrail.errors import FrameSizeDiffers, NotRegistered, TooFewFrames
 from focusrail.model.method import Method
-from focusrail.stacking.arrays import Image, Plane, Transform
+from focusrail.stacking.arrays import Image, Luma, Plane, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea, stripes, warp_stripe
 from focusrail.stacking.exposure import ExposureReference, normalise
 from focusrail.stacking.focus_measure import luma8
 from focusrail.stacking.fusion import Accumulator, Fused, accumulator
-from focusrail.stacking.registration import Found, Registrar
+from focusrail.stacking.registration import Features, Found, Registrar, detect
 from focusrail_drivers.base import Accelerator
 
 Spectator = Callable[[str, int, Stripe, Plane], None]  # stage, frame index, stripe, the stripe's own rows
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A frame with what can be seen in it alone."""
+
+    frame: Image
+    luma8: Luma
+    features: Features | None  # None where transforms are known beforehand
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +80,27 @@ class Stacker:
         self._valid: ValidArea | None = None
         self._positions: dict[int, float] = {}
 
-    def register(self, frame: Image, index: int, position: float) -> Registered:
+    def examine(self, frame: Image) -> Examined:
+        """Luma and features of a frame."""
+        grey = luma8(frame)
+        return Examined(frame, grey, detect(grey, self._method.registration) if self._known is None else None)
+
+    def register(self, examined: Examined, index: int, position: float) -> Registered:
         """Find a frame's place. Raises FrameSizeDiffers, NotRegistered: then the frame is to be left out."""
+        frame = examined.frame
         if self._first is None:
             self._first = (frame.shape, frame.dtype)
         elif (frame.shape, frame.dtype) != self._first:
             raise FrameSizeDiffers(f"is {_size(frame.shape, frame.dtype)}, the first frame is {_size(*self._first)}")
-        grey = luma8(frame)
-        found = self._registrar.add(grey) if self._known is None else self._known.get(index)
-        if found is None:
+        if examined.features is not None:
+            found = self._registrar.add(examined.features)
+        elif self._known is not None and index in self._known:
+            found = self._known[index]
+        else:
             raise NotRegistered("could not be registered beforehand")
         if self._exposure is None:
-            self._exposure = ExposureReference(grey)
-        gain = self._exposure.gain(grey, found.transform) if self._method.normalise_exposure else 1.0
+            self._exposure = ExposureReference(examined.luma8)
+        gain = self._exposure.gain(examined.luma8, found.transform) if self._method.normalise_exposure else 1.0
         return Registered(index, position, frame, found, gain)
 
     def fuse(self, registered: Registered) -> float:

@@ -68,8 +68,9 @@ class Features:
     descriptors: Any  # (n, 128) float32 or (n, 32) uint8; None when n is 0
 
 
-def detect(frame: Reduced, settings: Registration) -> Features:
-    """Find features in a reduced frame's luma."""
+def detect(luma8: Luma, settings: Registration) -> Features:
+    """Find features in a frame's 8-bit luma, reduced first. Depends on nothing else: frames can be seen in parallel."""
+    frame = Reduced.of(luma8, work_mpx=settings.work_mpx)
     detector: Any = (
         cv2.SIFT_create()
         if settings.detector == "sift"
@@ -178,10 +179,9 @@ class Registrar:
         self._target: Features | None = None
         self._target_to_first: Transform = np.eye(3)
 
-    def add(self, luma8: Luma) -> Found:
+    def add(self, features: Features) -> Found:
         """The transform of a frame's full-size pixels to the first frame's. Raises NotRegistered; the chain goes on."""
         settings = self._settings
-        features = detect(Reduced.of(luma8, work_mpx=settings.work_mpx), settings)
         if self._target is None:
             self._target = features
             return Found(inliers=len(features.points), matches=len(features.points))

@@ -18,19 +18,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import cv2
 
 from focusrail.errors import DamagedImage, FocusrailError, FrameError
 from focusrail.model.frame import FrameRecord
 from focusrail.stacking.arrays import Image
-from focusrail.stacking.pipeline import Registered
+from focusrail.stacking.pipeline import Examined, Registered
 from focusrail.store.image_io import Metadata, decode, read_metadata
 from focusrail.store.spool import read_original
 from focusrail.worker.messages import Begin, Failed, Finish, Frame, decode_command, encode
 from focusrail.worker.stack import Stack
 
+_T = TypeVar("_T")
 _DECODED_FRAMES = 3
 
 
@@ -58,7 +59,7 @@ class Pipeline:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._records: queue.Queue[FrameRecord | None] = queue.Queue()
-        self._decoded: queue.Queue[Decoded | None] = queue.Queue()
+        self._examined: queue.Queue[tuple[Decoded, Examined] | None] = queue.Queue()
         self._registered: queue.Queue[tuple[Decoded, Registered] | None] = queue.Queue()
         self._room = threading.Semaphore(_DECODED_FRAMES)
         self._error: BaseException | None = None
@@ -93,16 +94,17 @@ class Pipeline:
         for record in _until_none(self._records):
             self._room.acquire()
             try:
-                self._decoded.put(read_frame(record))
+                decoded = read_frame(record)
+                self._examined.put((decoded, self._stack.examine(record, decoded.image, decoded.metadata)))
             except FrameError as error:
                 self._room.release()
                 self._stack.leave_out(record, error)
-        self._decoded.put(None)
+        self._examined.put(None)
 
     def _register(self) -> None:
-        for decoded in _until_none(self._decoded):
+        for decoded, examined in _until_none(self._examined):
             try:
-                self._registered.put((decoded, self._stack.register(decoded.record, decoded.image, decoded.metadata)))
+                self._registered.put((decoded, self._stack.register(decoded.record, examined)))
             except FrameError as error:
                 self._room.release()
                 self._stack.leave_out(decoded.record, error)
@@ -115,10 +117,10 @@ class Pipeline:
             del decoded, registered
 
 
-def _until_none(items: queue.Queue[object]) -> Iterator[object]:
+def _until_none(items: queue.Queue[_T | None]) -> Iterator[_T]:
     while (item := items.get()) is not None:
         yield item
-        del item
+        del item  # a frame must not live on while the next is waited for
 
 
 def report_and_exit(say: Callable[[object], None], error: BaseException) -> None:

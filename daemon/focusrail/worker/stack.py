@@ -21,8 +21,8 @@ from focusrail.model.outcome import FrameOutcome, StackOutcome
 from focusrail.stacking.arrays import Image, Plane
 from focusrail.stacking.canvas import Stripe
 from focusrail.stacking.focus_measure import luma8
-from focusrail.stacking.pipeline import Registered, Stacker, relative_to
-from focusrail.stacking.registration import Found, Registrar
+from focusrail.stacking.pipeline import Examined, Registered, Stacker, relative_to
+from focusrail.stacking.registration import Found, Registrar, detect
 from focusrail.store.image_io import Metadata, encode_jpeg
 from focusrail.worker import results
 from focusrail.worker.debug import StageRecorder
@@ -72,7 +72,7 @@ class Stack:
                 frame = read(record)
                 if size is None or frame.shape == size:  # others are named, and left out, when they are to be fused
                     size = frame.shape
-                    found[record.index] = registrar.add(luma8(frame))
+                    found[record.index] = registrar.add(detect(luma8(frame), self._begin.method.registration))
             except FrameError:
                 pass  # likewise
             self.say(Surveyed(record.index))
@@ -83,18 +83,22 @@ class Stack:
         record = next(r for r in self._begin.survey if r.index == self._reference)
         return relative_to(found, self._reference), read(record)
 
-    def register(self, record: FrameRecord, image: Image, metadata: Metadata) -> Registered:
-        """Find a frame's place. Raises FrameError with the file's name: the frame is left out."""
+    def examine(self, record: FrameRecord, image: Image, metadata: Metadata) -> Examined:
+        """See what can be seen in a frame alone, and save its thumbnail."""
         name = record.original.path.name
         small = encode_jpeg(thumbnail(image), Metadata(), description=name, quality=85)
         (self._thumbnails / f"{record.index:06d}.jpg").write_bytes(small)
         if not self._shape:
             self._shape, self._depth, self._metadata = image.shape, image.dtype.itemsize * 8, metadata
+        return self._stacker.examine(image)
+
+    def register(self, record: FrameRecord, examined: Examined) -> Registered:
+        """Find a frame's place. Raises FrameError with the file's name: the frame is left out."""
         position = float(record.index) if record.position_mm is None else record.position_mm
         try:
-            return self._stacker.register(image, record.index, position)
+            return self._stacker.register(examined, record.index, position)
         except FrameError as error:
-            raise type(error)(f"{name} {error}") from error
+            raise type(error)(f"{record.original.path.name} {error}") from error
 
     def fuse(self, record: FrameRecord, registered: Registered, *, began_s: float) -> None:
         """Fold a frame in and tell."""
