@@ -200,7 +200,7 @@ def test_settings_are_applied_and_go_with_every_photograph(make: Callable[..., G
         ("shutterspeed", "1/60", r"no choice '1/60'; there are: 1\.0000s, 0\.1000s"),  # the camera ignores it silently
         ("serialnumber", "7", "cannot be set over USB"),
         ("irisspeed", "3", "has no such setting"),
-        ("opcode", "0x1", r"was set to '0x1' and reads '0x1001,0xparam1,0xparam2' after 3 s"),
+        ("opcode", "0x9999,0x0,0x0", r"was set to '0x9999,0x0,0x0' and reads '0x1001,0xparam1,0xparam2' after 3 s"),
         ("bulb", "on", "cannot be 'on'"),
     ],
 )
@@ -249,7 +249,7 @@ def test_a_picture_that_is_cut_off_is_not_delivered_and_not_deleted(
     camera = make(capture_target=CARD)
     camera.open()
     exposure = camera.expose(0)
-    picture.write_bytes(picture.read_bytes()[:-200])
+    picture.write_bytes(picture.read_bytes()[:-200] + bytes(200))
 
     with pytest.raises(CaptureFailed, match=r"GPH_0099.JPG is cut off"):
         camera.deliver(exposure)

@@ -130,10 +130,7 @@ class Gphoto2Camera:
         self._is_open = False
         options = self._options
         self._wanted = {"model": options.model, "serial": options.serial, "port": options.port}
-        if self._child.pid is not None:
-            with suppress(DriverError):
-                self._child.call("close", timeout_s=CLOSE_S)
-        self._child.close()
+        self._end_helper()
 
     def configure(self, settings: Mapping[str, str]) -> Mapping[str, str]:
         """Write settings by libgphoto2's names, in order; return them as read back.
@@ -211,8 +208,10 @@ class Gphoto2Camera:
         if not self._is_open:
             raise ConnectionLost(f"{self._name} is not open")
         lost: DriverError | None = None
+        reconnections = 0
         for attempt in range(1 + self._options.reconnects):
             if attempt > 0 or self._suspect:
+                reconnections += 1
                 try:
                     self._reconnect(lost)
                 except SettingRefused:
@@ -228,18 +227,22 @@ class Gphoto2Camera:
             except (CaptureFailed, DeviceTimeout):
                 self._suspect = True
                 raise
-        raise ConnectionLost(f"{self._name} is gone, also after {self._options.reconnects} reconnections: {lost}")
+        raise ConnectionLost(f"{self._name} is gone, also after {reconnections} reconnections: {lost}")
 
     def _reconnect(self, reason: DriverError | None) -> None:
-        log.warning("camera.reconnecting camera=%s reason=%s", self._name, reason)
+        log.warning("camera.reconnecting camera=%s reason=%s", self._name, reason or "the last frame failed")
         self._suspect = True
-        if self._child.pid is not None:
-            with suppress(DriverError):
-                self._child.call("close", timeout_s=CLOSE_S)
+        self._end_helper()  # a fresh library knows nothing of whatever state the old one was stuck in
         self._clock.wait(RECONNECT_AFTER_S)
         self._connect()
         self._suspect = False
         log.info("camera.reconnected camera=%s", self._name)
+
+    def _end_helper(self) -> None:
+        if self._child.pid is not None:
+            with suppress(DriverError):
+                self._child.call("close", timeout_s=CLOSE_S)
+        self._child.close()
 
     def _connect(self) -> dict[str, str]:
         found: dict[str, str] = self._child.call("open", self._wanted, timeout_s=OPEN_S).result

@@ -30,7 +30,7 @@ from focusrail_drivers.transport.isolated_child import serve
 
 File = tuple[str, str]  # folder and name on the camera
 
-POLL_S = 0.1
+POLL_S = 0.05
 KEEP_AWAKE_S = 5.0  # cameras go to sleep unless spoken to; Canon's tether times out first
 BUSY_DRAIN_S = 5.0
 STALE_DRAIN_S = 2.0
@@ -192,20 +192,20 @@ class Session:
 
     def siblings(self, folder: str, name: str) -> list[File]:
         """The files of a frame of which one is known, from the card: for when the announcements were lost."""
-        with _reported(f"listing {folder}"):
+        with _reported(f"listing {folder}", phase="fetching"):
             listed = self._patiently(self._require().folder_list_files, folder)
             names = [listed.get_name(i) for i in range(listed.count())]
         return [(folder, other) for other in names if PurePosixPath(other).stem == PurePosixPath(name).stem]
 
     def download(self, folder: str, name: str) -> bytes:
         """The file as the camera has it. Leaves it there."""
-        with _reported(f"fetching {folder}/{name}"):
+        with _reported(f"fetching {folder}/{name}", phase="fetching"):
             file = self._patiently(self._require().file_get, folder, name, gp.GP_FILE_TYPE_NORMAL)
             return bytes(memoryview(file.get_data_and_size()))  # a copy: the buffer goes with `file`
 
     def delete(self, folder: str, name: str) -> None:
         """Remove a file from the camera."""
-        with _reported(f"deleting {folder}/{name}"):
+        with _reported(f"deleting {folder}/{name}", phase="fetching"):
             self._patiently(self._require().file_delete, folder, name)
         self._deleted.add((folder, name))
 

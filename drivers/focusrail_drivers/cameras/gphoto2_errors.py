@@ -18,7 +18,7 @@ from focusrail_drivers.base import (
     SettingRefused,
 )
 
-Phase = Literal["opening", "setting", "shooting"]
+Phase = Literal["opening", "setting", "shooting", "fetching"]
 
 UNSPECIFIED = -1
 TIMEOUT = -10
@@ -69,4 +69,6 @@ def driver_error(code: int, text: str, doing: str, *, phase: Phase = "shooting")
         kind, advice = DeviceNotFound, _GONE
     if phase == "setting" and kind is CaptureFailed:
         kind, advice = SettingRefused, "the camera has no such setting, or does not allow it in this mode: use its menu"
+    if phase == "fetching" and code == UNSPECIFIED:
+        advice = "the camera did not hand over the picture; the frame must be made again"
     return kind(f"{doing}: libgphoto2 says {text} [{code}]; {advice}")
