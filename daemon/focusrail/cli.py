@@ -52,7 +52,7 @@ class _Context:
         return config
 
     @contextmanager
-    def service(self, listen: Callable[[object], None] = lambda event: None) -> Iterator[Service]:
+    def service(self, listen: Callable[[object], None] = lambda _: None) -> Iterator[Service]:
         service = Service(self.config(), listen=listen)
         try:
             yield service
@@ -122,6 +122,8 @@ def _recipes() -> Path:
 @click.pass_obj
 def stack(
     context: _Context,
+    /,
+    *,
     folder: Path | None,
     shoot_id: str | None,
     out: Path | None,
@@ -267,7 +269,9 @@ def camera_find() -> None:
     for one in found:
         click.echo(f"{one.driver:<10} {one.model}  (port: {one.port})")
     if not found:
-        click.echo("no cameras found: switch the camera on, set it to PTP or PC remote, and plug its cable in", err=True)
+        click.echo(
+            "no cameras found: switch the camera on, set it to PTP or PC remote, and plug its cable in", err=True
+        )
 
 
 @camera.command("shot")
@@ -338,5 +342,5 @@ def main() -> None:
         sys.exit(UNEXPECTED)
 
 
-def _as_interrupt(number: int, frame: object) -> NoReturn:
+def _as_interrupt(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt

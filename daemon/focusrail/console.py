@@ -8,7 +8,15 @@ from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from focusrail.capture.engine import FrameStored, Paused
 from focusrail.service import Merging, Published, Started
@@ -85,7 +93,7 @@ def interruptible(work: Callable[[], _T], *, abort: Callable[[], None]) -> _T:
     def run() -> None:
         try:
             outcome.append(work())
-        except BaseException as error:  # raised again in the main thread
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             errors.append(error)
 
     thread = threading.Thread(target=run, name="shoot")

@@ -93,7 +93,7 @@ class Service:
     """Everything focusrail does. One shoot or stack at a time; `abort` from any thread."""
 
     def __init__(
-        self, config: Config, *, clock: Clock | None = None, listen: Callable[[object], None] = lambda event: None
+        self, config: Config, *, clock: Clock | None = None, listen: Callable[[object], None] = lambda _: None
     ) -> None:
         """Opens the journal; touches no device. Raises StoreNotWritable, DiskFull."""
         self.config = config

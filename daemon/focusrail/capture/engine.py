@@ -57,7 +57,7 @@ class Engine:
         *,
         spool: Spool,
         journal: Journal,
-        listen: Callable[[object], None] = lambda event: None,
+        listen: Callable[[object], None] = lambda _: None,
     ) -> None:
         """`camera_thread` has one thread, which makes all calls to the camera."""
         self._carriage, self._camera, self._camera_thread = carriage, camera, camera_thread
@@ -151,14 +151,13 @@ class Engine:
                 log.warning("frame.failed", frame_index=index, attempt=attempt, error=str(error))
                 if attempt == _ATTEMPTS or self._aborting.is_set():
                     raise
-            here_mm = self._carriage.position_mm()
             pending = self._shoot_frame(run, index, self._move(run, index, settle_s))
-            pending.exception()
-            if index + 1 < len(run.shoot.positions_mm) and here_mm != self._carriage.position_mm():
+            pending.exception()  # stand still until it is known whether it came
+            if index + 1 < len(run.shoot.positions_mm):
                 self._move(run, index + 1, settle_s)
 
     def _deliver(self, run: _Run, exposure: Exposure, position_mm: float) -> None:
-        """In the camera's thread: fetch, make durable, count, hand over. While the hand-over is full the shutter waits."""
+        """In the camera's thread: fetch, make durable, count, hand over; while that is full the shutter waits."""
         shoot, index = run.shoot, exposure.frame_index
         photographs = self._camera.deliver(exposure)
         originals = self._spool.store(shoot.shoot_id, index, photographs)
@@ -169,9 +168,7 @@ class Engine:
         )
         self._journal.add_frame(record)
         total = len(shoot.positions_mm)
-        log.info(
-            "frame.stored", frame_index=index, position_mm=position_mm, bytes=sum(o.size_bytes for o in originals)
-        )
+        log.info("frame.stored", frame_index=index, position_mm=position_mm, bytes=sum(o.size_bytes for o in originals))
         self._listen(FrameStored(index, total, position_mm))
         if index == 0:
             size = sum(o.size_bytes for o in originals)

@@ -38,7 +38,7 @@ def check_room(folder: Path, *, frames_left: int, frame_bytes: int) -> None:
 
 
 def check_rail(carriage: Carriage, positions_mm: Sequence[float], *, may_home: bool) -> None:
-    """The rail knows where it is and can make every frame. Homes it if it may. Raises RecipeRefused, PreflightFailed."""
+    """The rail knows where it is, homed if it may, and can make every frame. Raises RecipeRefused, PreflightFailed."""
     try:
         for position_mm in (min(positions_mm), max(positions_mm)):
             carriage.check(position_mm)

@@ -1,4 +1,4 @@
-"""Keeping what a simulated camera knows of its scene, beside the originals, so that a result can be judged at any time."""
+"""Keeping what a simulated camera knows of its scene, so that a result can be judged at any time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a stack is made from its frames: registration, focus measure, fusion. Everything that pixels depend on is here."""
+"""How a stack is made: registration, focus measure, fusion. Everything that pixels depend on is here."""
 
 from __future__ import annotations
 
@@ -70,7 +70,5 @@ def notebook() -> Method:
         normalise_exposure=False,
         crop=False,
         border="black",
-        registration=Registration(
-            model="homography", work_mpx=0, chain=False, refine=False, least_inliers=4
-        ),
+        registration=Registration(model="homography", work_mpx=0, chain=False, refine=False, least_inliers=4),
     )

@@ -21,7 +21,9 @@ class FrameOutcome:
     inliers: int = 0
     residual_px: float = 0.0  # root mean square over the inliers
     gain: float = 1.0  # by which the frame was multiplied against flicker
-    sharpness: float = 0.0  # mean focus measure of the registered frame (grey levels); over position: the stack's profile
+    sharpness: float = (
+        0.0  # mean focus measure of the registered frame (grey levels); over position: the stack's profile
+    )
     won: float = 0.0  # share of the result's pixels for which this frame is the sharpest, 0..1
     took_s: float = 0.0  # decode to fused
 

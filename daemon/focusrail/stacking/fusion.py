@@ -73,7 +73,7 @@ class LobAccumulator:
 
     def prepare(self, frame: Image) -> None:
         """Read the noise level from evenly spread stripes."""
-        self._noise = _low(frame, lambda tile: self._lob(tile))
+        self._noise = _low(frame, self._lob)
 
     def _lob(self, tile: Image) -> Plane:
         return lob(luma(tile), blur_px=self._blur_px, laplacian_px=self._laplacian_px)

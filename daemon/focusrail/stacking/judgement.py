@@ -34,7 +34,9 @@ def judge(
     to_crop = np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1]], np.float64) @ true_transforms[reference]
     size = (width, height)
     wanted = cv2.warpPerspective(true_image, to_crop, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-    wanted_depth = cv2.warpPerspective(true_depth, to_crop, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    wanted_depth = cv2.warpPerspective(
+        true_depth, to_crop, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
+    )
     got = image.astype(np.float32) * (255 / np.iinfo(image.dtype).max)
     truth = wanted.astype(np.float32)
     for channel in range(3):
@@ -70,7 +72,7 @@ def registration_errors(
 
 
 def ssim(a: Plane, b: Plane) -> float:
-    """Mean structural similarity of two float32 planes of range 0..255 (Wang and others 2004, doi:10.1109/TIP.2003.819861)."""
+    """Mean structural similarity of float32 planes, 0..255 (Wang and others 2004, doi:10.1109/TIP.2003.819861)."""
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
     def blur(plane: Plane) -> Plane:
@@ -78,6 +80,6 @@ def ssim(a: Plane, b: Plane) -> float:
 
     mean_a, mean_b = blur(a), blur(b)
     var_a, var_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
-    covariance = blur(a * b) - mean_a * mean_b
+    covariance: Plane = blur(a * b) - mean_a * mean_b
     score = ((2 * mean_a * mean_b + c1) * (2 * covariance + c2)) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
     return float(score[5:-5, 5:-5].mean(dtype=np.float64))

@@ -71,11 +71,7 @@ class Features:
 def detect(luma8: Luma, settings: Registration) -> Features:
     """Find features in a frame's 8-bit luma, reduced first. Depends on nothing else: frames can be seen in parallel."""
     frame = Reduced.of(luma8, work_mpx=settings.work_mpx)
-    detector: Any = (
-        cv2.SIFT_create()
-        if settings.detector == "sift"
-        else cv2.ORB_create(settings.orb_features)
-    )
+    detector: Any = cv2.SIFT_create() if settings.detector == "sift" else cv2.ORB_create(settings.orb_features)
     keypoints, descriptors = detector.detectAndCompute(frame.luma, None)
     points = np.array([k.pt for k in keypoints], np.float32).reshape(-1, 2)
     return Features(frame, points, descriptors)

@@ -25,7 +25,9 @@ def refusal(path: Path, error: OSError) -> FocusrailError:
     """The sentence for a write that failed."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"no space left for {path}: free some and try again; what was stored before is whole")
-    return StoreNotWritable(f"cannot write {path}: {error.strerror or error}; check that it exists and is yours to write")
+    return StoreNotWritable(
+        f"cannot write {path}: {error.strerror or error}; check that it exists and is yours to write"
+    )
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Reading originals and writing results. Pixels are BGR; EXIF orientation is applied once, on reading, and then reset."""
+"""Reading originals and writing results. Pixels are BGR; EXIF orientation is applied once, on reading."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Metadata:
 
 
 def decode(data: bytes, name: str) -> Image:
-    """(height, width, 3) BGR, uint8 or uint16, upright. Raises NotAnImage, DamagedImage; the sentence names the file."""
+    """(height, width, 3) BGR, uint8 or uint16, upright. Raises NotAnImage, DamagedImage, which name the file."""
     kind = next((kind for signature, kind in _SIGNATURES.items() if data.startswith(signature)), None)
     if kind is None:
         raise NotAnImage(f"{name} is not a JPEG, PNG or TIFF image: remove it from the stack")

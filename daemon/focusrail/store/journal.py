@@ -158,7 +158,9 @@ class Journal:
                 raise refusal(self._path, OSError(28, str(error))) from error
             raise StoreNotWritable(f"cannot write the journal {self._path}: {error}") from error
         except sqlite3.DatabaseError as error:
-            raise StoreNotWritable(f"the journal {self._path} is damaged: {error}; restore it, or move it away") from error
+            raise StoreNotWritable(
+                f"the journal {self._path} is damaged: {error}; restore it, or move it away"
+            ) from error
 
 
 def _shoot(row: tuple[Any, ...]) -> Shoot:

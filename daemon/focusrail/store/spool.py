@@ -68,7 +68,9 @@ class Spool:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ShootInUse(f"shoot {shoot_id} is being worked on by another process; wait for it to end") from None
+                raise ShootInUse(
+                    f"shoot {shoot_id} is being worked on by another process; wait for it to end"
+                ) from None
             yield
 
 

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
-from focusrail.errors import WorkerLost, by_name
+from focusrail.errors import ShootAborted, WorkerLost, by_name
 from focusrail.model.frame import FrameRecord
 from focusrail.store.outbound import Destination, prepare
 from focusrail.worker.messages import (
@@ -59,7 +60,7 @@ class StackingProcess:
         *,
         in_flight_bytes: int,
         memory_limit_mb: int | None = None,
-        listen: Callable[[Event], None] = lambda event: None,
+        listen: Callable[[Event], None] = lambda _: None,
     ) -> None:
         """Start. `listen` is called from another thread with every event that is news. Raises StoreNotWritable."""
         self._begin, self._place, self._listen = begin, place, listen
@@ -73,6 +74,7 @@ class StackingProcess:
         self._known: set[int] = set()  # frames whose fate has been told
         self._deaths: dict[int, int] = {}  # frame index -> processes that died on it
         self._restarts = 0
+        self._aborted = False
         self._condition = threading.Condition()
         self._start()
 
@@ -83,27 +85,27 @@ class StackingProcess:
         self._wait(lambda p: sum(p.in_flight.values()) <= self._in_flight_bytes or len(p.in_flight) < 2)
 
     def finish(self, command: Finish) -> Finished:
-        """Wait for the results to lie in the scratch folder. Raises WorkerLost and whatever failed, e.g. TooFewFrames."""
-        while True:
-            process = self._process
+        """Wait for the results to lie in the scratch folder. Raises WorkerLost and what failed, e.g. TooFewFrames."""
+        self._send(encode(command))
+        while not self._reaches(lambda p: p.finished is not None):
+            self._revive()
             self._send(encode(command))
-            self._wait(lambda p: p.finished is not None or self._process is not process)
-            if self._process is process:
-                break  # otherwise another was started, which must be told anew
         finished = self._progress.finished
         assert finished is not None
         self.close()
         return finished
 
+    def abort(self) -> None:
+        """End the process; whoever waits for it gets ShootAborted. From any thread, any number of times."""
+        self._aborted = True
+        self._process.kill()
+
     def close(self) -> None:
         """End the process, if it still runs. Never raises; closing twice is fine."""
-        self._closing = True
         process = self._process
         if process.stdin is not None:
-            try:
+            with suppress(OSError):
                 process.stdin.close()
-            except OSError:
-                pass
         try:
             process.wait(timeout=0.0 if self._progress.finished is None else 10.0)
         except subprocess.TimeoutExpired:
@@ -115,7 +117,6 @@ class StackingProcess:
 
     def _start(self) -> None:
         prepare(self._place)
-        self._closing = False
         self._progress = _Progress()
         self._process: subprocess.Popen[bytes] = subprocess.Popen(
             [sys.executable, "-m", "focusrail.worker.process"],
@@ -139,12 +140,10 @@ class StackingProcess:
         self._send(encode(Frame(record, unusable=f"{name} ends the stacking process: it is damaged" if deadly else "")))
 
     def _send(self, line: bytes) -> None:
-        try:
-            assert self._process.stdin is not None
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError, ValueError):  # the process has ended: `_wait` sees it and acts
             self._process.stdin.write(line)
             self._process.stdin.flush()
-        except (BrokenPipeError, ValueError):
-            pass  # the process has ended: `_wait` sees it and acts
 
     def _wait(self, until: Callable[[_Progress], bool]) -> None:
         while not self._reaches(until):
@@ -155,6 +154,8 @@ class StackingProcess:
         with self._condition:
             self._condition.wait_for(lambda: until(self._progress) or self._progress.ended)
             failed = self._progress.failed
+            if self._aborted:
+                raise ShootAborted("stacking was stopped; nothing has been published")
             if failed is not None:
                 raise by_name(failed.error, failed.message)
             return until(self._progress)

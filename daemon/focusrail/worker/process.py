@@ -17,7 +17,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import cv2
@@ -85,7 +84,7 @@ class Pipeline:
     def _stage(self, stage: Callable[[], None]) -> None:
         try:
             stage()
-        except BaseException as error:  # handed over to `drain`, which raises it
+        except BaseException as error:  # noqa: BLE001 - the top of a thread: reported, and the process ends
             self._error = self._error or error
             # A stage that has ended would keep the others waiting for ever; the process ends in a moment.
             report_and_exit(self._stack.say, error)
@@ -149,7 +148,7 @@ def main() -> None:
 
     try:
         serve(sys.stdin.buffer, say)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the top of the process
         report_and_exit(say, error)
 
 

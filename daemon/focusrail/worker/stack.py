@@ -139,9 +139,7 @@ class Stack:
         began_s = time.monotonic()
         result = self._stacker.finish()
         depth = results.find_depth(result)
-        frames = tuple(
-            replace(self._outcomes[k], won=result.won.get(k, 0.0)) for k in sorted(self._outcomes)
-        )
+        frames = tuple(replace(self._outcomes[k], won=result.won.get(k, 0.0)) for k in sorted(self._outcomes))
         used = [f for f in frames if f.used]
         begin = self._begin
         transforms = {f.index: np.array(f.transform).reshape(3, 3) for f in used}
@@ -192,7 +190,9 @@ class Stack:
         said = []
         left_out = [f for f in frames if not f.used]
         if left_out:
-            said.append(f"{len(left_out)} of {len(frames)} frames were left out: {'; '.join(f.reason for f in left_out)}")
+            said.append(
+                f"{len(left_out)} of {len(frames)} frames were left out: {'; '.join(f.reason for f in left_out)}"
+            )
         share = result_pixels / (self._shape[0] * self._shape[1])
         if share < _SMALL_CROP:
             said.append(
