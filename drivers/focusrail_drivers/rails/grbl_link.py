@@ -35,6 +35,7 @@ _QUERY_AGAIN_S = 0.25  # a reset swallows a pending `?`
 _REST_POLL_S = 0.05
 _POLL_S = 0.2  # GRBL asks for no more than 5 to 10 queries a second
 _MOST_WAITING = 5000  # lines that may have piled up since the last command
+_LOCKED = 9  # error:9, g-code while an alarm is on
 _WCO_TURNS = 40  # GRBL sends the work offset every 10th to 30th report
 
 
@@ -55,7 +56,7 @@ class AlarmRaised(PositionUnknown):
 
 
 class ControllerReset(PositionUnknown):
-    """A banner came that nobody asked for."""
+    """A banner came that nobody asked for, or the controller is locked as after one."""
 
 
 class Interrupted(Exception):
@@ -151,7 +152,11 @@ class GrblLink:
         meanwhile: a controller that falls silent, is held or locked is noticed long before the deadline.
         Raises CommandRefused, AlarmRaised, ControllerReset, DeviceTimeout, ConnectionLost.
         """
+        believed = self.doubt is None
         self.drain()
+        if believed and self.doubt is not None:
+            # A reset since the last answer: without a homing lock, this line would be obeyed from the wrong place.
+            raise ControllerReset(f"{self.doubt} just before {text!r}; home again")
         if not self._in_step:
             # A late answer to an earlier line would be taken for this line's.
             raise DeviceTimeout("the controller left an earlier line unanswered; home again, which resets it")
@@ -189,6 +194,9 @@ class GrblLink:
                 return True
             case Refused():
                 self._in_step = True
+                if message.code == _LOCKED:
+                    self._doubt("the controller is locked (error:9)")
+                    raise ControllerReset(f"{self.doubt} before {text!r}; home again")
                 raise CommandRefused(text, message)
             case Alarm():
                 raise AlarmRaised(message)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -416,6 +417,30 @@ def test_a_reset_controller_without_homing_lock_does_not_move_either() -> None:
         assert rail.status().position_mm is None
         with pytest.raises(PositionUnknown):
             rail.move_to(1.0)
+        rail.close()
+
+
+def test_a_reset_just_before_a_move_is_sent_stops_it_even_without_a_homing_lock() -> None:
+    with GrblPeer({22: 0, 20: 0}) as peer:
+        rail = make_rail(peer, homing="none")
+        rail.open()
+        rail.home()
+        rail.move_to(5.0)
+        assert rail._link is not None
+        link, checked = rail._link, rail._link.query
+
+        def reset_after_the_check() -> Any:
+            status = checked()
+            peer.hardware_reset()
+            assert rail._line._serial is not None
+            select.select([rail._line._serial.fileno()], [], [], 2.0)
+            return status
+
+        link.query = reset_after_the_check  # type: ignore[method-assign, assignment]
+        moves = list(peer.moves)
+        with pytest.raises(PositionUnknown, match="was reset"):
+            rail.move_to(6.0)
+        assert peer.moves == moves
         rail.close()
 
 
