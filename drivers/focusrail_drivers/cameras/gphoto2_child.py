@@ -32,7 +32,7 @@ File = tuple[str, str]  # folder and name on the camera
 
 POLL_S = 0.05
 KEEP_AWAKE_S = 5.0  # cameras go to sleep unless spoken to; Canon's tether times out first
-BUSY_DRAIN_S = 5.0
+BUSY_WAIT_S = 2.0  # between tries
 STALE_DRAIN_S = 2.0
 TRIES = {CAMERA_BUSY: 3, UNSPECIFIED: 2, TIMEOUT: 2}  # in all, after draining; other errors are not tried again
 STORE_FULL_EVENT = "400a"  # PTP StoreFull: libgphoto2 passes it on as text, and no file follows
@@ -165,7 +165,11 @@ class Session:
                         raise _full()
         raise CaptureFailed(
             f"the camera announced no picture within {timeout_s:g} s"
-            + ("; is it focusing, out of card, or is the exposure longer?" if fire else "; nobody released the shutter")
+            + (
+                "; is it focusing, without a card, or is the exposure longer?"
+                if fire
+                else "; nobody released the shutter"
+            )
         )
 
     def collect(self, expected: int, timeout_s: float, quiet_s: float) -> list[File]:
@@ -258,11 +262,14 @@ class Session:
             try:
                 return function(*args)
             except gp.GPhoto2Error as error:
-                if tries >= TRIES.get(error.code, 1):
+                code = error.code
+                # A release that timed out may have come through after all, and two exposures must not overlap.
+                if tries >= TRIES.get(code, 1) or (code == TIMEOUT and between is not None):
                     raise
             tries += 1
-            deadline = time.monotonic() + BUSY_DRAIN_S
-            while self._poll(POLL_S) and time.monotonic() < deadline:
+            # A busy camera needs its events taken and time; for the others an empty queue is enough.
+            deadline = time.monotonic() + BUSY_WAIT_S
+            while (self._poll(POLL_S) or code == CAMERA_BUSY) and time.monotonic() < deadline:
                 pass
             if between is not None:
                 between()

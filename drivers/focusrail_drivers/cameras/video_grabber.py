@@ -67,10 +67,11 @@ class Grabber:
 
     def close(self) -> None:
         """End the thread and let go of the source. Never raises."""
+        hangs = self._stopping.is_set()  # a call was given up: there is nothing to wait for
         self._stopping.set()
         self._commands.put(None)
         if self._thread.ident is not None:
-            self._thread.join(CLOSE_S)
+            self._thread.join(0.1 if hangs else CLOSE_S)
             if self._thread.is_alive():
                 log.warning("camera.left_behind camera=%s: its thread hangs in the video library", self._name)
 
