@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import queue
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TypeVar
 
@@ -82,30 +85,44 @@ class ProgressDisplay:
 
 
 def interruptible(work: Callable[[], _T], *, abort: Callable[[], None]) -> _T:
-    """Run `work` in a thread and return what it returns; Ctrl-C calls `abort` at once and waits for it to end.
+    """Run `work` in a thread and return what it returns; Ctrl-C or SIGTERM calls `abort` at once and waits for the end.
 
     A signal's handler runs between two instructions of the main thread: there it must not be in the middle of driving
-    the rail, whose locks `abort` takes.
+    the rail, whose locks `abort` takes. And it raises nothing: a second, impatient Ctrl-C must not break off the first.
     """
     outcome: list[_T] = []
     errors: list[BaseException] = []
+    happened: queue.SimpleQueue[bool] = queue.SimpleQueue()  # True: asked to end; False: ended. Made for handlers
 
     def run() -> None:
         try:
             outcome.append(work())
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             errors.append(error)
+        finally:
+            happened.put(False)
 
-    thread = threading.Thread(target=run, name="shoot")
-    thread.start()
-    while thread.is_alive():
-        try:
-            thread.join(0.2)
-        except KeyboardInterrupt:
+    with _signals(lambda: happened.put(True)):
+        thread = threading.Thread(target=run, name="shoot")
+        thread.start()
+        while happened.get():
             abort()
+        thread.join()
     if errors:
         raise errors[0]
     return outcome[0]
+
+
+@contextmanager
+def _signals(call: Callable[[], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM call a function, for a while."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: call()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def summary(done: Published) -> str:

@@ -5,7 +5,7 @@ A message is one sentence for the person at the rig: which file or value, the nu
 
 from __future__ import annotations
 
-from focusrail_drivers.base import DriverError
+from focusrail_drivers.base import DriverError, Halted
 
 
 class FocusrailError(Exception):
@@ -120,6 +120,7 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     IllegalTransition: (25, 409),
     WorkerLost: (26, 500),
     DriverError: (30, 502),
+    Halted: (130, 409),
     ShootAborted: (130, 409),
     FocusrailError: (1, 500),
 }

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -105,6 +106,7 @@ class Service:
         self._engine: Engine | None = None
         self._process: StackingProcess | None = None
         self._carriage: Carriage | None = None
+        self._shoot: Shoot | None = None
         self._aborted = threading.Event()
 
     def close(self) -> None:
@@ -128,13 +130,16 @@ class Service:
                 stack.callback(lambda: thread.submit(camera.close).result())
                 names.append(thread.submit(camera.open).result())
             approach = Approach(config.rail.backlash_mm, config.rail.approach == "forward", config.rail.settle_s)
-            self._carriage = Carriage(rail, self._clock, approach=approach, soft_limits=config.rail.travel)
-            stack.callback(self._forget_carriage)
+            carriage = Carriage(rail, self._clock, approach=approach, soft_limits=config.rail.travel)
             log.info("rig.opened", devices=names)
-            yield Rig(rail, self._carriage, camera, thread, ", ".join(names))
-
-    def _forget_carriage(self) -> None:
-        self._carriage = None
+            self._carriage = carriage
+            try:
+                if self._aborted.is_set():  # while the devices were being opened, when there was nothing to halt yet
+                    raise ShootAborted("stopped before anything moved")
+                yield Rig(rail, carriage, camera, thread, ", ".join(names))
+            finally:
+                self._carriage = None
+                self._aborted.clear()
 
     @property
     def _lock_file(self) -> Path:
@@ -164,6 +169,10 @@ class Service:
                     return True
         except (FileNotFoundError, ProcessLookupError, ValueError):
             pass
+        except PermissionError as error:
+            raise ShootInUse(
+                f"another user's focusrail process holds the rig ({self._lock_file}): stop it as that user, or as root"
+            ) from error
         return False
 
     # --- shooting -----------------------------------------------------------------------------------------------------
@@ -199,21 +208,20 @@ class Service:
         engine = Engine(
             rig.carriage, rig.camera, rig.camera_thread, spool=self._spool, journal=self.journal, listen=self._listen
         )
+        if self._aborted.is_set():
+            raise ShootAborted(f"shoot {shoot.shoot_id} was aborted before anything moved")
         self._engine = engine
         check_rail(rig.carriage, shoot.positions_mm, may_home=self.config.rail.home == "if_unknown")
         start_mm = rig.carriage.position_mm()
         place = self._place(shoot)
         with self._stacking(shoot, place, in_mm=True) as (process, left_out):
             self.journal.advance(shoot, State.SHOOTING)
-            if self._aborted.is_set():
-                raise ShootAborted("aborted before the first frame")
             stacking_error = engine.run(shoot, process, settle_s=recipe.settle_s)
-            self._engine = None
             shot_s = self._clock.monotonic_s() - began_s
             self.journal.advance(shoot, State.MERGING)
             self._listen(Merging())
             with ThreadPoolExecutor(1, "return") as returning:
-                returned = returning.submit(rig.carriage.go_to, start_mm)
+                returned = returning.submit(copy_context().run, rig.carriage.go_to, start_mm)
                 try:
                     if stacking_error is not None:
                         raise stacking_error
@@ -363,6 +371,8 @@ class Service:
         )
         self._process = process
         try:
+            if self._aborted.is_set():  # before there was a process to end
+                raise ShootAborted(f"shoot {shoot.shoot_id} was aborted")
             yield process, left_out
         finally:
             self._process = None
@@ -403,17 +413,29 @@ class Service:
     def abort(self) -> None:
         """Stop the rail at once and end what is going on. From any thread, any number of times."""
         self._aborted.set()
-        engine, process, carriage = self._engine, self._process, self._carriage
-        if engine is not None:
-            engine.abort()
-        elif process is not None:
-            process.abort()
-        if carriage is not None:
-            carriage.halt()
+        engine, process, carriage, shoot = self._engine, self._process, self._carriage, self._shoot
+        with structlog.contextvars.bound_contextvars(**({} if shoot is None else {"shoot_id": shoot.shoot_id})):
+            if engine is not None:
+                engine.abort()
+            elif carriage is not None:
+                carriage.halt()
+            if process is not None:
+                process.abort()
+
+    def pause(self) -> None:
+        """Wait before the next frame of the shoot that is going on, if one is. From any thread."""
+        if (engine := self._engine) is not None:
+            engine.pause()
+
+    def resume(self) -> None:
+        """Go on after `pause`. From any thread."""
+        if (engine := self._engine) is not None:
+            engine.resume()
 
     @contextmanager
     def _failing(self, shoot: Shoot) -> Iterator[None]:
         """Journal how a shoot ended, and say what is safe and how to go on."""
+        self._shoot = shoot
         try:
             with structlog.contextvars.bound_contextvars(shoot_id=shoot.shoot_id):
                 yield
@@ -422,16 +444,30 @@ class Service:
             if self._aborted.is_set() and isinstance(caught, Halted):
                 error = ShootAborted(f"shoot {shoot.shoot_id} was aborted")
             aborted = isinstance(error, ShootAborted)
-            self.journal.advance(shoot, State.ABORTED if aborted else State.FAILED)
+            self._end(shoot, State.ABORTED if aborted else State.FAILED)
             log.error("shoot.aborted" if aborted else "shoot.failed", shoot_id=shoot.shoot_id, error=str(error))
-            stored = len(self.journal.frames(shoot.shoot_id))
-            if stored and shoot.recipe is not None and not isinstance(error, FrameError | TooFewFrames):
-                note = f"{stored} frames are safe: `focusrail stack --shoot {shoot.shoot_id}` stacks them"
-                error.args = (f"{error.args[0]}; {note}", *error.args[1:])
+            if shoot.recipe is not None and not isinstance(error, FrameError | TooFewFrames):
+                error.args = (f"{error.args[0]}{self._what_is_safe(shoot)}", *error.args[1:])
             raise error from caught.__cause__
         except BaseException:
-            self.journal.advance(shoot, State.FAILED)
+            self._end(shoot, State.FAILED)
             raise
+        finally:
+            self._shoot = self._engine = None
+            self._aborted.clear()  # an abort is for what was going on
+
+    def _end(self, shoot: Shoot, state: State) -> None:
+        """Journal how a shoot ended; that it cannot be written must not hide the reason."""
+        try:
+            self.journal.advance(shoot, state)
+        except FocusrailError as error:
+            log.error("journal.not_written", shoot_id=shoot.shoot_id, error=str(error))
+
+    def _what_is_safe(self, shoot: Shoot) -> str:
+        stored = len(self.journal.frames(shoot.shoot_id))
+        if stored < 2:
+            return "; one frame is safe in the spool" if stored else ""
+        return f"; {stored} frames are safe: `focusrail stack --shoot {shoot.shoot_id}` stacks them"
 
 
 def _new_id(clock: Clock) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import structlog
 
@@ -27,6 +29,8 @@ from focusrail_drivers.base import Camera, CaptureFailed, DeviceTimeout, Exposur
 
 log = structlog.get_logger(__name__)
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _ATTEMPTS = 3  # at one frame
 
 
@@ -75,7 +79,7 @@ class Engine:
         run = _Run(shoot, process, self._spool.folder(shoot.shoot_id) / "truth")
         stored = {record.index: record for record in self._journal.frames(shoot.shoot_id)}
         if isinstance(self._camera, TruthfulCamera) and not stored:
-            self._camera_thread.submit(save_truth, self._camera, run.truth).result()
+            self._in_camera_thread(save_truth, self._camera, run.truth).result()
         pending: Future[None] | None = None
         try:
             for index in range(len(shoot.positions_mm)):
@@ -131,13 +135,13 @@ class Engine:
         """Expose; return the delivery under way. The rail may move from now on."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                exposure = self._camera_thread.submit(self._camera.expose, index).result()
+                exposure = self._in_camera_thread(self._camera.expose, index).result()
                 break
             except (CaptureFailed, DeviceTimeout) as error:
                 log.warning("frame.failed", frame_index=index, attempt=attempt, error=str(error))
                 if attempt == _ATTEMPTS or self._aborting.is_set():
                     raise
-        return self._camera_thread.submit(self._deliver, run, exposure, position_mm)
+        return self._in_camera_thread(self._deliver, run, exposure, position_mm)
 
     def _collect(self, run: _Run, pending: Future[None] | None, index: int, settle_s: float | None) -> None:
         """Wait until a frame is stored; when it was not delivered, go back to its place and make it again."""
@@ -175,6 +179,11 @@ class Engine:
             check_room(self._spool.root, frames_left=total - 1, frame_bytes=size)
         run.submit(record)
 
+    def _in_camera_thread(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """With what is bound to the log here: it does not cross to another thread by itself."""
+        context = copy_context()
+        return self._camera_thread.submit(lambda: context.run(call, *args, **kwargs))
+
     def _rescue(self, pending: Future[None] | None) -> None:
         """Let an exposure that has been made be stored, whatever ended the shoot."""
         if pending is not None and (error := pending.exception()) is not None:
@@ -196,6 +205,8 @@ class _Run:
             return
         try:
             self.process.submit(record)
+        except ShootAborted as error:
+            self.stacking_error = error
         except FocusrailError as error:
             self.stacking_error = error
             log.error("stacking.failed", error=str(error))
