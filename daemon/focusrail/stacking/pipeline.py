@@ -88,9 +88,7 @@ class Stacker:
     def register(self, examined: Examined, index: int, position: float) -> Registered:
         """Find a frame's place. Raises FrameSizeDiffers, NotRegistered: then the frame is to be left out."""
         frame = examined.frame
-        if self._first is None:
-            self._first = (frame.shape, frame.dtype)
-        elif (frame.shape, frame.dtype) != self._first:
+        if self._first is not None and (frame.shape, frame.dtype) != self._first:
             raise FrameSizeDiffers(f"is {_size(frame.shape, frame.dtype)}, the first frame is {_size(*self._first)}")
         if examined.features is not None:
             found = self._registrar.add(examined.features)
@@ -98,6 +96,7 @@ class Stacker:
             found = self._known[index]
         else:
             raise NotRegistered("could not be registered beforehand")
+        self._first = (frame.shape, frame.dtype)
         if self._exposure is None:
             self._exposure = ExposureReference(examined.luma8)
         gain = self._exposure.gain(examined.luma8, found.transform) if self._method.normalise_exposure else 1.0

@@ -179,6 +179,9 @@ class Registrar:
         """The transform of a frame's full-size pixels to the first frame's. Raises NotRegistered; the chain goes on."""
         settings = self._settings
         if self._target is None:
+            needed = max(_LEAST_MATCHES[settings.model], settings.least_inliers)
+            if len(features.points) < needed:  # black, say: nothing could ever be laid on it
+                raise NotRegistered(f"shows {len(features.points)} features; {needed} are needed to lay others on it")
             self._target = features
             return Found(inliers=len(features.points), matches=len(features.points))
         source, target = match(features, self._target, settings)

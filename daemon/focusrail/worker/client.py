@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +67,7 @@ class StackingProcess:
         self._begin, self._place, self._listen = begin, place, listen
         self._in_flight_bytes = in_flight_bytes
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+        self._environment.setdefault("OPENCV_LOG_LEVEL", "OFF")  # what it has to say is in our own sentences
         # Few arenas: with one a thread, freed frames stay where other threads cannot use them.
         self._environment["MALLOC_ARENA_MAX"] = "2"
         if memory_limit_mb is not None:
@@ -126,7 +128,10 @@ class StackingProcess:
             start_new_session=True,  # Ctrl-C is for the engine, which ends this one in order
         )
         self._reader = threading.Thread(
-            target=self._read, args=(self._process, self._progress), name="stacking events", daemon=True
+            target=copy_context().run,  # what is bound to the log here does not cross to another thread by itself
+            args=(self._read, self._process, self._progress),
+            name="stacking events",
+            daemon=True,
         )
         self._reader.start()
         log.info("worker.started", pid=self._process.pid)

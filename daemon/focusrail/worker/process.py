@@ -7,6 +7,7 @@ Three threads: decode, register, fuse; at most three decoded frames are alive at
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import resource
@@ -17,6 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import cv2
@@ -25,6 +27,7 @@ from focusrail.errors import DamagedImage, FocusrailError, FrameError
 from focusrail.model.frame import FrameRecord
 from focusrail.stacking.arrays import Image
 from focusrail.stacking.pipeline import Examined, Registered
+from focusrail.store.durable import refusal
 from focusrail.store.image_io import Metadata, decode, read_metadata
 from focusrail.store.spool import read_original
 from focusrail.worker.messages import Begin, Failed, Finish, Frame, decode_command, encode
@@ -32,6 +35,8 @@ from focusrail.worker.stack import Stack
 
 _T = TypeVar("_T")
 _DECODED_FRAMES = 3
+# The file system's, not ours.
+_STORE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ def read_frame(record: FrameRecord) -> Decoded:
     began_s = time.monotonic()
     data = read_original(record.original)
     name = record.original.path.name
-    return Decoded(record, decode(data, name), read_metadata(data) if record.index == 0 else Metadata(), began_s)
+    return Decoded(record, decode(data, name), read_metadata(data), began_s)
 
 
 class Pipeline:
@@ -94,7 +99,7 @@ class Pipeline:
             self._room.acquire()
             try:
                 decoded = read_frame(record)
-                self._examined.put((decoded, self._stack.examine(record, decoded.image, decoded.metadata)))
+                self._examined.put((decoded, self._stack.examine(record, decoded.image)))
             except FrameError as error:
                 self._room.release()
                 self._stack.leave_out(record, error)
@@ -103,7 +108,7 @@ class Pipeline:
     def _register(self) -> None:
         for decoded, examined in _until_none(self._examined):
             try:
-                self._registered.put((decoded, self._stack.register(decoded.record, examined)))
+                self._registered.put((decoded, self._stack.register(decoded.record, examined, decoded.metadata)))
             except FrameError as error:
                 self._room.release()
                 self._stack.leave_out(decoded.record, error)
@@ -128,6 +133,9 @@ def report_and_exit(say: Callable[[object], None], error: BaseException) -> None
         say(Failed(type(error).__name__, str(error)))
     elif isinstance(error, MemoryError) or (isinstance(error, cv2.error) and "Insufficient memory" in str(error)):
         say(Failed("FocusrailError", "the stacking process ran out of memory: raise stacking.memory_limit_mb"))
+    elif isinstance(error, OSError) and error.errno in _STORE_ERRORS:
+        refused = refusal(Path(error.filename or "the results"), error)
+        say(Failed(type(refused).__name__, str(refused)))
     else:
         traceback.print_exception(error)
         say(Failed("FocusrailError", f"the stacking process failed: {type(error).__name__}: {error}"))
@@ -144,17 +152,24 @@ def main() -> None:
 
     def say(event: object) -> None:
         with lock:
-            events.write(encode(event))
+            try:
+                events.write(encode(event))
+            except BrokenPipeError:
+                os._exit(0)  # the engine is gone
 
     try:
         serve(sys.stdin.buffer, say)
     except BaseException as error:  # noqa: BLE001 - the top of the process
         report_and_exit(say, error)
+    sys.stderr.flush()
+    os._exit(0)  # all is written; ending in order would wait for the thread that reads commands
 
 
 def serve(commands: BinaryIO, say: Callable[[object], None]) -> None:
     """Read commands until `Finish` or the end of input. Raises FocusrailError."""
-    begin = decode_command(commands.readline())
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(commands, lines), name="commands", daemon=True).start()
+    begin = decode_command(lines.get())
     assert isinstance(begin, Begin)
     limit_mb = os.environ.get("FOCUSRAIL_MEMORY_LIMIT_MB")
     if limit_mb:
@@ -164,8 +179,8 @@ def serve(commands: BinaryIO, say: Callable[[object], None]) -> None:
     with ThreadPoolExecutor(threads, "stripe") as executor:
         stack = Stack(begin, say, executor=executor, read=lambda record: read_frame(record).image)
         pipeline = Pipeline(stack)
-        for line in commands:
-            command = decode_command(line)
+        while True:
+            command = decode_command(lines.get())
             if isinstance(command, Frame) and command.unusable:
                 stack.leave_out(command.record, DamagedImage(command.unusable))
             elif isinstance(command, Frame):
@@ -174,7 +189,17 @@ def serve(commands: BinaryIO, say: Callable[[object], None]) -> None:
                 pipeline.drain()
                 stack.finish(command, peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
                 return
-    os._exit(0)  # the engine is gone: nothing is left to be done, and what was stored is safe
+
+
+def _read(commands: BinaryIO, lines: queue.SimpleQueue[bytes]) -> None:
+    """Read on whatever the other threads do: the end of input says that the engine is gone.
+
+    Then nothing is left to be done, and what was stored is safe. Going on would only write into the scratch folder of
+    the process that stacks the same shoot next.
+    """
+    for line in commands:
+        lines.put(line)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -88,8 +88,9 @@ def write_winners(folder: Path, result: Result) -> None:
 
 def write_contact_sheet(folder: Path, outcome: StackOutcome) -> None:
     """contact_sheet.jpg from the thumbnails, which are in `thumbnails/` by frame index."""
-    pictures = [cv2.imread(str(_thumbnail(folder, f.index)), cv2.IMREAD_COLOR) for f in outcome.frames]
-    seen = [(frame, picture) for frame, picture in zip(outcome.frames, pictures, strict=True) if picture is not None]
+    paths = ((frame, _thumbnail(folder, frame.index)) for frame in outcome.frames)
+    read = ((frame, cv2.imread(str(path), cv2.IMREAD_COLOR)) for frame, path in paths if path.exists())
+    seen = [(frame, picture) for frame, picture in read if picture is not None]
     labels = [f.file if f.position_mm is None else f"{f.index}  {f.position_mm:.3f} mm" for f, _ in seen]
     sheet = contact_sheet([picture for _, picture in seen], labels, [not f.used for f, _ in seen])
     (folder / "contact_sheet.jpg").write_bytes(encode_jpeg(sheet, Metadata(), description="contact sheet"))

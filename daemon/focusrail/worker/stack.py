@@ -31,6 +31,7 @@ from focusrail.worker.pictures import thumbnail
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
 _LIVE_PX = 1200
+_NAMED = 3  # frames that cannot be used, of those that an error names
 _SMALL_CROP = 0.6  # of the canvas; less is worth a warning
 
 
@@ -83,22 +84,29 @@ class Stack:
         record = next(r for r in self._begin.survey if r.index == self._reference)
         return relative_to(found, self._reference), read(record)
 
-    def examine(self, record: FrameRecord, image: Image, metadata: Metadata) -> Examined:
+    def examine(self, record: FrameRecord, image: Image) -> Examined:
         """See what can be seen in a frame alone, and save its thumbnail."""
         name = record.original.path.name
         small = encode_jpeg(thumbnail(image), Metadata(), description=name, quality=85)
         (self._thumbnails / f"{record.index:06d}.jpg").write_bytes(small)
-        if not self._shape:
-            self._shape, self._depth, self._metadata = image.shape, image.dtype.itemsize * 8, metadata
         return self._stacker.examine(image)
 
-    def register(self, record: FrameRecord, examined: Examined) -> Registered:
-        """Find a frame's place. Raises FrameError with the file's name: the frame is left out."""
+    def register(self, record: FrameRecord, examined: Examined, metadata: Metadata) -> Registered:
+        """Find a frame's place. Raises FrameError with the file's name: the frame is left out.
+
+        The first that has one gives the results their metadata and is the reference, unless a survey chose another.
+        """
         position = float(record.index) if record.position_mm is None else record.position_mm
         try:
-            return self._stacker.register(examined, record.index, position)
+            registered = self._stacker.register(examined, record.index, position)
         except FrameError as error:
             raise type(error)(f"{record.original.path.name} {error}") from error
+        if not self._shape:
+            image = examined.frame
+            self._shape, self._depth, self._metadata = image.shape, image.dtype.itemsize * 8, metadata
+            if not self._begin.survey:
+                self._reference = record.index
+        return registered
 
     def fuse(self, record: FrameRecord, registered: Registered, *, began_s: float) -> None:
         """Fold a frame in and tell."""
@@ -137,7 +145,13 @@ class Stack:
     def finish(self, command: Finish, *, peak_memory_bytes: int) -> None:
         """Write all results into the scratch folder and tell. Raises TooFewFrames."""
         began_s = time.monotonic()
-        result = self._stacker.finish()
+        try:
+            result = self._stacker.finish()
+        except TooFewFrames as error:
+            reasons = [o.reason for o in self._outcomes.values() if o.reason]
+            more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
+            why = ": " + "; ".join(reasons[:_NAMED]) + more if reasons else ""
+            raise TooFewFrames(f"{error}{why}") from error
         depth = results.find_depth(result)
         frames = tuple(replace(self._outcomes[k], won=result.won.get(k, 0.0)) for k in sorted(self._outcomes))
         used = [f for f in frames if f.used]
