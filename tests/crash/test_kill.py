@@ -1,0 +1,218 @@
+"""What is left when focusrail is killed. FOCUSRAIL_KILLS says how often; make a few thousand before a release."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+import pytest
+
+from focusrail.model.shoot import State
+from focusrail.service import Service
+from focusrail.store.journal import Journal
+from peers.small_rig import Home, Said, manifest, pixels, published, said, small_rig
+
+KILLS = int(os.environ.get("FOCUSRAIL_KILLS", "8"))
+FRAMES = 12
+_GONE_S = 5.0  # after that long, an orphan is one
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """One home for all kills: whatever one leaves behind, the next must be able to live with."""
+    home = Home(tmp_path_factory.mktemp("killed"))
+    home.recipe(frames=FRAMES)
+    return home
+
+
+@pytest.fixture(scope="module")
+def whole(home: Home) -> Iterator[Whole]:
+    with_service = Service(small_rig(home.folder / "whole"))
+    yield Whole(home, with_service)
+    with_service.close()
+
+
+class Whole:
+    """A shoot that nobody killed, how long it takes, and what its first so many frames give in one go."""
+
+    def __init__(self, home: Home, service: Service) -> None:
+        began_s = time.monotonic()
+        done = home.run("shoot", home.recipe(frames=FRAMES))
+        self.took_s = time.monotonic() - began_s
+        assert done.code == 0, done.sentences
+        (folder,) = published(home.outbound)
+        self.frames = sorted((home.data / "spool" / manifest(folder)["shoot"]["id"] / "frames").iterdir())
+        assert len(self.frames) == FRAMES
+        self._service, self._folder = service, home.folder
+        self._known: dict[int, npt.NDArray[Any]] = {FRAMES: pixels(folder)}
+
+    def pixels_of_first(self, count: int) -> npt.NDArray[Any]:
+        """What stacking a folder with the first so many frames gives."""
+        if count not in self._known:
+            folder = self._folder / f"first-{count}"
+            folder.mkdir()
+            for path in self.frames[:count]:
+                shutil.copy(path, folder)
+            _, done = self._service.stack_folder(folder)
+            self._known[count] = pixels(done.folder)
+        return self._known[count]
+
+
+def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def everything_counted_is_there(home: Home) -> list[tuple[str, State, int]]:
+    """Check all that the journal and the manifests promise; return the shoots, newest first."""
+    found = []
+    journal = Journal(home.data / "journal.sqlite")
+    try:
+        for shoot in journal.shoots():
+            records = journal.frames(shoot.shoot_id)
+            assert [r.index for r in records] == list(range(len(records)))
+            for record in records:
+                data = Path(record.original.path).read_bytes()
+                assert hashlib.sha256(data).hexdigest() == record.original.sha256, record.original.path
+            found.append((shoot.shoot_id, shoot.state, len(records)))
+            assert all(folder.is_dir() for _, folder in journal.publications(shoot.shoot_id))
+    finally:
+        journal.close()
+    for folder in published(home.outbound):
+        for name, facts in manifest(folder)["files"].items():
+            assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == facts["sha256"], folder / name
+    return found
+
+
+@pytest.mark.timeout(120 + 20 * KILLS)
+def test_a_killed_shoot_keeps_what_it_counted_and_stacks_to_the_same_pixels(home: Home, whole: Whole) -> None:
+    moments = random.Random(KILLS)
+    service = Service(small_rig(home.data))
+    killed_in = set()
+    try:
+        for kill in range(KILLS):
+            before = {shoot.shoot_id for shoot in service.journal.shoots()}
+            # Most of the first half second is Python's own start, of which nothing is left to be found.
+            after_s = moments.uniform(0.15 * whole.took_s, whole.took_s)
+            with home.start("shoot", "recipe.yaml", stdin=subprocess.DEVNULL) as process:
+                drain = threading.Thread(target=process.communicate)
+                drain.start()
+                drain.join(after_s)
+                orphans = descendants(process)
+                process.kill()
+                drain.join()
+            _, alive = psutil.wait_procs(orphans, timeout=_GONE_S)
+            assert not alive, f"kill {kill} after {after_s:.3f} s: {alive} went on"
+            for shoot_id, state, frames in everything_counted_is_there(home):
+                if shoot_id in before:
+                    continue
+                killed_in.add(state)
+                if frames >= 2:
+                    done = service.restack(shoot_id)
+                    where = f"kill {kill} after {after_s:.3f} s, {state}, {frames} frames"
+                    assert np.array_equal(pixels(done.folder), whole.pixels_of_first(frames)), where
+                    assert not list(home.outbound.glob(f".*{shoot_id}*")), f"{where}: scratch folder left"
+        everything_counted_is_there(home)
+    finally:
+        service.close()
+    assert KILLS < 8 or State.SHOOTING in killed_in, "the moments missed all that was to be tried"
+
+
+def test_a_killed_shoot_is_stacked_by_the_command_line(home: Home, whole: Whole) -> None:
+    with home.start("shoot", "recipe.yaml") as process:
+        shoot_id = stored(process, 4)["shoot_id"]
+        process.kill()
+    again = home.run("stack", "--shoot", shoot_id)
+    assert again.code == 0, again.sentences
+    frames = {one: count for one, _, count in everything_counted_is_there(home)}[shoot_id]
+    assert again.out.startswith(f"published  {frames} frames")
+    (folder,) = (f for f in published(home.outbound) if f.name.endswith(shoot_id))
+    assert np.array_equal(pixels(folder), whole.pixels_of_first(frames))
+
+
+def stored(process: subprocess.Popen[bytes], index: int) -> dict[str, Any]:
+    """Read a shoot's log until it has stored a frame."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        event = json.loads(line)
+        if event["event"] == "frame.stored" and event["frame_index"] >= index:
+            return dict(event)
+    raise AssertionError("it ended before")
+
+
+def ended(process: subprocess.Popen[bytes]) -> Said:
+    out, error = process.communicate(timeout=30)
+    return said(process.returncode, out, error)
+
+
+INTERRUPTIONS = {
+    "Ctrl-C": [signal.SIGINT],
+    "an impatient Ctrl-C": [signal.SIGINT] * 5,
+    "a service manager": [signal.SIGTERM],
+}
+
+
+@pytest.mark.parametrize("signals", INTERRUPTIONS.values(), ids=INTERRUPTIONS.keys())
+def test_an_interrupted_shoot_ends_in_order(tmp_path: Path, signals: list[signal.Signals]) -> None:
+    home = Home(tmp_path)
+    with home.start("shoot", home.recipe(frames=60), start_new_session=True) as process:
+        shoot_id = stored(process, 3)["shoot_id"]
+        orphans = descendants(process)
+        for number in signals:
+            os.killpg(process.pid, number)  # as a terminal does
+        done = ended(process)
+    assert done.code == 130
+    assert not psutil.wait_procs(orphans, timeout=_GONE_S)[1]
+    ((_, state, frames),) = everything_counted_is_there(home)
+    assert state is State.ABORTED
+    assert 4 <= frames < 60
+    (sentence,) = done.sentences
+    assert "was aborted" in sentence
+    assert sentence.endswith(f"; {frames} frames are safe: `focusrail stack --shoot {shoot_id}` stacks them")
+    assert done.event("rail.halted")
+    assert not done.out
+    assert not list(home.outbound.iterdir())
+    again = home.run("stack", "--shoot", shoot_id)
+    assert again.code == 0, again.sentences
+    assert manifest(published(home.outbound)[0])["result"]["bit_depth"] == 8
+
+
+def test_halting_from_another_terminal_aborts_the_shoot(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with home.start("shoot", home.recipe(frames=60)) as process:
+        stored(process, 3)
+        halted = home.run("rail", "halt")
+        done = ended(process)
+    assert (halted.code, halted.out) == (0, "halted     the process that holds the rig\n")
+    assert done.code == 130
+    assert everything_counted_is_there(home)[0][1] is State.ABORTED
+
+
+def test_an_interrupted_stack_ends_in_order(tmp_path: Path, photographs: Path) -> None:
+    home = Home(tmp_path)
+    with home.start("stack", photographs) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if json.loads(line)["event"] == "worker.started":
+                break
+        process.send_signal(signal.SIGINT)
+        done = ended(process)
+    assert done.code == 130
+    assert len(done.sentences) == 1
+    assert not published(home.outbound)
+    assert everything_counted_is_there(home)[0][1] is State.ABORTED
