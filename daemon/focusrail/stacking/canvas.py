@@ -67,17 +67,18 @@ class ValidArea:
 
     def __init__(self, width: int, height: int) -> None:
         self._outline = np.array(
-            [(-0.5, -0.5), (width - 0.5, -0.5), (width - 0.5, height - 0.5), (-0.5, height - 0.5)], np.float32
+            [(-0.5, -0.5), (width - 0.5, -0.5), (width - 0.5, height - 0.5), (-0.5, height - 0.5)], np.float64
         )
-        self._polygon: npt.NDArray[np.float32] = self._outline
+        self._polygon: npt.NDArray[np.float64] = self._outline
 
     def add(self, transform: Transform) -> None:
         """Intersect with the outline of one more frame of the canvas's size."""
-        if len(self._polygon) == 0:
-            return
-        quad = cv2.perspectiveTransform(self._outline[None].astype(np.float64), transform)[0].astype(np.float32)
-        area, shared = cv2.intersectConvexConvex(self._polygon, quad)
-        self._polygon = shared.reshape(-1, 2) if area > 0 and shared is not None else np.empty((0, 2), np.float32)
+        quad = cv2.perspectiveTransform(self._outline[None], transform)[0]
+        centre = quad.mean(axis=0)
+        for a, b in zip(quad, np.roll(quad, -1, axis=0), strict=True):
+            normal = np.array((a[1] - b[1], b[0] - a[0]))
+            inwards = normal if normal @ (centre - a) >= 0 else -normal  # a mirroring transform turns the outline
+            self._polygon = _clip(self._polygon, (self._polygon - a) @ inwards)
 
     def rectangle(self) -> tuple[int, int, int, int]:
         """The largest rectangle of whole pixels inside: (x, y, width, height); zero width and height when empty."""
@@ -127,3 +128,19 @@ class ValidArea:
             top[inside] = np.minimum(top[inside], y[inside])
             bottom[inside] = np.maximum(bottom[inside], y[inside])
         return top, bottom
+
+
+def _clip(polygon: npt.NDArray[np.float64], depths: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The part of a convex polygon (n, 2) on one side of a line: where the depths of its corners are not negative.
+
+    (Sutherland and Hodgman 1974, doi:10.1145/360767.360802. OpenCV's intersectConvexConvex loses corners of polygons
+    that share edges, and frames of one stack do.)
+    """
+    kept = []
+    for i in range(len(polygon)):
+        j = (i + 1) % len(polygon)
+        if depths[i] >= 0:
+            kept.append(polygon[i])
+        if (depths[i] > 0 > depths[j]) or (depths[i] < 0 < depths[j]):
+            kept.append(polygon[i] + (polygon[j] - polygon[i]) * (depths[i] / (depths[i] - depths[j])))
+    return np.array(kept, np.float64).reshape(-1, 2)

@@ -23,6 +23,8 @@ _ESTIMATORS = {"ransac": cv2.RANSAC, "lmeds": cv2.LMEDS, "rho": cv2.RHO, "least_
 _LEAST_MATCHES = {"similarity": 2, "affine": 3, "homography": 4}
 _ECC_STEPS = 30
 _ECC_PRECISION = 1e-5
+_ORB_LEAST_PX = 32  # its pyramid reduces 3.6 times, its patches are 31 px wide
+_LARGEST_AREA_RATIO = 4.0  # neighbours in a stack differ by a few per cent; wrong matches by any factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class Features:
 def detect(luma8: Luma, settings: Registration) -> Features:
     """Find features in a frame's 8-bit luma, reduced first. Depends on nothing else: frames can be seen in parallel."""
     frame = Reduced.of(luma8, work_mpx=settings.work_mpx)
+    if settings.detector == "orb" and min(frame.luma.shape) < _ORB_LEAST_PX:
+        return Features(frame, np.empty((0, 2), np.float32), None)
     detector: Any = cv2.SIFT_create() if settings.detector == "sift" else cv2.ORB_create(settings.orb_features)
     keypoints, descriptors = detector.detectAndCompute(frame.luma, None)
     points = np.array([k.pt for k in keypoints], np.float32).reshape(-1, 2)
@@ -137,6 +141,19 @@ def _least_squares(source: Points, target: Points, model: str) -> Any:
     return np.linalg.lstsq(rows, target.astype(np.float64), rcond=None)[0].T
 
 
+def check_plausible(transform: Transform, size: tuple[int, int]) -> None:
+    """Refuse what no photograph of the same thing can be: mirrored, folded, or much larger or smaller.
+
+    Repeated patterns match many to one, and agree on a transform that cannot even be inverted. `size` is (width, height).
+    """
+    corners = np.array([(0, 0, 1), (size[0], 0, 1), (size[0], size[1], 1), (0, size[1], 1)], np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        areas = np.linalg.det(transform) / (corners @ transform[2]) ** 3  # the Jacobian's determinant
+    wrong = ~((areas > 1 / _LARGEST_AREA_RATIO) & (areas < _LARGEST_AREA_RATIO))
+    if wrong.any():
+        raise NotRegistered(f"would have its area changed {areas[wrong][0]:.3g} times to fit: the matches are wrong")
+
+
 def to_model(transform: Transform, model: str, size: tuple[int, int]) -> Transform:
     """The transform of `model` nearest to an affine one over a frame of (width, height) pixels."""
     if model != "similarity":
@@ -157,6 +174,8 @@ def refine(frame: Luma, target: Luma, start: Transform, settings: Registration) 
             target, frame, guess if motion == cv2.MOTION_HOMOGRAPHY else guess[:2], motion, criteria, None, 5
         )
     except cv2.error:
+        return start
+    if not np.all(np.isfinite(found)) or abs(np.linalg.det(found[:2, :2])) < 1e-6:
         return start
     whole = found.astype(np.float64) if len(found) == 3 else np.vstack([found, (0.0, 0.0, 1.0)])
     height, width = frame.shape
@@ -189,6 +208,7 @@ class Registrar:
         # The threshold is meant in full-size pixels, but on a reduced frame features are not placed that finely.
         found = estimate(source, target, settings, threshold_px=max(settings.threshold_px / scale, 1.0))
         transform = found.transform
+        check_plausible(transform, (features.frame.luma.shape[1], features.frame.luma.shape[0]))
         if settings.refine:
             transform = refine(features.frame.luma, self._target.frame.luma, transform, settings)
         full = features.frame.to_full()

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from focusrail.model.method import Method
+from focusrail.stacking.canvas import stripes
+from focusrail.stacking.focus_measure import lob
+from focusrail.stacking.fusion import Accumulator, Fused, LobAccumulator, accumulator
+from focusrail_drivers.accelerators.cpu import CpuAccelerator
+from peers.textures import texture
+
+SOFT, LOB = Method(), Method(fusion="lob")
+
+
+def make(method: Method, first: np.ndarray) -> Accumulator:
+    height, width = first.shape[:2]
+    made = accumulator(height, width, method, first.dtype, accelerator=CpuAccelerator())
+    made.prepare(first)
+    return made
+
+
+def fold(into: Accumulator, frame: np.ndarray, index: int, position: float = 0.0) -> None:
+    for stripe in stripes(frame.shape[0], halo_px=into.halo_px):
+        into.add(stripe, frame[stripe.halo_top : stripe.halo_bottom], index, position)
+
+
+def fuse(method: Method, frames: list[np.ndarray], positions: list[float] | None = None) -> Fused:
+    positions = positions or [float(k) for k in range(len(frames))]
+    folded = make(method, frames[0])
+    for index, (frame, position) in enumerate(zip(frames, positions, strict=True)):
+        fold(folded, frame, index, position)
+    return folded.finish(positions)
+
+
+def scene(height: int, width: int) -> np.ndarray:
+    """Texture above a flat ground, which tells a method how strong the noise is."""
+    image = texture(height, width)
+    image[height * 6 // 10 :] = 90
+    return image
+
+
+def blurred(image: np.ndarray, sigma: float = 4.0) -> np.ndarray:
+    return cv2.GaussianBlur(image, (0, 0), sigma)
+
+
+def test_lob_takes_each_pixel_from_the_frame_with_the_largest_measure() -> None:
+    random = np.random.default_rng(1)
+    frames = [random.integers(0, 256, (130, 70, 3), np.uint8) for _ in range(4)]
+    fused = fuse(LOB, frames, [0.1, 0.2, 0.3, 0.4])
+    greys = [cv2.cvtColor(f, cv2.COLOR_BGR2GRAY) for f in frames]
+    measures = np.stack([lob(g, blur_px=5, laplacian_px=5) for g in greys])
+    winner = len(frames) - 1 - np.argmax(measures[::-1], axis=0)  # of equals the latest
+    assert np.array_equal(fused.index, winner)
+    assert np.array_equal(fused.measure, measures.max(axis=0))
+    assert np.array_equal(fused.image, np.choose(winner[..., None], np.stack(frames)))
+    assert np.array_equal(fused.position, np.array([0.1, 0.2, 0.3, 0.4], np.float32)[winner])
+
+
+def test_lob_takes_the_later_of_equal_frames() -> None:
+    frame = texture(70, 60)
+    assert (fuse(LOB, [frame, frame, frame]).index == 2).all()
+    black = np.zeros((70, 60, 3), np.uint8)
+    assert (fuse(LOB, [black, black]).index == 1).all()
+
+
+def test_lob_with_large_kernels_works_in_floating_point() -> None:
+    frames = [texture(70, 60, seed=k) for k in range(2)]
+    fused = fuse(Method(fusion="lob", laplacian_px=7), frames)
+    assert set(np.unique(fused.index)) == {0, 1}
+    assert fused.measure.dtype == np.float32
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    frames=st.integers(1, 6),
+    seed=st.integers(0, 2**32 - 1),
+    dtype=st.sampled_from([np.uint8, np.uint16]),
+    style=st.sampled_from(["noise", "flat", "black and white"]),
+)
+def test_soft_never_leaves_the_range_of_the_frames(frames: int, seed: int, dtype: type, style: str) -> None:
+    random = np.random.default_rng(seed)
+    top = np.iinfo(dtype).max
+    shape = (70, 40, 3)
+    if style == "noise":
+        stack = [random.integers(0, top, shape, dtype, endpoint=True) for _ in range(frames)]
+    elif style == "flat":
+        stack = [np.full(shape, random.integers(0, top, endpoint=True), dtype) for _ in range(frames)]
+    else:
+        stack = [(random.integers(0, 2, shape) * top).astype(dtype) for _ in range(frames)]
+    positions = sorted(random.uniform(-5, 60, frames).tolist())
+    fused = fuse(SOFT, stack, positions)
+    assert fused.image.dtype == dtype
+    assert (fused.image >= np.min(stack, axis=0)).all()
+    assert (fused.image <= np.max(stack, axis=0)).all()
+    assert np.isfinite(fused.position).all()
+    assert fused.position.min() >= positions[0] - 1e-3
+    assert fused.position.max() <= positions[-1] + 1e-3
+    assert np.isfinite(fused.measure).all()
+    assert fused.index.max() < frames
+
+
+def test_soft_averages_flat_areas_so_that_noise_falls() -> None:
+    random = np.random.default_rng(2)
+    frames = [
+        np.clip(np.rint(128 + 3 * random.standard_normal((128, 128, 3))), 0, 255).astype(np.uint8) for _ in range(16)
+    ]
+    assert fuse(SOFT, frames).image.std() < 0.45 * frames[0].std()
+    assert fuse(LOB, frames).image.std() > 0.9 * frames[0].std()
+
+
+@pytest.mark.parametrize("sharp_at", [0, 1, 2])
+def test_soft_takes_texture_from_the_sharp_frame(sharp_at: int) -> None:
+    sharp = scene(128, 128)
+    frames = [sharp if k == sharp_at else blurred(sharp) for k in range(3)]
+    fused = fuse(SOFT, frames)
+    off = np.abs(fused.image.astype(float) - sharp)
+    assert off.mean() < 1.5
+    assert np.abs(blurred(sharp).astype(float) - sharp).mean() > 5 * off.mean()
+    textured = slice(0, 70)
+    assert np.mean(fused.index[textured] == sharp_at) > 0.85
+    assert abs(np.median(fused.position[textured]) - sharp_at) < 0.02
+
+
+def test_half_sharp_frames_make_one_sharp_image() -> None:
+    sharp = scene(128, 160)
+    soft = blurred(sharp)
+    left, right = sharp.copy(), sharp.copy()
+    left[:, 80:], right[:, :80] = soft[:, 80:], soft[:, :80]
+    for method in (SOFT, LOB):
+        fused = fuse(method, [left, right])
+        assert np.mean(fused.index[:70, :70] == 0) > 0.8
+        assert np.mean(fused.index[:70, 90:] == 1) > 0.8
+        assert np.abs(fused.image.astype(float) - sharp).mean() < 2
+
+
+@pytest.mark.parametrize("method", [SOFT, LOB])
+def test_sixteen_bits_come_out_as_sixteen_bits(method: Method) -> None:
+    frame = texture(70, 60).astype(np.uint16) * 257
+    frame += np.random.default_rng(0).integers(0, 100, frame.shape, np.uint16)
+    fused = fuse(method, [frame, frame])
+    assert fused.image.dtype == np.uint16
+    assert np.array_equal(fused.image, frame)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("method", [SOFT, LOB])
+def test_one_frame_alone_comes_out_unchanged(method: Method, dtype: type) -> None:
+    frame = np.random.default_rng(4).integers(0, np.iinfo(dtype).max, (70, 60, 3), dtype, endpoint=True)
+    assert np.array_equal(fuse(method, [frame]).image, frame)
+
+
+def bytes_of(accumulated: Accumulator) -> int:
+    return sum(v.nbytes for v in vars(accumulated).values() if isinstance(v, np.ndarray))
+
+
+@pytest.mark.parametrize("method", [SOFT, LOB])
+def test_memory_does_not_grow_with_the_number_of_frames(method: Method) -> None:
+    frame = texture(64, 48)
+    folded = make(method, frame)
+    held = bytes_of(folded)
+    names = set(vars(folded))
+    for index in range(40):
+        fold(folded, frame, index, index * 0.1)
+    assert bytes_of(folded) == held
+    assert set(vars(folded)) == names
+    assert held <= frame.nbytes * 10
+
+
+@pytest.mark.parametrize("method", [SOFT, LOB])
+def test_finishing_and_glancing_leave_the_accumulator_as_it_was(method: Method) -> None:
+    frames = [texture(70, 60, seed=k) for k in range(3)]
+    positions = [0.0, 1.0, 2.0]
+    watched = make(method, frames[0])
+    for index, frame in enumerate(frames):
+        fold(watched, frame, index, positions[index])
+        assert watched.glance(3).shape == (24, 20, 3)
+        watched.finish(positions[: index + 1])
+    undisturbed = fuse(method, frames, positions)
+    assert np.array_equal(watched.finish(positions).image, undisturbed.image)
+    assert np.array_equal(watched.glance(1), undisturbed.image)
+
+
+@pytest.mark.parametrize("method", [SOFT, LOB])
+def test_what_a_glance_shows_does_not_change_when_more_frames_come(method: Method) -> None:
+    frames = [texture(70, 60, seed=k) for k in range(2)]
+    folded = make(method, frames[0])
+    fold(folded, frames[0], 0)
+    seen = folded.glance(1)
+    before = seen.copy()
+    fold(folded, frames[1], 1)
+    assert np.array_equal(seen, before)
+
+
+def test_the_last_possible_index_fits() -> None:
+    folded = make(LOB, texture(20, 20))
+    assert isinstance(folded, LobAccumulator)
+    fold(folded, texture(20, 20), 65535)
+    assert (folded.finish([0.0] * 65536).index == 65535).all()
