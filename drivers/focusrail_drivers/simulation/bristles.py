@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -10,6 +10,7 @@ import numpy as np
 
 from focusrail_drivers.simulation.bodies import premultiplied
 from focusrail_drivers.simulation.layer import Sketch
+from focusrail_drivers.simulation.lens import Plane
 from focusrail_drivers.simulation.rect import Rect
 from focusrail_drivers.simulation.texture import value_noise
 from focusrail_drivers.simulation.view import View
@@ -30,9 +31,9 @@ class Bristle:
 
 
 def paint_bristles(
-    view: View, bristles: Sequence[Bristle], *, depth: tuple[float, float, float], opacity: float = 1.0
+    view: View, bristles: Sequence[Bristle], *, depth: Callable[[Plane, Plane], Plane], opacity: float = 1.0
 ) -> Sketch:
-    """Bristles on a plane of depth (mm at the middle, mm per frame width along u, the same along v)."""
+    """Bristles on a sheet of depth: `depth` gives it in mm at scene coordinates (u, v), of shapes (1, n) and (m, 1)."""
     courses = [_course(view, bristle) for bristle in bristles]
     rect = _around(courses, view)
     origin = np.array([rect.x0, rect.y0])
@@ -40,19 +41,20 @@ def paint_bristles(
     alpha = np.zeros((rect.height, rect.width), np.uint8)
     for bristle, (line, side, half) in zip(bristles, courses, strict=True):
         middle_line = line - origin
+        # A bristle is a small cylinder: from the shaded side to the lit one, each stripe paints over part of the last.
         # Colour reaches a pixel beyond the outline, so that the outline's soft pixel has the bristle's own colour.
-        for stripe in np.linspace(1, -1, STRIPES):
-            shade = 0.42 + 0.7 * max(0.0, 1 - (stripe + 0.25) ** 2)
+        for stripe in np.linspace(-1, 1, STRIPES):
+            shade = 0.3 + 0.85 * max(0.0, 1 - (stripe - 0.3) ** 2) + 0.5 * max(0.0, 1 - abs(stripe - 0.33) * 4)
             tint = [min(255.0, part * shade) for part in bristle.colour[::-1]]
-            left = middle_line + side * (half + 1.5)[:, None]
-            right = middle_line - side * (half * -stripe)[:, None] - side
-            _fill(colour, np.concatenate([left, right[::-1]]), tint, cv2.LINE_8)
+            lit_edge = middle_line + side * (half + 1.5)[:, None]
+            shaded_edge = middle_line + side * (half * stripe - (1.5 if stripe == -1 else 0.0))[:, None]
+            _fill(colour, np.concatenate([lit_edge, shaded_edge[::-1]]), tint, cv2.LINE_8)
         outline = np.concatenate([middle_line + side * half[:, None], (middle_line - side * half[:, None])[::-1]])
         _fill(alpha, outline, [255.0], cv2.LINE_AA)
     grain = value_noise((len(bristles), 5), alpha.shape, 3.0) * np.float32(0.07) + 1
     planes = np.moveaxis(colour, 2, 0).astype(np.float32) * grain
     u, v = view.cells(rect)
-    sheet = np.broadcast_to(depth[0] + depth[1] * u + depth[2] * v, (v.shape[0], u.shape[1])).astype(np.float32)
+    sheet = np.array(np.broadcast_to(depth(u, v), (v.shape[0], u.shape[1])), np.float32)
     return Sketch(rect, premultiplied(planes, alpha * np.float32(opacity / 255)), rect, sheet)
 
 

@@ -30,13 +30,12 @@ def paint_background(view: View, *, key: Sequence[int], depth_mm: float) -> Sket
     colour = palette(0.22 + 0.42 * slope + 0.16 * mood, GARDEN)
     rng = np.random.default_rng((*key, 2))
     lights = np.zeros((3, *small), np.float32)
-    for _ in range(46):
+    for _ in range(70):
         x, y = rng.uniform(0, small[1]), rng.uniform(0, small[0]) * rng.uniform(0.2, 1)
         dot = np.zeros(small, np.uint8)
-        cv2.circle(
-            dot, (int(x * 16), int(y * 16)), int(width * rng.uniform(0.004, 0.009) * 16), 255, -1, cv2.LINE_AA, 4
-        )
-        tint = np.array((rng.uniform(120, 235), rng.uniform(200, 255), 255), np.float32) * rng.uniform(0.4, 1)
+        cv2.circle(dot, (int(x * 16), int(y * 16)), int(width * rng.uniform(0.008, 0.03) * 16), 255, -1, cv2.LINE_AA, 4)
+        warmth = rng.uniform(0, 1)
+        tint = np.array((150 - 90 * warmth, 235 - 20 * warmth, 120 + 130 * warmth), np.float32) * rng.uniform(0.15, 0.8)
         lights = np.maximum(lights, dot * np.float32(1 / 255) * tint[:, None, None])
     colour = np.maximum(colour, lights)
     large = np.stack([cv2.resize(plane, (rect.width, rect.height), interpolation=cv2.INTER_CUBIC) for plane in colour])
@@ -53,7 +52,7 @@ def _relief(view: View, key: Sequence[int], shape: tuple[int, int], cell_px: flo
 
 
 def paint_petal(view: View, *, key: Sequence[int], near_mm: float, far_mm: float) -> Sketch:
-    """A slanted petal: near at the bottom of the picture, far at its upper edge, with folds and glistening cells."""
+    """A slanted petal: `near_mm` at the bottom of the picture, `far_mm` at its upper edge, with folds and cells."""
     whole = view.rect
     top = int(view.to_px(0, PETAL_TOP_V - 0.09)[1])
     rect = type(whole)(0, max(0, top), whole.x1, whole.y1).aligned(0, whole)
@@ -80,9 +79,9 @@ def paint_petal(view: View, *, key: Sequence[int], near_mm: float, far_mm: float
     edge = fractal_noise((*key, 6), (1, rect.width), w / 5, gain=0.45, finest_px=w / 60)
     alpha = np.clip((v - PETAL_TOP_V - 0.022 * edge - 0.05 * np.abs(u) * 2) * w + 0.5, 0, 1)
     cells_u, cells_v = view.cells(rect)
-    cells_slant = np.clip((cells_v - PETAL_TOP_V) / (PETAL_BOTTOM_V - PETAL_TOP_V), -0.2, 1.2)
+    cells_slant = np.clip((cells_v - PETAL_TOP_V) / (PETAL_BOTTOM_V - PETAL_TOP_V), 0, 1.2)
     small = (cells_v.shape[0], cells_u.shape[1])
     lumps = _relief(view, key, small, DEPTH_CELL_PX)
     span = far_mm - near_mm
-    depth = far_mm - span * cells_slant - 0.05 * span * lumps
+    depth = np.minimum(far_mm - span * cells_slant - 0.05 * span * lumps, far_mm)
     return Sketch(rect, premultiplied(colour, alpha), rect, depth.astype(np.float32))

@@ -17,7 +17,8 @@ from focusrail_drivers.simulation.view import View
 VIOLET = ((24, 8, 52), (40, 48, 160), (20, 150, 170), (120, 220, 120), (250, 190, 90), (250, 120, 150))
 POLLEN = ((96, 44, 8), (214, 126, 18), (250, 190, 48), (255, 232, 150))
 PETAL_HAIR = (232, 214, 228)
-FILAMENT = (214, 232, 170)
+FILAMENT = (206, 222, 140)
+THORN = (196, 92, 48)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,12 @@ def sketches(options: SceneOptions, view: View) -> Iterator[Sketch]:
     rng = np.random.default_rng((options.seed, 1))
     seed = options.seed
     yield paint_background(view, key=(seed, 10), depth_mm=options.background_mm)
-    yield paint_bristles(
-        view,
-        _fan(rng, count=14, root=(0.0, 0.1), length=(0.26, 0.5), spread=(-2.6, -0.55), width=0.006, colour=FILAMENT),
-        depth=(options.at(0.95), 0.1 * (options.at(1) - options.at(0)), 0.0),
+    deep = options.far_mm - options.near_mm
+    behind = _fan(
+        rng, count=17, root=(-0.06, 0.1), length=(0.28, 0.5), spread=(-2.5, -0.5), width=0.0062, colour=FILAMENT
     )
-    yield paint_petal(view, key=(seed, 20), near_mm=options.at(0.22), far_mm=options.at(1.0))
+    yield paint_bristles(view, behind, depth=lambda u, _: options.at(0.93) + 0.1 * deep * u)
+    yield paint_petal(view, key=(seed, 20), near_mm=options.at(0.2), far_mm=options.at(1.0))
     for place in sorted(_grains(rng), key=lambda place: place[1]):
         u, v, radius = place
         # A grain stands on the petal, whose depth falls from its far edge to the bottom of the picture.
@@ -56,20 +57,10 @@ def sketches(options: SceneOptions, view: View) -> Iterator[Sketch]:
         )
     globe = Ellipsoid(0.13, -0.045, 0.19, 0.155, -0.35, options.at(0.12), options.at(0.62))
     yield paint_body(view, globe, key=(seed, 40), colours=VIOLET, pitch=0.0115, bump=1.0)
-    yield paint_bristles(view, _hairs(rng, globe), depth=(options.at(0.3), 0.0, 0.0), opacity=0.55)
-    yield paint_bristles(
-        view,
-        _fan(
-            rng,
-            count=7,
-            root=(-0.42, 0.36),
-            length=(0.5, 0.85),
-            spread=(-1.35, -0.45),
-            width=0.009,
-            colour=(150, 52, 40),
-        ),
-        depth=(options.at(0.16), 0.28 * (options.at(1) - options.at(0)), 0.0),
-    )
+    # The hairs stand a little off the globe, and follow its shape.
+    yield paint_bristles(view, _hairs(rng, globe), depth=lambda u, v: globe.depth(u, v) - 0.015 * deep, opacity=0.55)
+    before = _fan(rng, count=6, root=(-0.5, 0.4), length=(0.5, 0.95), spread=(-1.3, -0.42), width=0.0085, colour=THORN)
+    yield paint_bristles(view, before, depth=lambda u, _: options.at(0.2) + 0.25 * deep * u)
 
 
 def _fan(
@@ -79,7 +70,7 @@ def _fan(
     bristles = []
     for angle in np.linspace(*spread, count) + rng.uniform(-0.06, 0.06, count):
         reach = rng.uniform(*length)
-        bend = rng.uniform(-0.16, 0.16)
+        bend = rng.uniform(-0.1, 0.34)
         start = (root[0] + rng.uniform(-0.05, 0.05), root[1] + rng.uniform(-0.03, 0.03))
         middle = (start[0] + 0.55 * reach * math.cos(angle), start[1] + 0.55 * reach * math.sin(angle))
         tip = (start[0] + reach * math.cos(angle + bend), start[1] + reach * math.sin(angle + bend))
@@ -96,8 +87,9 @@ def _hairs(rng: np.random.Generator, body: Ellipsoid) -> list[Bristle]:
         across, up = body.radius_a * out * math.cos(angle), body.radius_b * out * math.sin(angle)
         turn = body.turn_rad
         start = (
-            body.u + across * math.cos(turn) - up * math.sin(turn), body.v + across * math.sin(turn) + up * math.cos(turn),
-        )  # fmt: skip
+            body.u + across * math.cos(turn) - up * math.sin(turn),
+            body.v + across * math.sin(turn) + up * math.cos(turn),
+        )
         away = math.atan2(start[1] - body.v, start[0] - body.u) + rng.uniform(-0.4, 0.4)
         reach = rng.uniform(0.025, 0.06)
         tip = (start[0] + reach * math.cos(away), start[1] + reach * math.sin(away))

@@ -97,7 +97,7 @@ def test_a_photograph_that_has_gone_is_a_failed_capture(folder: Path) -> None:
     rail.move_to(10.0)
     exposure = camera.expose(0)
     (folder / "IMG_1.JPG").unlink()
-    with pytest.raises(CaptureFailed, match="IMG_1.JPG"):
+    with pytest.raises(CaptureFailed, match=r"IMG_1\.JPG"):
         camera.deliver(exposure)
 
 
