@@ -27,7 +27,10 @@ def depth_map(position: Plane, sure: Plane) -> Plane:
     A median drops lone outliers; then every scale of a pyramid of confidence-weighted means fills what the next finer
     one is unsure of (normalised convolution: Knutsson and Westin 1993, doi:10.1109/CVPR.1993.341081).
     """
-    return _fill(cv2.medianBlur(position, 5), sure)
+    smooth = cv2.medianBlur(position, 5)
+    # What no scale is sure of comes out as zero: let that be a depth of this stack, not the end of the rail.
+    middle = np.float32(np.median(smooth[::8, ::8]))
+    return _fill(smooth - middle, sure) + middle
 
 
 def _fill(position: Plane, sure: Plane) -> Plane:

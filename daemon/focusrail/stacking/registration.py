@@ -144,7 +144,7 @@ def _least_squares(source: Points, target: Points, model: str) -> Any:
 def check_plausible(transform: Transform, size: tuple[int, int]) -> None:
     """Refuse what no photograph of the same thing can be: mirrored, folded, or much larger or smaller.
 
-    Repeated patterns match many to one, and agree on a transform that cannot even be inverted. `size` is (width, height).
+    Repeated patterns match many to one, and agree on a transform without inverse. `size` is (width, height).
     """
     corners = np.array([(0, 0, 1), (size[0], 0, 1), (size[0], size[1], 1), (0, size[1], 1)], np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
