@@ -68,10 +68,10 @@ class SimulatedCamera:
         # the scene, as carriage positions at which things are in focus
         near_mm: float = 10.0
         far_mm: float = 14.0
-        background_mm: float = 18.0
+        background_mm: float = 14.6
         # optics
         field_mm: float = 8.0  # width of the field
-        numerical_aperture: float = 0.07  # in the subject; a step of about 0.00055 / NA^2 mm loses nothing
+        numerical_aperture: float = 0.055  # in the subject; a step of about 0.00055 / NA^2 mm loses nothing
         projection: Literal["similarity", "perspective"] = "similarity"
         working_distance_mm: float = 40.0  # perspective: entrance pupil to the plane in focus
         breathing_per_mm: float = 0.02  # similarity: relative change of magnification
