@@ -30,6 +30,7 @@ from focusrail_drivers.base import DriverError
 log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 _USAGE = 64  # EX_USAGE
+_PATH = click.Path(path_type=Path, readable=False)  # what is wrong with one has a sentence and a code of ours
 
 
 @dataclass
@@ -61,8 +62,8 @@ class _Context:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration file (YAML).")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder of spool and outbound, instead of store.root.")
+@click.option("--config", "config_path", type=_PATH, help="Configuration file (YAML).")
+@click.option("--data", type=_PATH, help="Folder of spool and outbound, instead of store.root.")
 @click.option("-v", "--verbose", is_flag=True, help="Log everything, also on a terminal.")
 @click.version_option(focusrail.__version__)
 @click.pass_context
@@ -75,7 +76,7 @@ def cli(context: click.Context, config_path: Path | None, data: Path | None, ver
 
 
 @cli.command()
-@click.argument("recipe", type=click.Path(path_type=Path), required=False)
+@click.argument("recipe", type=_PATH, required=False)
 @click.option("--name", help="Instead of the recipe's name.")
 @click.option("--specimen", help="Instead of the recipe's specimen ID.")
 @click.pass_obj
@@ -103,9 +104,9 @@ def _recipes() -> Path:
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.argument("folder", type=_PATH, required=False)
 @click.option("--shoot", "shoot_id", help="Stack a shoot's frames from the spool, as its next version.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder that the results become.")
+@click.option("-o", "--out", type=_PATH, help="The folder that the results become.")
 @click.option("--step-mm", type=float, help="Distance from frame to frame, so that depth is in mm.")
 @click.option("--reference", type=click.Choice(["first", "middle", "last"]), help="The frame the others are laid on.")
 @click.option("--method", "fusion", type=click.Choice(["soft", "lob"]), help="Fusion: weighted mean, or largest |LoB|.")
@@ -275,7 +276,7 @@ def camera_find() -> None:
 
 
 @camera.command("shot")
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("shot"), help="File name without suffix.")
+@click.option("-o", "--out", type=_PATH, default=Path("shot"), help="File name without suffix.")
 @click.pass_obj
 def camera_shot(context: _Context, out: Path) -> None:
     """Take one photograph and save it as the camera delivers it."""
@@ -305,7 +306,7 @@ def config() -> None:
 
 
 @config.command("check")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=_PATH)
 def config_check(file: Path) -> None:
     """Check a configuration FILE."""
     load_config(file)

@@ -29,9 +29,9 @@ from focusrail.errors import (
     FocusrailError,
     FrameError,
     NoFrames,
-    OriginalChanged,
     ShootAborted,
     ShootInUse,
+    StoreNotWritable,
     TooFewFrames,
     by_name,
 )
@@ -39,8 +39,8 @@ from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
 from focusrail.model.recipe import Recipe
 from focusrail.model.shoot import Shoot, State
-from focusrail.store.durable import make_folder
-from focusrail.store.folder import Listing, list_folder, record_of
+from focusrail.store.durable import make_folder, writing
+from focusrail.store.folder import Listing, is_text, list_folder, printable, record_of
 from focusrail.store.journal import Journal
 from focusrail.store.outbound import Destination, destination, discard, publish
 from focusrail.store.spool import Spool
@@ -264,7 +264,7 @@ class Service:
                 try:
                     position_mm = None if step_mm is None else index * step_mm
                     record = record_of(shoot.shoot_id, index, path, position_mm=position_mm)
-                except OriginalChanged as error:
+                except FrameError as error:
                     yield LeftOut(index, type(error).__name__, str(error))
                     continue
                 self.journal.add_frame(record)
@@ -402,11 +402,17 @@ class Service:
             name = self._store.folder_name(
                 shoot_id=shoot.shoot_id, name=shoot.name, specimen_id=shoot.specimen_id, created_at=shoot.created_at
             )
-            return destination(self._store.outbound_folder, name, at_least=following)
+            with writing(self._store.outbound_folder):
+                return destination(self._store.outbound_folder, name, at_least=following)
         out = out.absolute()
-        if out.is_dir() and any(out.iterdir()) and not (out / "shoot.json").exists():
-            return destination(out, shoot.name, at_least=following)
-        return destination(out.parent, out.name, at_least=following)
+        if not is_text(out):
+            raise StoreNotWritable(f"{printable(out)} is not UTF-8 text: name another folder with -o")
+        with writing(out):
+            if out.exists() and not out.is_dir():
+                raise StoreNotWritable(f"{out} is not a folder: name another with -o, or move it away")
+            if out.is_dir() and any(out.iterdir()) and not (out / "shoot.json").exists():
+                return destination(out, shoot.name, at_least=following)
+            return destination(out.parent, out.name, at_least=following)
 
     # --- ending -------------------------------------------------------------------------------------------------------
 

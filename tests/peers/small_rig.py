@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ import numpy.typing as npt
 import tifffile
 import yaml
 
+from focusrail.cli import main
 from focusrail.config.schema import Config
 from focusrail.model.recipe import Recipe
 
@@ -137,17 +141,28 @@ class Home:
             self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder, **options
         )
 
-    def run(self, *arguments: object, user: int | None = None, **options: Any) -> Said:
-        """Run a command to its end, as another user if so wished."""
-        if user is not None:
-            options |= {"user": user, "group": user, "extra_groups": [], "env": {**os.environ, "HOME": "/nonexistent"}}
-        with self.start(*arguments, **options) as process:
-            try:
-                out, error = process.communicate(timeout=60)
-            except BaseException:
-                process.kill()
-                raise
-        return said(process.returncode, out, error)
+    def run(self, *arguments: object, humbly: bool = False) -> Said:
+        """Run a command to its end; humbly: permissions hold for it, too, when root runs the tests."""
+        command = self.command(*arguments)
+        if humbly and os.geteuid() == 0:
+            command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, timeout=60, check=False)
+        return said(done.returncode, done.stdout, done.stderr)
+
+    def run_here(self, *arguments: object) -> Said:
+        """Run a command in this process, which saves the time of starting one."""
+        out, error = io.StringIO(), io.StringIO()
+        before = sys.argv, signal.getsignal(signal.SIGTERM)
+        sys.argv = ["focusrail", *self.command(*arguments)[3:]]
+        try:
+            with redirect_stdout(out), redirect_stderr(error):
+                main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        finally:
+            sys.argv = before[0]
+            signal.signal(signal.SIGTERM, before[1])
+        return said(code, out.getvalue().encode(), error.getvalue().encode())
 
 
 def said(code: int, out: bytes, error: bytes) -> Said:

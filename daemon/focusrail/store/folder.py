@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from focusrail.errors import NoFrames, OriginalChanged, UnreadableFolder
+from focusrail.errors import FrameError, NoFrames, OriginalChanged, UnreadableFolder
 from focusrail.model.frame import FrameRecord, Original
 from focusrail.store.durable import file_sha256
 
@@ -35,8 +35,24 @@ def natural(name: str) -> tuple[tuple[int, int | str], ...]:
     return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts)
 
 
+def is_text(path: Path) -> bool:
+    """Whether a name can be written down: in the journal, in the manifest, on the page."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8, which Python carries as lone surrogates
+        return False
+    return True
+
+
+def printable(path: Path) -> str:
+    """A name for a message, with what is no text as escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
 def list_folder(folder: Path) -> Listing:
     """The photographs in a folder (not below it). Raises UnreadableFolder, NoFrames."""
+    if not is_text(folder.absolute()):
+        raise UnreadableFolder(f"cannot use the folder {printable(folder)}: its name is not UTF-8 text; rename it")
     try:
         entries = sorted((e for e in os.scandir(folder) if not e.name.startswith(".")), key=lambda e: natural(e.name))
     except OSError as error:
@@ -50,7 +66,9 @@ def list_folder(folder: Path) -> Listing:
 
 
 def record_of(shoot_id: str, index: int, photograph: Path, *, position_mm: float | None) -> FrameRecord:
-    """The record of a photograph that stays where it is. Raises OriginalChanged when it cannot be read."""
+    """The record of a photograph that stays where it is. Raises FrameError when it cannot be named or read."""
+    if not is_text(photograph):
+        raise FrameError(f"{printable(photograph)} cannot be used: its name is not UTF-8 text; rename it")
     try:
         facts = photograph.stat()
         digest = file_sha256(photograph)

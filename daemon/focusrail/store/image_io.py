@@ -35,6 +35,8 @@ class Metadata:
 
 def decode(data: bytes, name: str) -> Image:
     """(height, width, 3) BGR, uint8 or uint16, upright. Raises NotAnImage, DamagedImage, which name the file."""
+    if not data:
+        raise NotAnImage(f"{name} is empty: copy it again from the camera, or leave it out")
     kind = next((kind for signature, kind in _SIGNATURES.items() if data.startswith(signature)), None)
     if kind is None:
         raise NotAnImage(f"{name} is not a JPEG, PNG or TIFF image: remove it from the stack")

@@ -156,7 +156,9 @@ class Journal:
         except sqlite3.OperationalError as error:
             if "full" in str(error):
                 raise refusal(self._path, OSError(28, str(error))) from error
-            raise StoreNotWritable(f"cannot write the journal {self._path}: {error}") from error
+            raise StoreNotWritable(
+                f"cannot write the journal {self._path}: {error}; check that it and its folder are yours to write"
+            ) from error
         except sqlite3.DatabaseError as error:
             raise StoreNotWritable(
                 f"the journal {self._path} is damaged: {error}; restore it, or move it away"
