@@ -38,11 +38,14 @@ class Carriage:
 
     @property
     def travel(self) -> Travel:
-        """Where the carriage may go."""
-        hard = self._rail.travel
-        if self._soft_limits is None:
+        """Where the carriage may go. Raises OutOfTravel when the soft limits lie beside the rail's travel."""
+        hard, soft = self._rail.travel, self._soft_limits
+        if soft is None:
             return hard
-        return Travel(max(hard.min_mm, self._soft_limits.min_mm), min(hard.max_mm, self._soft_limits.max_mm))
+        low_mm, high_mm = max(hard.min_mm, soft.min_mm), min(hard.max_mm, soft.max_mm)
+        if not low_mm < high_mm:
+            raise OutOfTravel(f"the soft limits of {soft} leave nothing of the rail's travel of {hard}")
+        return Travel(low_mm, high_mm)
 
     @property
     def resolution_mm(self) -> float:
@@ -136,6 +139,9 @@ class Carriage:
         return position_mm >= start_mm if self._approach.forward else position_mm <= start_mm
 
     def _go(self, position_mm: float) -> float:
+        # A rail forgets a halt when its next move begins, and one frame may take two moves.
+        if self._stop.is_set():
+            raise Halted("the rail was halted; this move has not begun", self._rail.status().position_mm)
         self._taken_up_at_mm = None  # until it is known better: a fault leaves it so
         try:
             return self._rail.move_to(position_mm)

@@ -35,21 +35,37 @@ def plan(recipe: Recipe, *, travel: Travel, resolution_mm: float) -> Plan:
         count, step_mm = recipe.frames, depth_mm / (recipe.frames - 1)
     else:
         assert recipe.step_mm is not None
-        count = math.ceil(abs(depth_mm) / recipe.step_mm - _WHOLE) + 1
-        if count > _MOST_FRAMES:
-            raise RecipeRefused(f"step_mm {recipe.step_mm:g} makes {count} frames; at most {_MOST_FRAMES} are possible")
+        steps = abs(depth_mm) / recipe.step_mm - _WHOLE
+        if steps > _MOST_FRAMES - 1:
+            raise RecipeRefused(
+                f"step_mm {recipe.step_mm:g} makes {steps + 1:.0f} frames; at most {_MOST_FRAMES} are possible"
+            )
+        count = max(1, math.ceil(steps)) + 1
         step_mm = math.copysign(recipe.step_mm, depth_mm) if recipe.keep_step else depth_mm / (count - 1)
-    if abs(step_mm) < resolution_mm:
+    if abs(step_mm) < resolution_mm * (1 - _WHOLE):
         raise RecipeRefused(
             f"a step of {abs(step_mm) * 1000:.3f} um is finer than the rail's smallest, {resolution_mm * 1000:.3f} um; "
             "take fewer frames or a longer step"
         )
-    exact = (recipe.from_mm + k * step_mm for k in range(count))
-    positions_mm = tuple(round(position / resolution_mm) * resolution_mm for position in exact)
-    for index, position_mm in enumerate(positions_mm):
-        if position_mm not in travel:
+    exact = [recipe.from_mm + k * step_mm for k in range(count)]
+    for index, position_mm in enumerate(exact):
+        if not travel.min_mm - resolution_mm * _WHOLE <= position_mm <= travel.max_mm + resolution_mm * _WHOLE:
             raise RecipeRefused(
                 f"frame {index} at {position_mm:.4f} mm lies outside the travel of {travel}; change from_mm, to_mm, "
                 "depth_mm or the rig's rail.travel_mm"
             )
+    positions_mm = tuple(_on_a_step(position_mm, travel, resolution_mm) for position_mm in exact)
     return Plan(positions_mm)
+
+
+def _on_a_step(position_mm: float, travel: Travel, resolution_mm: float) -> float:
+    """The nearest whole step from home, inwards at the ends of the travel. Halves go outwards, always the same way.
+
+    Rounding halves to even would make some of a row of them twice.
+    """
+    step = math.floor(position_mm / resolution_mm + 0.5 + _WHOLE)
+    if step * resolution_mm > travel.max_mm:
+        step = math.floor(travel.max_mm / resolution_mm + _WHOLE)
+    elif step * resolution_mm < travel.min_mm:
+        step = math.ceil(travel.min_mm / resolution_mm - _WHOLE)
+    return min(max(step * resolution_mm, travel.min_mm), travel.max_mm)  # a product may miss the end by its last bit

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from focusrail.capture.plan import plan
+from focusrail.errors import RecipeRefused
+from focusrail.model.recipe import Recipe
+from focusrail_drivers.base import Travel
+
+TRAVEL = Travel(0.0, 60.0)
+
+
+def positions(*, resolution_mm: float = 0.001, travel: Travel = TRAVEL, **recipe) -> list[float]:
+    return list(plan(Recipe(name="a", **recipe), travel=travel, resolution_mm=resolution_mm).positions_mm)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "wanted"),
+    [
+        ({"from_mm": 1, "to_mm": 2, "frames": 2}, [1, 2]),
+        ({"from_mm": 1, "to_mm": 2, "frames": 3}, [1, 1.5, 2]),
+        ({"from_mm": 1, "depth_mm": 1, "step_mm": 0.25}, [1, 1.25, 1.5, 1.75, 2]),
+        ({"from_mm": 1, "depth_mm": 0.3, "step_mm": 0.1}, [1, 1.1, 1.2, 1.3]),  # 0.3 / 0.1 is 2.9999999999999996
+        ({"from_mm": 1, "depth_mm": 0.7, "step_mm": 0.1}, [1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7]),
+        ({"from_mm": 2, "to_mm": 1, "frames": 3}, [2, 1.5, 1]),
+        ({"from_mm": 2, "depth_mm": -1, "step_mm": 0.5}, [2, 1.5, 1]),
+        ({"from_mm": 0, "to_mm": 1, "step_mm": 0.4}, [0, 0.333, 0.667, 1]),  # evenly, with at most that step
+        ({"from_mm": 0, "to_mm": 1, "step_mm": 0.4, "keep_step": True}, [0, 0.4, 0.8, 1.2]),  # up to a step beyond
+        ({"from_mm": 0, "to_mm": 1, "step_mm": 0.5, "keep_step": True}, [0, 0.5, 1]),
+        ({"from_mm": 3, "to_mm": 2, "step_mm": 0.4, "keep_step": True}, [3, 2.6, 2.2, 1.8]),
+        ({"from_mm": 1, "to_mm": 1.2, "step_mm": 5}, [1, 1.2]),
+        ({"from_mm": 1, "to_mm": 1.2, "step_mm": 5, "keep_step": True}, [1, 6]),
+        ({"from_mm": 0, "to_mm": 60, "frames": 2}, [0, 60]),
+    ],
+)
+def test_a_recipe_becomes_these_positions(recipe: dict, wanted: list[float]) -> None:
+    assert positions(**recipe) == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ({"from_mm": -0.01, "to_mm": 1, "frames": 2}, "frame 0 at -0.0100 mm lies outside the travel of 0 to 60 mm"),
+        ({"from_mm": 59, "to_mm": 60.002, "frames": 3}, "frame 2 at 60.0020 mm"),
+        ({"from_mm": 59.9, "to_mm": 60, "step_mm": 0.07, "keep_step": True}, "frame 2 at 60.0400 mm"),
+        ({"from_mm": 1e308, "to_mm": -1e308, "frames": 2}, "outside the travel"),
+        ({"from_mm": 0, "to_mm": 1e308, "frames": 2}, "outside the travel"),
+        ({"from_mm": 0, "to_mm": 1, "frames": 2000}, "0.500 um is finer than the rail's smallest, 1.000 um"),
+        ({"from_mm": 0, "to_mm": 1, "step_mm": 0.0005}, "finer"),
+        ({"from_mm": 0, "to_mm": 60, "step_mm": 0.0009}, "makes 66668 frames; at most 65535"),
+        ({"from_mm": 0, "to_mm": 1e308, "step_mm": 1e-308}, "frames; at most 65535"),
+        ({"from_mm": 0, "to_mm": 1e-8, "step_mm": 0.5}, "finer"),
+        ({"from_mm": 0, "to_mm": 1e-8, "frames": 2}, "finer"),
+    ],
+)
+def test_what_this_rig_cannot_do_is_refused_with_numbers(recipe: dict, said: str) -> None:
+    with pytest.raises(RecipeRefused, match=said.replace("(", r"\(")):
+        positions(**recipe)
+
+
+def test_a_depth_below_the_step_that_is_kept_makes_two_frames() -> None:
+    assert positions(from_mm=1, to_mm=1 + 1e-8, step_mm=0.5, keep_step=True) == pytest.approx([1, 1.5])
+
+
+steps_per_mm = st.sampled_from([1600.0, 400.0, 1000.0, 320.0, 3.0, 7.0, 12800.0, 101.6])
+
+
+@given(start=st.floats(0.5, 59.5), depth=st.floats(-59, 59), frames=st.integers(2, 400), per_mm=steps_per_mm)
+def test_every_frame_is_the_nearest_whole_step_and_rounding_never_adds_up(
+    start: float, depth: float, frames: int, per_mm: float
+) -> None:
+    assume(1 <= start + depth <= 59)
+    assume(abs(depth) / (frames - 1) >= 1 / per_mm)
+    got = positions(from_mm=start, depth_mm=depth, frames=frames, resolution_mm=1 / per_mm)
+    assert len(got) == frames
+    for k, position in enumerate(got):
+        exact = start + k * depth / (frames - 1)
+        assert abs(position - exact) <= 0.5 / per_mm + 2e-6 / per_mm
+        assert abs(position * per_mm - round(position * per_mm)) < 1e-6
+    order = got if depth > 0 else got[::-1]
+    assert all(a < b for a, b in zip(order, order[1:], strict=False)), "no frame is made twice"
+
+
+@given(offset=st.integers(-2, 2), steps=st.integers(2, 300), half=st.booleans(), per_mm=steps_per_mm)
+def test_the_finest_step_makes_no_frame_twice(offset: int, steps: int, half: bool, per_mm: float) -> None:
+    assume(steps / per_mm < 40)
+    start = (10 * per_mm + offset + 0.5 * half) / per_mm
+    got = positions(from_mm=start, depth_mm=steps / per_mm * (1 + 1e-12), frames=steps + 1, resolution_mm=1 / per_mm)
+    counted = [round(p * per_mm) for p in got]
+    assert counted == list(range(counted[0], counted[0] + steps + 1))
+
+
+@given(start=st.floats(0, 50), depth=st.floats(0.01, 10), step=st.floats(0.001, 12))
+def test_a_step_is_never_exceeded_and_the_ends_are_kept(start: float, depth: float, step: float) -> None:
+    assume(depth / step < 60000)
+    got = positions(from_mm=start, depth_mm=depth, step_mm=step, resolution_mm=1e-4)
+    assert got[0] == pytest.approx(start, abs=1e-4)
+    assert got[-1] == pytest.approx(start + depth, abs=1e-4)
+    assert max(b - a for a, b in zip(got, got[1:], strict=False)) <= step * (1 + 1e-5) + 1.1e-4
+    assert len(got) == max(2, math.ceil(depth / step - 1e-6) + 1)
+
+
+@given(high=st.integers(1, 6000), frames=st.integers(2, 20), per_mm=steps_per_mm)
+def test_the_ends_of_the_travel_can_be_used(high: int, frames: int, per_mm: float) -> None:
+    travel = Travel(0.0, high * 0.1)
+    assume(travel.max_mm / (frames - 1) >= 1 / per_mm)
+    got = positions(from_mm=0, to_mm=travel.max_mm, frames=frames, resolution_mm=1 / per_mm, travel=travel)
+    assert all(position in travel for position in got)
+    assert got[-1] > travel.max_mm - 1 / per_mm
+
+
+def test_the_plans_step_is_signed() -> None:
+    made = plan(Recipe(name="a", from_mm=2, to_mm=1, frames=5), travel=TRAVEL, resolution_mm=0.001)
+    assert made.step_mm == pytest.approx(-0.25)
