@@ -15,7 +15,7 @@ empty :=
 READY := $(VENV)/.ready-$(word 2,$(FACTS))$(subst $(empty) $(empty),,$(patsubst %,-%,$(basename $(notdir $(LOCKS)))))
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet install
 
-.PHONY: help demo test lint format kv260 lock clean system system-test
+.PHONY: help demo test pictures lint format kv260 lock clean system system-test
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: $(READY) ## a whole shoot on the simulated rig, with its results in demo/
 
 test: system-test $(READY) ## all tests
 	$(VENV)/bin/pytest $(ARGS)
+
+pictures: demo ## the pictures of README.md and docs, from the demo's newest shoot
+	$(VENV)/bin/python docs/make_pictures.py demo
 
 lint: $(READY) ## the gates: ruff, mypy, import-linter
 	$(VENV)/bin/ruff check
