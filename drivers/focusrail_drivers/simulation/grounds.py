@@ -37,11 +37,14 @@ def paint_background(view: View, *, key: Sequence[int], depth_mm: float) -> Sket
         warmth = rng.uniform(0, 1)
         tint = np.array((150 - 90 * warmth, 235 - 20 * warmth, 120 + 130 * warmth), np.float32) * rng.uniform(0.15, 0.8)
         lights = np.maximum(lights, dot * np.float32(1 / 255) * tint[:, None, None])
+    # As soft as promised, so that only the wider discs need copies.
+    softness_px = view.frame_width_px / 700
+    lights = np.stack([cv2.GaussianBlur(plane, (0, 0), softness_px / scale) for plane in lights])
     colour = np.maximum(colour, lights)
     large = np.stack([cv2.resize(plane, (rect.width, rect.height), interpolation=cv2.INTER_CUBIC) for plane in colour])
     ones = np.ones((rect.height, rect.width), np.float32)
     depth = np.full((rect.height // DEPTH_CELL_PX, rect.width // DEPTH_CELL_PX), depth_mm, np.float32)
-    return Sketch(rect, premultiplied(large, ones), rect, depth, softness_px=view.frame_width_px / 500)
+    return Sketch(rect, premultiplied(large, ones), rect, depth, softness_px=softness_px)
 
 
 def _relief(view: View, key: Sequence[int], shape: tuple[int, int], cell_px: float) -> Plane:

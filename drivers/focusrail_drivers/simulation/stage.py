@@ -20,8 +20,10 @@ from focusrail_drivers.simulation.scene import SceneOptions, sketches
 from focusrail_drivers.simulation.view import View
 
 STILL_PX = 0.1  # movement during an exposure that no picture shows
-# How far beyond the scene's own depths the carriage may go before a frame's border shows mirrored view.
+# How far beyond the scene the carriage may go before a frame's border shows mirrored view; and how near a background
+# must be to count as part of the scene.
 MARGIN_MM = 0.25
+NEAR_BACKGROUND_MM = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +139,15 @@ class Stage:
         options = self.options
         right, bottom = options.width_px - 1, options.height_px - 1
         corners = np.array([[0, right, 0, right], [0, 0, bottom, bottom], [1, 1, 1, 1]], np.float64)
-        half_mm = options.scene.far_mm - middle_mm + MARGIN_MM
+        scene = options.scene
+        near_background = scene.background_mm - scene.far_mm < NEAR_BACKGROUND_MM
+        ends_mm = (scene.near_mm - MARGIN_MM, (scene.background_mm if near_background else scene.far_mm) + MARGIN_MM)
         beyond = 0.0
-        for end_mm in (middle_mm - half_mm, middle_mm + half_mm):
+        for end_mm in ends_mm:
+            off_mm = abs(end_mm - middle_mm)
             at = (np.linalg.inv(self._pose(Moment(end_mm), 0)) @ corners)[:2]
             if options.projection == "perspective":
-                at += (at - at.mean(axis=1, keepdims=True)) * half_mm / (options.working_distance_mm - half_mm)
+                at += (at - at.mean(axis=1, keepdims=True)) * off_mm / (options.working_distance_mm - off_mm)
             beyond = max(beyond, -at.min(), at[0].max() - right, at[1].max() - bottom)
         return int(beyond + 5 * self.pose.jitter_px + 0.02 * self.lens.px_per_mm) + 6
 

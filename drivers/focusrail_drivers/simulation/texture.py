@@ -74,5 +74,7 @@ def palette(position: Plane, colours: Sequence[tuple[int, int, int]]) -> npt.NDA
     """Colours (3, height, width), blue first, blended along a list of (red, green, blue) at `position` 0..1."""
     at = np.clip(position, 0, 1) * (len(colours) - 1)
     stops = np.arange(len(colours))
-    planes = [np.interp(at, stops, [colour[channel] for colour in colours]) for channel in (2, 1, 0)]
-    return np.stack(planes).astype(np.float32)
+    out = np.empty((3, *position.shape), np.float32)  # filled one by one: interp works in float64
+    for plane, channel in zip(out, (2, 1, 0), strict=True):
+        plane[:] = np.interp(at, stops, [colour[channel] for colour in colours])
+    return out

@@ -176,7 +176,7 @@ def test_no_frame_within_the_scene_has_an_empty_border() -> None:
     for projection in ("similarity", "perspective"):
         bench = Bench({**QUIET, "projection": projection, "background_mm": 15.0})
         stage = bench.camera._prepared()
-        for position_mm in (10.0, 14.0):
+        for position_mm in (10.0, 14.0, 15.0):
             to_view = np.linalg.inv(bench.camera.true_transform(bench.expose(position_mm)))
             corners = (to_view @ np.array([[0, 479, 0, 479], [0, 0, 319, 319], [1, 1, 1, 1.0]]))[:2]
             x0, y0 = stage.view.frame_origin_px
