@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,7 +26,26 @@ Image: TypeAlias = npt.NDArray[Any]  # (height, width, 3) BGR, uint8 or uint16
 Plane: TypeAlias = npt.NDArray[Any]  # (height, width)
 
 _ORIENTATION, _SOFTWARE, _DESCRIPTION = 0x0112, 0x0131, 0x010E
-_SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"II": "TIFF", b"MM": "TIFF"}
+_SIGNATURES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",  # BigTIFF
+    b"MM\0+": "TIFF",
+}
+# Of a TIFF's own tags only these describe the picture; the others say where in that file its pixels are.
+_DESCRIPTIVE = {0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
+_MOST_EXIF_BYTES = 65533 - 6  # what a JPEG's segment holds
+_MOST_STRAY_BYTES = 16  # before a marker; more means that the decoder has lost its place
+_STRAY = re.compile(r"(\d+) extraneous bytes before marker")
+# Pillow only reads metadata here, and may do so whatever the picture's size.
+PilImage.MAX_IMAGE_PIXELS = None
+# What Pillow raises over damaged metadata, as far as it has been seen.
+_DAMAGED_METADATA = (
+    UnidentifiedImageError, OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error, OverflowError,
+    EOFError, IndexError, AttributeError, ZeroDivisionError, RecursionError,
+)  # fmt: skip
 JPEG_QUALITY = 95
 
 
@@ -48,11 +72,20 @@ def decode(data: bytes, name: str) -> Image:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
         raise _damaged(name, str(error.err)) from error
+    pixels = image.dtype if image is not None else _tiff_dtype(data) if kind == "TIFF" else None
+    if pixels is not None and pixels not in (np.uint8, np.uint16):
+        raise NotAnImage(f"{name} has {pixels} pixels: 8 and 16 bit integers are read")
     if image is None:
         raise _damaged(name, "it cannot be decoded")
-    if image.dtype not in (np.uint8, np.uint16):
-        raise NotAnImage(f"{name} has {image.dtype} pixels: 8 and 16 bit integers are read")
     return image
+
+
+def _tiff_dtype(data: bytes) -> np.dtype[Any] | None:
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            return file.pages[0].dtype
+    except (tifffile.TiffFileError, *_DAMAGED_METADATA):
+        return None
 
 
 def _decode_jpeg(data: bytes, name: str) -> Image:
@@ -60,21 +93,41 @@ def _decode_jpeg(data: bytes, name: str) -> Image:
         image = simplejpeg.decode_jpeg(data, colorspace="BGR")
     except ValueError as error:
         # A few stray bytes before a marker are a habit of some cameras and cost no pixel; all else does.
-        if "extraneous bytes" not in str(error):
+        stray = _STRAY.search(str(error))
+        if stray is None or int(stray[1]) > _MOST_STRAY_BYTES:
             raise _damaged(name, str(error)) from error
-        image = simplejpeg.decode_jpeg(data, colorspace="BGR", strict=False)
+        image = _decode_with_stray_bytes(data, name)
     return _upright(image, _orientation(data))
+
+
+def _decode_with_stray_bytes(data: bytes, name: str) -> Image:
+    try:
+        image = simplejpeg.decode_jpeg(data, colorspace="BGR", strict=False)
+        # Lenient decoding fills what is missing with grey, and only the first complaint is heard: is all of it there?
+        with PilImage.open(io.BytesIO(data)) as whole:
+            whole.load()
+    except (ValueError, OSError, SyntaxError) as error:
+        raise _damaged(name, str(error)) from error
+    return image
 
 
 def _damaged(name: str, why: str) -> DamagedImage:
     return DamagedImage(f"{name} is damaged ({why}): copy it again from the camera, or leave it out")
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Pillow warns of damaged metadata, in words that help nobody at the rig."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _orientation(data: bytes) -> int:
     try:
-        with PilImage.open(io.BytesIO(data)) as image:
+        with _quietly(), PilImage.open(io.BytesIO(data)) as image:
             return int(image.getexif().get(_ORIENTATION, 1))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+    except _DAMAGED_METADATA:
         return 1  # damaged metadata do not make a picture unusable
 
 
@@ -89,12 +142,17 @@ def _upright(image: Image, orientation: int) -> Image:
 def read_metadata(data: bytes) -> Metadata:
     """EXIF and colour profile of an original; empty where there are none or they are damaged."""
     try:
-        with PilImage.open(io.BytesIO(data)) as image:
+        with _quietly(), PilImage.open(io.BytesIO(data)) as image:
             exif, icc_profile = image.getexif(), image.info.get("icc_profile", b"")
             exif.pop(_ORIENTATION, None)
+            if image.format == "TIFF":
+                for tag in set(exif) - _DESCRIPTIVE:
+                    del exif[tag]
             exif.get_ifd(0x8769)  # the camera's own settings: Pillow writes back only what it has read
-            return Metadata(exif.tobytes() if len(exif) else b"", icc_profile or b"")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, KeyError, TypeError):
+            # Results are in colour: the profile of a grey original does not fit them.
+            fits = isinstance(icc_profile, bytes) and icc_profile[16:20] == b"RGB "
+            return Metadata(exif.tobytes() if len(exif) else b"", icc_profile if fits else b"")
+    except _DAMAGED_METADATA:
         return Metadata()
 
 
@@ -106,6 +164,9 @@ def encode_jpeg(image: Image, metadata: Metadata, *, description: str, quality: 
     if metadata.exif:
         exif.load(metadata.exif)
     exif[_SOFTWARE], exif[_DESCRIPTION] = "focusrail", description.encode("ascii", "replace").decode()
+    if len(exif.tobytes()) > _MOST_EXIF_BYTES:  # makers' notes, mostly: a result without them is better than none
+        exif = PilImage.Exif()
+        exif[_SOFTWARE] = "focusrail"
     out = io.BytesIO()
     PilImage.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).save(
         out, "JPEG", quality=quality, subsampling="4:4:4", exif=exif.tobytes(), icc_profile=metadata.icc_profile or None

@@ -65,7 +65,7 @@ def test_without_taking_it_up_play_would_show() -> None:
 
 
 def test_a_stack_in_the_approachs_direction_runs_up_only_once() -> None:
-    carriage, rail, clock = rig(max_speed_mm_s=1.0)
+    carriage, _, clock = rig(max_speed_mm_s=1.0)
     carriage.move_to(10.0)
     began = clock.monotonic_s()
     carriage.move_to(10.01)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given
@@ -82,7 +83,7 @@ def test_every_frame_is_the_nearest_whole_step_and_rounding_never_adds_up(
         assert abs(position - exact) <= 0.5 / per_mm + 2e-6 / per_mm
         assert abs(position * per_mm - round(position * per_mm)) < 1e-6
     order = got if depth > 0 else got[::-1]
-    assert all(a < b for a, b in zip(order, order[1:], strict=False)), "no frame is made twice"
+    assert all(a < b for a, b in pairwise(order)), "no frame is made twice"
 
 
 @given(offset=st.integers(-2, 2), steps=st.integers(2, 300), half=st.booleans(), per_mm=steps_per_mm)
@@ -100,7 +101,7 @@ def test_a_step_is_never_exceeded_and_the_ends_are_kept(start: float, depth: flo
     got = positions(from_mm=start, depth_mm=depth, step_mm=step, resolution_mm=1e-4)
     assert got[0] == pytest.approx(start, abs=1e-4)
     assert got[-1] == pytest.approx(start + depth, abs=1e-4)
-    assert max(b - a for a, b in zip(got, got[1:], strict=False)) <= step * (1 + 1e-5) + 1.1e-4
+    assert max(b - a for a, b in pairwise(got)) <= step * (1 + 1e-5) + 1.1e-4
     assert len(got) == max(2, math.ceil(depth / step - 1e-6) + 1)
 
 
