@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from focusrail.errors import exit_code
+from focusrail.model.method import Method, notebook
+from focusrail.service import Published, Service
+from focusrail.store.image_io import Metadata, write_png, write_tiff
+from peers.small_rig import FRAMES, Home, manifest, photograph, pixels, published, small_rig
+
+IDENTITY = [1, 0, 0, 0, 1, 0, 0, 0, 1]
+Stack = Callable[..., Published]
+
+
+@pytest.fixture
+def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Stack:
+    """Stack a folder; `threads` as in the configuration."""
+
+    def run(folder: Path, *, threads: int = 2, **options: Any) -> Published:
+        service = Service(small_rig(tmp_path / "data", stacking={"threads": threads}))
+        try:
+            return service.stack_folder(folder, **options)[1]
+        finally:
+            service.close()
+
+    return run
+
+
+@pytest.fixture
+def few(photographs: Path, tmp_path: Path) -> Path:
+    """Four of the photographs, which is quick."""
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for path in sorted(photographs.iterdir())[2:6]:
+        shutil.copy(path, folder)
+    return folder
+
+
+def test_photographs_are_read_in_natural_order_and_the_rest_is_named(home: Home, photographs: Path) -> None:
+    folder = home.folder / "beetle"
+    folder.mkdir()
+    for number, path in enumerate(sorted(photographs.iterdir()), 4):
+        shutil.copy(path, folder / f"Frame {number}.{'JPEG' if number % 2 else 'jpg'}")
+    (folder / "raw.NEF").write_bytes(b"II*\0")
+    (folder / "notes.txt").write_text("aphids")
+    (folder / ".hidden.jpg").write_text("not looked at")
+    said = home.run_here("stack", folder)
+    assert said.code == 0
+    assert said.sentences == [f"skipped    {name}: not a JPEG, PNG or TIFF file" for name in ("notes.txt", "raw.NEF")]
+    (result,) = published(home.outbound)
+    page = manifest(result)
+    assert [f["file"].split(".")[0] for f in page["frames"]] == [f"Frame {k}" for k in range(4, 4 + FRAMES)]
+    assert page["shoot"]["name"] == "beetle"
+    assert page["shoot"]["source"] == str(folder)
+
+
+@pytest.mark.parametrize(("reference", "index"), [("first", 0), ("middle", 2), ("last", 3)])
+def test_the_others_are_laid_on_the_reference(stack: Stack, few: Path, reference: str, index: int) -> None:
+    done = stack(few, method=Method(reference=reference, crop=False))
+    frames = manifest(done.folder)["frames"]
+    assert [k for k, frame in enumerate(frames) if np.allclose(frame["transform"], IDENTITY, atol=1e-9)] == [index]
+    assert all(frame["used"] for frame in frames)
+    # Focus breathing: what is nearer to the lens is larger, so the scale tells the order of the frames.
+    scales = [np.hypot(*frame["transform"][:4:3]) for frame in frames]
+    assert scales == sorted(scales) or scales == sorted(scales, reverse=True)
+
+
+def test_a_reference_that_cannot_be_read_is_replaced_by_its_neighbour(stack: Stack, few: Path) -> None:
+    last = max(few.iterdir())
+    last.write_bytes(last.read_bytes()[:3000])
+    done = stack(few, method=Method(reference="last"))
+    assert done.finished.frames_used == 3
+    assert [exit_code(error) for error in done.left_out] == [13]
+    assert np.allclose(manifest(done.folder)["frames"][2]["transform"], IDENTITY)
+
+
+def test_what_the_command_line_says_reaches_the_method(home: Home, few: Path) -> None:
+    said = home.run_here(
+        *("stack", few, "--method", "lob", "--blur", "3", "--laplacian", "7", "--detector", "orb", "--model", "affine"),
+        *("--estimator", "lmeds", "--threshold-px", "1.5", "--warp", "linear", "--no-crop", "--reference", "middle"),
+        *("--step-mm", "0.5", "--debug"),
+    )
+    assert said.code == 0, said.sentences
+    (result,) = published(home.outbound)
+    page = manifest(result)
+    method = page["method"]
+    wanted = {"fusion": "lob", "blur_px": 3, "laplacian_px": 7, "reference": "middle", "warp": "linear", "crop": False}
+    assert {key: method[key] for key in wanted} == wanted
+    how = {"detector": "orb", "model": "affine", "estimator": "lmeds", "threshold_px": 1.5}
+    assert {key: method["registration"][key] for key in how} == how
+    assert page["result"]["depth_unit"] == "mm"
+    assert [frame["position_mm"] for frame in page["frames"]] == [0, 0.5, 1.0, 1.5]
+    assert (page["result"]["width_px"], page["result"]["height_px"]) == (324, 216)
+    # Debug mode saves every stage of every frame.
+    for stage in ("aligned", "measure"):
+        assert [p.name for p in sorted((result / "debug" / stage).iterdir())] == [f"{k:06d}.png" for k in range(4)]
+    assert photograph(result / "debug" / "winner.png").shape == (216, 324, 3)
+    aligned = photograph(result / "debug" / "aligned" / "000002.png")
+    assert np.array_equal(aligned, photograph(sorted(few.iterdir())[2])), "the reference is not moved"
+    assert photograph(result / "debug" / "measure" / "000000.png").any()
+
+
+def test_compat_is_the_notebooks_method(home: Home, few: Path) -> None:
+    assert home.run_here("stack", few, "--method", "lob", "--compat").code == 0
+    (result,) = published(home.outbound)
+    page = manifest(result)
+    wanted = notebook()
+    assert page["method"]["registration"]["model"] == wanted.registration.model == "homography"
+    assert (page["method"]["border"], page["method"]["crop"]) == ("black", False)
+    assert pixels(result).shape[:2] == (216, 324)
+
+
+def test_without_registration_faults_every_winner_is_a_pixel_of_its_frame(stack: Stack, few: Path) -> None:
+    done = stack(few, method=Method(fusion="lob", crop=False, normalise_exposure=False), debug=True)
+    aligned = np.stack([photograph(path) for path in sorted((done.folder / "debug" / "aligned").iterdir())])
+    index = photograph(done.folder / "index.png")
+    rows, columns = np.indices(index.shape)
+    assert np.array_equal(pixels(done.folder)[..., ::-1], aligned[index, rows, columns])
+
+
+def test_where_results_go(home: Home, few: Path) -> None:
+    def run(out: Path) -> Path:
+        before = set(home.folder.rglob("shoot.json"))
+        said = home.run_here("stack", few, "-o", out)
+        assert said.code == 0, said.sentences
+        (page,) = set(home.folder.rglob("shoot.json")) - before
+        assert f"{page.parent / 'result.jpg'}" in said.out
+        return page.parent
+
+    new, empty, full = home.folder / "a" / "new", home.folder / "empty", home.folder / "full"
+    empty.mkdir()
+    full.mkdir()
+    (full / "thesis.tex").write_text("chapter 1")
+    assert run(new) == new, "a new folder becomes the result"
+    assert run(empty) == empty, "so does an empty one"
+    first = (new / "shoot.json").read_bytes()
+    assert run(new) == home.folder / "a" / "new.v2", "an earlier result stays, and the next lies beside it"
+    assert (new / "shoot.json").read_bytes() == first
+    assert manifest(home.folder / "a" / "new.v2")["version"] == 2
+    assert run(full) == full / "few", "in any other folder a new one is made"
+    assert (full / "thesis.tex").read_text() == "chapter 1"
+    assert not published(home.outbound)
+
+
+@pytest.fixture
+def deep(few: Path, tmp_path: Path) -> dict[str, Path]:
+    """The few photographs with 16 bits, as PNG and as TIFF."""
+    folders = {}
+    noise = np.random.default_rng(5)
+    for kind in ("png", "tif"):
+        folders[kind] = tmp_path / kind
+        folders[kind].mkdir()
+    for path in sorted(few.iterdir()):
+        image = photograph(path).astype(np.uint16) * 257
+        image = np.clip(image.astype(np.int32) + noise.integers(-100, 100, image.shape), 0, 65535).astype(np.uint16)
+        write_png(folders["png"] / f"{path.stem}.png", image)
+        write_tiff(folders["tif"] / f"{path.stem}.tif", image, Metadata(), description="")
+    return folders
+
+
+def test_16_bits_go_in_and_come_out(stack: Stack, deep: dict[str, Path]) -> None:
+    results = {kind: stack(folder) for kind, folder in deep.items()}
+    images = {kind: pixels(done.folder) for kind, done in results.items()}
+    assert images["png"].dtype == np.uint16
+    assert np.array_equal(images["png"], images["tif"]), "the same pixels give the same result, whatever they came in"
+    assert len(np.unique(images["png"])) > 256
+    eight = photograph(results["png"].folder / "result.jpg").astype(int)
+    assert np.abs(eight - cv2.cvtColor(images["png"], cv2.COLOR_RGB2BGR) / 257).mean() < 4
+
+
+def test_a_frame_of_another_depth_is_left_out_and_named(stack: Stack, few: Path, deep: dict[str, Path]) -> None:
+    shutil.copy(deep["png"] / "000003.png", few / "000009.png")
+    done = stack(few)
+    assert [exit_code(error) for error in done.left_out] == [12]
+    assert "000009.png is 324 x 216 px at 16 bit, the first frame is 324 x 216 px at 8 bit" in str(done.left_out[0])
+
+
+@pytest.mark.parametrize("fusion", ["soft", "lob"])
+def test_pixels_do_not_depend_on_threads(stack: Stack, few: Path, fusion: str) -> None:
+    results = [stack(few, threads=threads, method=Method(fusion=fusion)) for threads in (1, 2, 4)]
+    for name in ("result.tif", "depth.tif", "index.png"):
+        one, *others = (photograph(done.folder / name) for done in results)
+        assert all(np.array_equal(one, other) for other in others), name
+
+
+def test_shoots_are_listed_with_their_versions(home: Home, few: Path) -> None:
+    assert home.run_here("stack", few).code == 0
+    said = home.run_here("shoots")
+    (result,) = published(home.outbound)
+    first, second = said.out.splitlines()
+    assert first.split()[1:] == ["published", "4", "frames", "few"]
+    assert second == f"    version 1: {result}"
+    again = home.run_here("stack", "--shoot", first.split()[0])
+    assert again.code == 0
+    assert np.array_equal(pixels(result), pixels(result.with_name(result.name + ".v2")))
