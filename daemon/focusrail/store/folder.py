@@ -54,10 +54,12 @@ def list_folder(folder: Path) -> Listing:
     if not is_text(folder.absolute()):
         raise UnreadableFolder(f"cannot use the folder {printable(folder)}: its name is not UTF-8 text; rename it")
     try:
-        entries = sorted((e for e in os.scandir(folder) if not e.name.startswith(".")), key=lambda e: natural(e.name))
+        with os.scandir(folder) as found:
+            files = [e for e in found if not e.name.startswith(".") and Path(e.path).is_file()]
     except OSError as error:
         raise UnreadableFolder(f"cannot read the folder {folder}: {error.strerror}") from error
-    files = [e for e in entries if e.is_file()]
+    # Where names differ only in case or in leading zeros, still the same order on every file system.
+    files.sort(key=lambda e: (natural(e.name), e.name))
     photographs = tuple(Path(e.path).absolute() for e in files if Path(e.name).suffix.casefold() in MEDIA_TYPES)
     skipped = tuple(e.name for e in files if Path(e.name).suffix.casefold() not in MEDIA_TYPES)
     if not photographs:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -23,6 +24,7 @@ from focusrail.model.recipe import Recipe
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.durable import make_folder, refusal
 
+_TIMEOUT_S = 10.0  # for another process to finish writing
 _SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE shoot (
@@ -50,18 +52,26 @@ class Journal:
         self._path = path
         self._lock = threading.Lock()
         with self._refusing():
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
-            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_TIMEOUT_S)
+        try:
+            self._open()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _open(self) -> None:
+        with self._refusing():
+            _to_write_ahead(self._db)
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute("PRAGMA foreign_keys=ON")
-            with self._writing():
-                version = self._db.execute("PRAGMA user_version").fetchone()[0]
-                if version == 0:
-                    for statement in _SCHEMA.split(";")[:-1]:
-                        self._db.execute(statement)
-                    self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
-                elif version > _SCHEMA_VERSION:
-                    raise StoreNotWritable(f"{path} was written by a newer focusrail; use that one, or another folder")
+        with self._writing():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                for statement in _SCHEMA.split(";")[:-1]:
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+            elif version > _SCHEMA_VERSION:
+                raise StoreNotWritable(f"{self._path} was written by a newer focusrail; use that, or another folder")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -86,9 +96,13 @@ class Journal:
 
     def advance(self, shoot: Shoot, to: State) -> None:
         """Move a shoot to another state, here and in the journal. Raises IllegalTransition and changes nothing."""
-        shoot.advance(to)
-        with self._writing():
-            self._db.execute("UPDATE shoot SET state=? WHERE shoot_id=?", (to.value, shoot.shoot_id))
+        old = shoot.advance(to)
+        try:
+            with self._writing():
+                self._db.execute("UPDATE shoot SET state=? WHERE shoot_id=?", (to.value, shoot.shoot_id))
+        except BaseException:
+            shoot.state = old  # what could not be written has not happened
+            raise
 
     def add_frame(self, record: FrameRecord) -> None:
         """Enter a frame whose originals are durable; a frame shot anew replaces the one before."""
@@ -110,29 +124,32 @@ class Journal:
 
     def shoot(self, shoot_id: str) -> Shoot:
         """One shoot. Raises UnknownShoot."""
-        with self._lock:
+        with self._lock, self._refusing():
             row = self._db.execute("SELECT * FROM shoot WHERE shoot_id=?", (shoot_id,)).fetchone()
         if row is None:
             raise UnknownShoot(f"no shoot {shoot_id!r} in {self._path}; `focusrail shoots` lists them")
-        return _shoot(row)
+        with self._refusing():
+            return _shoot(row)
 
     def shoots(self) -> list[Shoot]:
         """All shoots, newest first."""
-        with self._lock:
+        with self._lock, self._refusing():
             rows = self._db.execute("SELECT * FROM shoot ORDER BY created_at DESC").fetchall()
-        return [_shoot(row) for row in rows]
+        with self._refusing():
+            return [_shoot(row) for row in rows]
 
     def frames(self, shoot_id: str) -> list[FrameRecord]:
         """A shoot's frames in shooting order."""
-        with self._lock:
+        with self._lock, self._refusing():
             rows = self._db.execute(
                 "SELECT record FROM frame WHERE shoot_id=? ORDER BY frame_index", (shoot_id,)
             ).fetchall()
-        return [_FRAME.validate_json(row[0]) for row in rows]
+        with self._refusing():
+            return [_FRAME.validate_json(row[0]) for row in rows]
 
     def publications(self, shoot_id: str) -> list[tuple[int, Path]]:
         """A shoot's versions and the folders they were published in, oldest first."""
-        with self._lock:
+        with self._lock, self._refusing():
             rows = self._db.execute(
                 "SELECT version, folder FROM publication WHERE shoot_id=? ORDER BY version", (shoot_id,)
             ).fetchall()
@@ -144,10 +161,11 @@ class Journal:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full disk has rolled back already
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
@@ -163,6 +181,23 @@ class Journal:
             raise StoreNotWritable(
                 f"the journal {self._path} is damaged: {error}; restore it, or move it away"
             ) from error
+        except ValueError as error:  # an entry that is no longer what was entered
+            raise StoreNotWritable(
+                f"the journal {self._path} is damaged: an entry cannot be read; restore it, or move it away"
+            ) from error
+
+
+def _to_write_ahead(db: sqlite3.Connection) -> None:
+    # Two processes that make a journal at the same time: SQLite does not wait for this lock by itself.
+    deadline_s = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.01)
 
 
 def _shoot(row: tuple[Any, ...]) -> Shoot:

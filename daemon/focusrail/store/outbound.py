@@ -29,17 +29,23 @@ def destination(parent: Path, name: str, *, at_least: int = 1) -> Destination:
     version = at_least
     while True:
         folder = parent / (name if version == 1 else f"{name}.v{version}")
-        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        if not os.path.lexists(folder) or _is_empty_folder(folder):
             return Destination(folder.absolute(), version)
         version += 1
+
+
+def _is_empty_folder(folder: Path) -> bool:
+    return folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
 
 
 def prepare(place: Destination) -> None:
     """Make an empty scratch folder; what an earlier attempt left there is removed."""
     make_folder(place.folder.parent)
     with writing(place.scratch):
-        if place.scratch.exists():
+        if place.scratch.is_dir() and not place.scratch.is_symlink():
             shutil.rmtree(place.scratch)
+        else:
+            place.scratch.unlink(missing_ok=True)
         place.scratch.mkdir()
 
 

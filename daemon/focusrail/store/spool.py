@@ -47,13 +47,15 @@ class Spool:
         """Write the photographs of one exposure; when this returns they survive a power cut."""
         frames = self.folder(shoot_id) / "frames"
         make_folder(frames)
-        originals = []
+        originals: list[Original] = []
         for photograph in photographs:
             kind = photograph.media_type
-            path = frames / f"{index:06d}.{suffix_of(kind)}"
+            path = (frames / f"{index:06d}.{suffix_of(kind)}").absolute()
+            if path in [original.path for original in originals]:  # two pictures of one kind
+                path = path.with_stem(f"{index:06d}-{len(originals) + 1}")
             write_durably(path, photograph.data)
             digest = hashlib.sha256(photograph.data).hexdigest()
-            originals.append(Original(path.absolute(), digest, len(photograph.data), kind))
+            originals.append(Original(path, digest, len(photograph.data), kind))
         return tuple(originals)
 
     @contextmanager

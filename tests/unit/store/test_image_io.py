@@ -267,7 +267,7 @@ def test_the_lateral_scale_is_the_tiffs_resolution(tmp_path: Path, shape: tuple[
     path = tmp_path / "a.tif"
     write_tiff(path, np.zeros(shape, np.uint8), Metadata(icc_profile=SRGB), description="caf\u00e9", um_per_px=2.5)
     with tifffile.TiffFile(path) as file:
-        tags = file.pages[0].tags
+        tags = file.pages.first.tags
         across, down = tags["XResolution"].value, tags["YResolution"].value
         assert across[0] / across[1] == down[0] / down[1] == pytest.approx(4000)
         assert int(tags["ResolutionUnit"].value) == 3  # a centimetre

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from focusrail.errors import DiskFull, IllegalTransition, StoreNotWritable, UnknownShoot
+from focusrail.model.frame import FrameRecord, Original
+from focusrail.model.method import Method, Registration, notebook
+from focusrail.model.recipe import Recipe
+from focusrail.model.shoot import ALLOWED, Shoot, State
+from focusrail.store.journal import Journal
+
+NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
+RECIPE = Recipe(
+    name="Käfer",
+    from_mm=1.5,
+    depth_mm=-0.3,
+    step_mm=0.1,
+    keep_step=True,
+    specimen_id="B 12",
+    settle_s=0.3,
+    camera_settings={"iso": "100"},
+    method=Method(registration=Registration(detector="orb")),
+)
+SHOOT = Shoot(
+    shoot_id="s1",
+    name="Käfer",
+    created_at=NOON,
+    method=notebook(),
+    specimen_id="B 12",
+    recipe=RECIPE,
+    positions_mm=(1.5, 1.4, 1.3000000000000003, 1.2),
+    source="rig",
+)
+
+
+def frame(index: int, *, shoot_id: str = "s1") -> FrameRecord:
+    originals = (
+        Original(Path(f"/spool/{index}.jpg"), f"{index:064x}", 1000 + index, "image/jpeg"),
+        Original(Path(f"/spool/{index}.nef"), "f" * 64, 99, "image/x-nikon-nef"),
+    )
+    return FrameRecord(shoot_id, index, 1.5 - index / 10, NOON + timedelta(seconds=index), originals, {"iso": "100"})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store" / "journal.db"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    made = Journal(path)
+    made.add_shoot(replace(SHOOT))
+    yield made
+    made.close()
+
+
+def reopened(path: Path) -> Journal:
+    return Journal(path)
+
+
+def test_everything_entered_survives_closing_and_opening(journal: Journal, path: Path) -> None:
+    for index in (2, 0, 1):
+        journal.add_frame(frame(index))
+    folder = Shoot("s2", "folder", NOON + timedelta(hours=1), Method(), source="/photos")
+    journal.add_shoot(folder)
+    journal.add_publication("s1", 1, Path("/out/a"), NOON, Method())
+    journal.add_publication("s1", 2, Path("/out/a.v2"), NOON, notebook())
+    journal.close()
+    again = reopened(path)
+    assert again.shoot("s1") == SHOOT
+    assert again.shoot("s2") == folder
+    assert [s.shoot_id for s in again.shoots()] == ["s2", "s1"]
+    assert again.frames("s1") == [frame(0), frame(1), frame(2)]
+    assert again.frames("s2") == []
+    assert again.publications("s1") == [(1, Path("/out/a")), (2, Path("/out/a.v2"))]
+    again.close()
+
+
+def test_a_photograph_of_unknown_position_survives(journal: Journal) -> None:
+    record = replace(frame(0), position_mm=None, settings={})
+    journal.add_frames([record])
+    assert journal.frames("s1") == [record]
+
+
+def test_a_frame_shot_anew_replaces_the_one_before(journal: Journal) -> None:
+    journal.add_frames([frame(0), frame(1)])
+    anew = replace(frame(0), position_mm=9.0)
+    journal.add_frame(anew)
+    assert journal.frames("s1") == [anew, frame(1)]
+
+
+def test_a_state_survives(journal: Journal, path: Path) -> None:
+    shoot = journal.shoot("s1")
+    for state in (State.PREFLIGHT, State.SHOOTING, State.PAUSED):
+        journal.advance(shoot, state)
+    again = reopened(path)
+    assert again.shoot("s1").state is State.PAUSED
+    again.close()
+
+
+@pytest.mark.parametrize("to", sorted(set(State) - ALLOWED[State.IDLE]))
+def test_an_illegal_move_changes_nothing_in_the_file_either(journal: Journal, path: Path, to: State) -> None:
+    shoot = journal.shoot("s1")
+    with pytest.raises(IllegalTransition, match=f"is idle and cannot become {to.value}"):
+        journal.advance(shoot, to)
+    assert shoot.state is State.IDLE
+    again = reopened(path)
+    assert again.shoot("s1").state is State.IDLE
+    again.close()
+
+
+def test_a_move_that_cannot_be_written_has_not_happened(journal: Journal) -> None:
+    shoot = journal.shoot("s1")
+    journal._db.execute("PRAGMA query_only=ON")
+    with pytest.raises(StoreNotWritable):
+        journal.advance(shoot, State.PREFLIGHT)
+    assert shoot.state is State.IDLE
+    journal._db.execute("PRAGMA query_only=OFF")
+    journal.advance(shoot, State.PREFLIGHT)
+    assert journal.shoot("s1").state is State.PREFLIGHT
+
+
+def test_a_full_disk_is_called_so_and_the_journal_goes_on(journal: Journal, path: Path) -> None:
+    journal.add_frame(frame(0))
+    pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+    journal._db.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(DiskFull, match=r"no space left for .*journal\.db"):
+        journal.add_frames([frame(index) for index in range(1, 500)])
+    assert journal.frames("s1") == [frame(0)], "all or none"
+    journal._db.execute("PRAGMA max_page_count=100000")
+    journal.add_frames([frame(index) for index in range(1, 500)])
+    assert len(journal.frames("s1")) == 500
+
+
+def test_an_unknown_shoot_is_named(journal: Journal) -> None:
+    with pytest.raises(UnknownShoot, match=r"no shoot 'nope' in .*focusrail shoots"):
+        journal.shoot("nope")
+    assert journal.frames("nope") == []
+    assert journal.publications("nope") == []
+
+
+def test_what_a_newer_version_wrote_is_left_alone(journal: Journal, path: Path) -> None:
+    journal._db.execute("PRAGMA user_version=99")
+    journal.close()
+    with pytest.raises(StoreNotWritable, match="newer focusrail"):
+        Journal(path)
+    with sqlite3.connect(path) as file:
+        assert file.execute("PRAGMA user_version").fetchone() == (99,)
+    file.close()
+
+
+def one_sentence(error: BaseException) -> bool:
+    return "\n" not in str(error) and 20 < len(str(error)) < 400
+
+
+@pytest.mark.parametrize("damage", ["text", "header", "empty pages", "truncated"])
+def test_a_damaged_file_is_one_sentence(journal: Journal, path: Path, damage: str) -> None:
+    journal.add_frames([frame(index) for index in range(200)])
+    journal.close()
+    content = path.read_bytes()
+    path.write_bytes(
+        {
+            "text": b"this is no database, though it is quite long" * 300,
+            "header": b"\xff" * 100 + content[100:],
+            "empty pages": content[:4096] + bytes(len(content) - 4096),
+            "truncated": content[:5000],
+        }[damage]
+    )
+    with pytest.raises(StoreNotWritable, match=r"journal\.db") as caught:  # noqa: PT012 - whichever comes first
+        again = reopened(path)
+        try:
+            again.shoot("s1")
+            again.frames("s1")
+            again.shoots()
+        finally:
+            again.close()
+    assert one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("table", ["shoot SET method='{}x'", "shoot SET state='sleeping'", "frame SET record='{}'"])
+def test_an_entry_that_is_no_longer_what_was_entered_is_one_sentence(journal: Journal, table: str) -> None:
+    journal.add_frame(frame(0))
+    journal._db.execute(f"UPDATE {table}")
+    with pytest.raises(StoreNotWritable, match=r"journal\.db is damaged") as caught:  # noqa: PT012
+        journal.shoots()
+        journal.frames("s1")
+    assert one_sentence(caught.value)
+
+
+def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").mkdir()
+    with pytest.raises(StoreNotWritable, match=r"cannot write the journal .*journal\.db"):
+        Journal(tmp_path / "journal.db")
+
+
+def test_a_file_in_place_of_its_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("")
+    with pytest.raises(StoreNotWritable):
+        Journal(tmp_path / "store" / "journal.db")
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from focusrail.model.method import Method
+from focusrail.model.shoot import Shoot
+from focusrail.store.journal import Journal
+from datetime import datetime, timezone
+print("ready", flush=True)
+sys.stdin.readline()
+journal = Journal(Path(sys.argv[1]))
+for k in range(20):
+    journal.add_shoot(Shoot(f"{sys.argv[2]}-{k}", "a", datetime(2026, 1, 1, tzinfo=timezone.utc), Method()))
+journal.close()
+"""
+
+
+def test_processes_that_open_and_write_at_the_same_time_lose_nothing(path: Path) -> None:
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path), str(k)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for k in range(3)
+    ]
+    for writer in writers:
+        assert writer.stdout is not None and writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate(timeout=60)
+        assert writer.returncode == 0
+    journal = Journal(path)
+    assert len(journal.shoots()) == 60
+    journal.close()
+
+
+def test_two_that_have_it_open_see_each_others_frames(journal: Journal, path: Path) -> None:
+    other = reopened(path)
+    journal.add_frame(frame(0))
+    other.add_frame(frame(1))
+    assert journal.frames("s1") == other.frames("s1") == [frame(0), frame(1)]
+    other.close()
+
+
+def test_a_frame_is_on_disk_when_add_frame_returns(path: Path) -> None:
+    code = (
+        "import os, sys; sys.path.insert(0, sys.argv[2])\n"
+        "from test_journal import *\n"
+        "journal = Journal(Path(sys.argv[1])); journal.add_shoot(SHOOT); journal.add_frame(frame(0))\n"
+        "os._exit(9)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(path), str(Path(__file__).parent)], check=False)
+    assert ended.returncode == 9
+    journal = reopened(path)
+    assert journal.frames("s1") == [frame(0)]
+    journal.close()
