@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from focusrail.stacking.arrays import Plane
+from focusrail.stacking.canvas import STRIPE_ROWS
 
 # Below this many times the noise level the sharpest of many frames is only the luckiest; at twice that it is sure.
 _UNSURE = 3.0
@@ -15,10 +16,13 @@ _SMALLEST_PX = 4
 
 def confidence(measure: Plane, noise: float) -> Plane:
     """0 where the focus measure drowns in noise, 1 where it stands out with its neighbours; (height, width) float32."""
-    sure = measure.astype(np.float32)
-    sure *= 1 / (_UNSURE * max(noise, 1e-6))
-    sure -= 1
-    return cv2.medianBlur(np.clip(sure, 0, 1, out=sure), 5)
+    # In 256 steps: a median of bytes is many times faster than one of floats.
+    scale = 255 / (_UNSURE * max(noise, 1e-6))
+    sure = np.empty(measure.shape, np.uint8)
+    for top in range(0, len(measure), STRIPE_ROWS):
+        rows = slice(top, top + STRIPE_ROWS)
+        sure[rows] = np.clip(measure[rows] * np.float32(scale) - 255, 0, 255)
+    return cv2.medianBlur(sure, 5) * np.float32(1 / 255)
 
 
 def depth_map(position: Plane, sure: Plane) -> Plane:
@@ -42,7 +46,7 @@ def _fill(position: Plane, sure: Plane) -> Plane:
     size = ((width + 1) // 2, (height + 1) // 2)
     coarse_sure = cv2.resize(sure, size, interpolation=cv2.INTER_AREA)
     coarse = cv2.resize(position * sure, size, interpolation=cv2.INTER_AREA)
-    np.divide(coarse, coarse_sure, out=coarse, where=coarse_sure > 1e-6)
+    coarse /= np.maximum(coarse_sure, 1e-6)
     # Where a coarse pixel has seen anything sure at all it is worth more than its share: confidence spreads.
     filled = cv2.resize(_fill(coarse, np.minimum(1, 4 * coarse_sure)), (width, height), interpolation=cv2.INTER_LINEAR)
     weight = sure * (1 - _COARSE_SHARE)

@@ -137,17 +137,16 @@ class SoftAccumulator:
         for start in range(0, len(image), STRIPE_ROWS):
             rows = slice(start, start + STRIPE_ROWS)
             image[rows] = self._mean(self._sum[rows], self._weight[rows])
-            np.divide(self._moment[rows], self._weight[rows], out=position[rows])
+            cv2.divide(self._moment[rows], self._weight[rows], dst=position[rows])
         return Fused(image, self._index, position, cv2.sqrt(self._energy), float(np.sqrt(self._noise)))
 
     def glance(self, step: int) -> Image:
-        return self._mean(self._sum[::step, ::step], self._weight[::step, ::step])
+        return self._mean(self._sum[::step, ::step].copy(), self._weight[::step, ::step].copy())
 
     def _mean(self, total: Plane, weight: Plane) -> Image:
-        mean = total / weight[..., None]
-        return np.clip(np.rint(mean, out=mean), 0, 255 if self._dtype == np.uint8 else 65535, out=mean).astype(
-            self._dtype
-        )
+        share = cv2.divide(1.0, weight)
+        depth = cv2.CV_8U if self._dtype == np.uint8 else cv2.CV_16U
+        return cv2.multiply(total, cv2.merge((share,) * 3), dtype=depth)  # rounds and saturates in the same pass
 
 
 def _low(frame: Image, measure: Callable[[Image], Plane]) -> float:

@@ -151,7 +151,9 @@ class Stacker:
             position=fused.position[window],
             measure=fused.measure[window],
         )
-        counts = np.bincount(cropped.index.ravel(), minlength=len(table))
+        counts = np.zeros(len(table), np.int64)
+        for top in range(0, h, STRIPE_ROWS):
+            counts += np.bincount(cropped.index[top : top + STRIPE_ROWS].ravel(), minlength=len(table))
         return Result(cropped, crop, {k: float(counts[k] / (w * h)) for k in self._positions})
 
     def glance(self, *, longest_px: int) -> Image | None:

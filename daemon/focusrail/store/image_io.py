@@ -199,7 +199,7 @@ def write_tiff(
 
 def write_png(path: Path, pixels: Image | Plane) -> None:
     """A PNG, 8 or 16 bit, of a colour image or a plane."""
-    done, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    done, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     if not done:
         raise ValueError(f"OpenCV cannot encode {pixels.dtype} {pixels.shape} as PNG")
     path.write_bytes(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from focusrail.worker.report import ReportPictures, render_report
 
 _REPORT_PX = 1600  # the longer side of the pictures inside the report
 _REPORT_QUALITY = 88
+_DEPTH_PICTURE_PX = 2400  # the longer side of depth.png; depth.tif has every pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +69,29 @@ def judge_by_truth(
 
 
 def write_pictures(folder: Path, result: Result, depth: Depth, metadata: Metadata, outcome: StackOutcome) -> None:
-    """result.jpg, result.tif, depth.tif, depth.png, index.png."""
+    """result.jpg, result.tif, depth.tif, depth.png (reduced, for people), index.png."""
     title = " ".join(filter(None, (outcome.name, outcome.specimen_id)))
-    image = result.fused.image
-    scale = outcome.lateral_um_per_px
-    (folder / "result.jpg").write_bytes(encode_jpeg(image, metadata, description=title))
-    write_tiff(folder / "result.tif", image, metadata, description=title, um_per_px=scale)
-    unit = outcome.depth_unit
-    write_tiff(folder / "depth.tif", depth.depth, metadata, description=f"{title}: depth in {unit}", um_per_px=scale)
-    write_png(folder / "depth.png", depth_picture(depth.depth, unit, scale))
-    write_png(folder / "index.png", result.fused.index)
+    image, unit, scale = result.fused.image, outcome.depth_unit, outcome.lateral_um_per_px
+
+    def jpeg() -> None:
+        (folder / "result.jpg").write_bytes(encode_jpeg(image, metadata, description=title))
+
+    def tiff() -> None:
+        write_tiff(folder / "result.tif", image, metadata, description=title, um_per_px=scale)
+
+    def depth_tiff() -> None:
+        about = f"{title}: depth in {unit}"
+        write_tiff(folder / "depth.tif", depth.depth, metadata, description=about, um_per_px=scale)
+
+    def depth_png() -> None:
+        write_png(folder / "depth.png", depth_picture(depth.depth, unit, scale, longest_px=_DEPTH_PICTURE_PX))
+
+    def index_png() -> None:
+        write_png(folder / "index.png", result.fused.index)
+
+    with ThreadPoolExecutor() as executor:  # encoders let other threads run
+        for written in [executor.submit(write) for write in (index_png, depth_png, jpeg, tiff, depth_tiff)]:
+            written.result()
 
 
 def write_winners(folder: Path, result: Result) -> None:
