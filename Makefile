@@ -15,7 +15,7 @@ empty :=
 READY := $(VENV)/.ready-$(word 2,$(FACTS))$(subst $(empty) $(empty),,$(patsubst %,-%,$(basename $(notdir $(LOCKS)))))
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet install
 
-.PHONY: help demo test pictures lint format kv260 lock clean system system-test
+.PHONY: help demo test test-long pictures lint format kv260 lock clean system system-test
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: system-test $(READY) ## all tests
 
 pictures: demo ## the pictures of README.md and docs, from the demo's newest shoot
 	$(VENV)/bin/python docs/make_pictures.py demo
+
+test-long: $(READY) ## an hour: a thousand kills, and the memory of 300 frames
+	FOCUSRAIL_KILLS=1000 FOCUSRAIL_MEMORY_FRAMES=300 $(VENV)/bin/pytest tests/crash tests/integration/test_memory.py $(ARGS)
 
 lint: $(READY) ## the gates: ruff, mypy, import-linter
 	$(VENV)/bin/ruff check
@@ -71,8 +74,8 @@ COMPILE = $(UV) --no-config pip compile --quiet --universal --python-version 3.1
 	--no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 lock: $(UV) ## write requirements/*.txt anew from pyproject.toml and requirements/*.in
-	$(COMPILE) --extra test --extra lint pyproject.toml requirements/board.in --output-file requirements/board.txt
-	$(COMPILE) --extra test --extra lint pyproject.toml requirements/current.in --output-file requirements/current.txt
+	$(COMPILE) --extra test test-long --extra lint pyproject.toml requirements/board.in --output-file requirements/board.txt
+	$(COMPILE) --extra test test-long --extra lint pyproject.toml requirements/current.in --output-file requirements/current.txt
 	$(COMPILE) --constraint requirements/board.txt requirements/kv260.in --output-file requirements/kv260.txt
 	$(COMPILE) --constraint requirements/board.txt requirements/kv260-image.in --output-file requirements/kv260-image.txt
 

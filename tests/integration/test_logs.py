@@ -23,16 +23,16 @@ def documented() -> dict[str, tuple[bool, str, frozenset[str]]]:
 
 def emitted() -> dict[str, tuple[str, frozenset[str]]]:
     """From the source: event -> its level and fields."""
-    found = {}
+    found: dict[str, tuple[str, frozenset[str]]] = {}
     for path in Path(focusrail.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
                 continue
-            if not (
-                isinstance(node.func.value, ast.Name) and node.func.value.id == "log" and node.func.attr in _LEVELS
-            ):
+            logger = node.func.value
+            if not (isinstance(logger, ast.Name) and logger.id == "log" and node.func.attr in _LEVELS):
                 continue
-            names = [n.value for n in ast.walk(node.args[0]) if isinstance(n, ast.Constant)]
+            constants = (n.value for n in ast.walk(node.args[0]) if isinstance(n, ast.Constant))
+            names = [value for value in constants if isinstance(value, str)]
             fields = {keyword.arg or "" for keyword in node.keywords} - {"shoot_id"}
             level = node.func.attr
             if level == "exception":

@@ -17,12 +17,12 @@ FEW, MANY = 20, int(os.environ.get("FOCUSRAIL_MEMORY_FRAMES", "60"))
 
 
 def megapixels(source: Path, folder: Path, count: int) -> Path:
-    """So many frames of a megapixel: there and back through a stack, again and again."""
+    """So many frames of three quarters of a megapixel: there and back through a stack, again and again."""
     folder.mkdir()
     pictures = [photograph(path) for path in sorted(source.iterdir())]
     there_and_back = pictures + pictures[::-1]
     for index in range(count):
-        large = cv2.resize(there_and_back[index % len(there_and_back)], (1224, 816), interpolation=cv2.INTER_CUBIC)
+        large = cv2.resize(there_and_back[index % len(there_and_back)], (1050, 700), interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / f"{index:03d}.jpg"), large)
     return folder
 
