@@ -59,6 +59,18 @@ class Metadata:
 
 def decode(data: bytes, name: str) -> Image:
     """(height, width, 3) BGR, uint8 or uint16, upright. Raises NotAnImage, DamagedImage, which name the file."""
+    try:
+        return _decode(data, name)
+    except (MemoryError, cv2.error) as error:
+        # A few bytes can claim to be a picture of any size: that is one frame's fault, and not the stack's end.
+        if isinstance(error, MemoryError) or "Insufficient memory" in str(error):
+            raise DamagedImage(
+                f"{name} takes more memory than there is: leave it out, or raise stacking.memory_limit_mb"
+            ) from error
+        raise _damaged(name, str(error.err)) from error
+
+
+def _decode(data: bytes, name: str) -> Image:
     if not data:
         raise NotAnImage(f"{name} is empty: copy it again from the camera, or leave it out")
     kind = next((kind for signature, kind in _SIGNATURES.items() if data.startswith(signature)), None)
@@ -68,10 +80,7 @@ def decode(data: bytes, name: str) -> Image:
         return _decode_jpeg(data, name)
     if kind == "PNG" and b"IEND" not in data[-64:]:
         raise _damaged(name, "its end is missing")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:
-        raise _damaged(name, str(error.err)) from error
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     pixels = image.dtype if image is not None else _tiff_dtype(data) if kind == "TIFF" else None
     if pixels is not None and pixels not in (np.uint8, np.uint16):
         raise NotAnImage(f"{name} has {pixels} pixels: 8 and 16 bit integers are read")

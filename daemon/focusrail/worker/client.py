@@ -34,6 +34,7 @@ from focusrail.worker.messages import (
 log = structlog.get_logger(__name__)
 
 _RESTARTS = 2
+_ABORTED = "stacking was stopped; nothing has been published"
 Event = Surveyed | Fused | LeftOut | Live | Finished | Failed
 
 
@@ -118,6 +119,8 @@ class StackingProcess:
             process.stdout.close()
 
     def _start(self) -> None:
+        if self._aborted:  # while another was being ended
+            raise ShootAborted(_ABORTED)
         prepare(self._place)
         self._progress = _Progress()
         self._process: subprocess.Popen[bytes] = subprocess.Popen(
@@ -160,7 +163,7 @@ class StackingProcess:
             self._condition.wait_for(lambda: until(self._progress) or self._progress.ended)
             failed = self._progress.failed
             if self._aborted:
-                raise ShootAborted("stacking was stopped; nothing has been published")
+                raise ShootAborted(_ABORTED)
             if failed is not None:
                 raise by_name(failed.error, failed.message)
             return until(self._progress)
@@ -193,6 +196,14 @@ class StackingProcess:
         return False
 
     def _read(self, process: subprocess.Popen[bytes], progress: _Progress) -> None:
+        try:
+            self._read_events(process, progress)
+        finally:  # whatever a listener raises: nobody must wait for ever
+            with self._condition:
+                progress.ended = True
+                self._condition.notify_all()
+
+    def _read_events(self, process: subprocess.Popen[bytes], progress: _Progress) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             try:
@@ -209,9 +220,6 @@ class StackingProcess:
                     progress.failed = event
                 self._condition.notify_all()
             self._tell(event)
-        with self._condition:
-            progress.ended = True
-            self._condition.notify_all()
 
     def _tell(self, event: Event) -> None:
         """Pass on what is news: after a restart frames are fused again, which concerns nobody."""

@@ -127,11 +127,19 @@ def _until_none(items: queue.Queue[_T | None]) -> Iterator[_T]:
         del item  # a frame must not live on while the next is waited for
 
 
+def _is_lack_of_memory(error: BaseException) -> bool:
+    """Each library has its own way to say it; a thread's stack is memory, too."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    said = "Insufficient memory" in str(error) or "can't start new thread" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, cv2.error | RuntimeError) and said)
+
+
 def report_and_exit(say: Callable[[object], None], error: BaseException) -> None:
     """Tell the engine what went wrong and end this process at once, whatever its threads are doing."""
     if isinstance(error, FocusrailError):
         say(Failed(type(error).__name__, str(error)))
-    elif isinstance(error, MemoryError) or (isinstance(error, cv2.error) and "Insufficient memory" in str(error)):
+    elif _is_lack_of_memory(error):
         say(Failed("FocusrailError", "the stacking process ran out of memory: raise stacking.memory_limit_mb"))
     elif isinstance(error, OSError) and error.errno in _STORE_ERRORS:
         refused = refusal(Path(error.filename or "the results"), error)
