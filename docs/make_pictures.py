@@ -68,7 +68,8 @@ def grey(plane: Image) -> Image:
 
 def main() -> None:
     """Make all pictures."""
-    shoot = max((path for path in Path(sys.argv[1], "spool").iterdir() if (path / "truth").exists()), key=lambda p: p.name)
+    shoots = [path for path in Path(sys.argv[1], "spool").iterdir() if (path / "truth").exists()]
+    shoot = max(shoots, key=lambda path: path.name)
     frames = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in sorted((shoot / "frames").iterdir())]
     frames = [frame for frame in frames if frame is not None]
     first, middle, last = frames[1], frames[len(frames) // 2], frames[-2]
@@ -94,7 +95,8 @@ def main() -> None:
     save("matches", side_by_side(*drawn))
     before = cv2.absdiff(luma8(frames[0]), luma8(frames[6]))
     after = cv2.absdiff(luma8(stages["aligned", 0]), luma8(stages["aligned", 6]))
-    save("aligned", side_by_side(*(cv2.cvtColor(cv2.convertScaleAbs(d, alpha=2), cv2.COLOR_GRAY2BGR) for d in (before, after))))
+    brighter = [cv2.cvtColor(cv2.convertScaleAbs(d, alpha=2), cv2.COLOR_GRAY2BGR) for d in (before, after)]
+    save("aligned", side_by_side(*brighter))
 
     accelerator = CpuAccelerator()
     scale = accelerator.configure()

@@ -1,7 +1,7 @@
 """What a device must do to be driven by focusrail: the protocols, the values they exchange and the errors they raise.
 
 Drivers are blocking and small. Each device has one owner thread, which makes every call but `halt` and `status`.
-Software limits, backlash take-up and settling are not a driver's business: the carriage does them once, above every rail.
+Software limits, backlash take-up and settling are not a driver's business: the carriage does them, above every rail.
 A driver class has a frozen dataclass `Options` (its own section of the configuration), and is made as
 `Driver(options, clock)`; a camera also gets the rail: `Driver(options, clock, rail)`. Making one touches no hardware.
 """
@@ -166,7 +166,7 @@ class Photograph:
 
 
 class Camera(Protocol):
-    """Makes one frame at a time. Exposing and delivering are apart, so that the rail moves while data are transferred."""
+    """Makes one frame at a time. Exposing and delivering are apart: the rail moves while data are transferred."""
 
     def open(self) -> str:
         """Connect, and return one line that names the camera. Raises DeviceNotFound, DeviceInUse."""

@@ -1,6 +1,6 @@
 """Time as something a driver is given, so that a simulated rig can run faster than the world.
 
-`SystemClock` is the world's time. `VirtualClock` jumps instead of waiting: a test that settles for a second costs nothing.
+`SystemClock` is the world's time. `VirtualClock` jumps instead of waiting: settling for a second costs nothing.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ approach overruns its target by the backlash and comes back. (Rik Littlefield's 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -33,7 +35,8 @@ class Carriage:
         """Soft limits narrow the rail's own travel and never widen it."""
         self._rail, self._clock, self._approach = rail, clock, approach
         self._soft_limits = soft_limits
-        self._stop = threading.Event()
+        self._stop, self._standing = threading.Event(), threading.Event()
+        self._standing.set()
         self._taken_up_at_mm: float | None = None  # where the last move in the approach's direction ended
 
     @property
@@ -69,10 +72,9 @@ class Carriage:
             )
 
     def home(self) -> float:
-        """Find home. From then on the position is known."""
-        self._stop.clear()
-        self._taken_up_at_mm = None
-        position_mm = self._rail.home()
+        """Find home. From then on the position is known. Raises Halted, DeviceTimeout."""
+        with self._moving():
+            position_mm = self._rail.home()
         log.info("rail.homed", position_mm=position_mm)
         return position_mm
 
@@ -82,8 +84,6 @@ class Carriage:
         Raises OutOfTravel (nothing has moved), PositionUnknown, Halted, DeviceTimeout.
         """
         self.check(position_mm)
-        if self._stop.is_set():
-            raise Halted("the rail was halted; nothing has moved")
         began_s = self._clock.monotonic_s()
         if not self._is_approached_by_going_to(position_mm):
             self._go(self.run_up_mm(position_mm))
@@ -99,8 +99,6 @@ class Carriage:
         """
         if position_mm not in self.travel:
             raise OutOfTravel(f"{position_mm:.4f} mm lies outside the travel of {self.travel}")
-        if self._stop.is_set():
-            raise Halted("the rail was halted; nothing has moved")
         reached_mm = self._go(position_mm)
         log.info("rail.went", target_mm=position_mm, reached_mm=reached_mm)
         return reached_mm
@@ -111,9 +109,17 @@ class Carriage:
             raise Halted("the rail was halted while it settled", self._rail.status().position_mm)
 
     def halt(self) -> None:
-        """Stop now, and stay until `release`. Safe from any thread, any number of times."""
+        """Stop now, and stay until `release`. Safe from any thread but the owner's, any number of times.
+
+        Returns when the move under way has ended, at the latest after two seconds.
+        """
         self._stop.set()
         self._rail.halt()
+        # A rail forgets a halt when its next move begins. One that was about to begin must not escape.
+        for _ in range(200):
+            if self._clock.wait(0.01, self._standing):
+                break
+            self._rail.halt()
         log.warning("rail.halted")
 
     def release(self) -> None:
@@ -139,12 +145,21 @@ class Carriage:
         return position_mm >= start_mm if self._approach.forward else position_mm <= start_mm
 
     def _go(self, position_mm: float) -> float:
-        # A rail forgets a halt when its next move begins, and one frame may take two moves.
-        if self._stop.is_set():
-            raise Halted("the rail was halted; this move has not begun", self._rail.status().position_mm)
-        self._taken_up_at_mm = None  # until it is known better: a fault leaves it so
         try:
-            return self._rail.move_to(position_mm)
+            with self._moving():
+                return self._rail.move_to(position_mm)
         except Halted as error:
             log.warning("rail.stopped", position_mm=error.position_mm, target_mm=position_mm)
             raise
+
+    @contextmanager
+    def _moving(self) -> Iterator[None]:
+        """While a move is under way. None begins after a halt: one frame may take two, and a halt is for both."""
+        self._taken_up_at_mm = None  # until it is known better: a fault leaves it so
+        self._standing.clear()
+        try:
+            if self._stop.is_set():
+                raise Halted("the rail was halted; this move has not begun", self._rail.status().position_mm)
+            yield
+        finally:
+            self._standing.set()

@@ -1,0 +1,1 @@
+"""What computes the focus measure: the processor, and later an FPGA."""

@@ -199,7 +199,7 @@ def test_halted_the_carriage_stays_until_it_is_released() -> None:
     for _ in range(3):
         carriage.halt()
     for call in (carriage.move_to, carriage.go_to):
-        with pytest.raises(Halted, match="nothing has moved"):
+        with pytest.raises(Halted, match="has not begun"):
             call(20.0)
     with pytest.raises(Halted):
         carriage.settle(1.0)
