@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from focusrail.service import Published, Service
+from focusrail.capture.events import Published
+from focusrail.service import Service
 from focusrail_drivers.cameras.simulated import SimulatedCamera
 from focusrail_drivers.clock import VirtualClock
 from focusrail_drivers.rails.simulated import SimulatedRail

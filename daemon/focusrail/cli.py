@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,13 +15,15 @@ import click
 import structlog
 
 import focusrail
+from focusrail.capture.events import Published
+from focusrail.capture.rig import Rig
 from focusrail.config.loader import default_config_path, dump, load_config, load_recipe
 from focusrail.config.schema import Config
 from focusrail.console import ProgressDisplay, interruptible, summary
 from focusrail.errors import UNEXPECTED, ConfigError, FocusrailError, exit_code
 from focusrail.model.method import Method, notebook
 from focusrail.model.recipe import Recipe
-from focusrail.service import Published, Rig, Service
+from focusrail.service import Service
 from focusrail.store.durable import write_durably
 from focusrail.store.spool import suffix_of
 from focusrail.telemetry.logging import configure_logging
@@ -54,7 +57,10 @@ class _Context:
 
     @contextmanager
     def service(self, listen: Callable[[object], None] = lambda _: None) -> Iterator[Service]:
-        service = Service(self.config(), listen=listen)
+        config = self.config()
+        options = (("--config", self.config_path), ("--data", self.data))
+        command = " ".join(["focusrail", *(f"{name} {shlex.quote(str(path))}" for name, path in options if path)])
+        service = Service(config, listen=listen, command=command)
         try:
             yield service
         finally:

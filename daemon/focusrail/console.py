@@ -21,8 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from focusrail.capture.engine import FrameStored, Paused
-from focusrail.service import Merging, Published, Started
+from focusrail.capture.events import FrameStored, Merging, Paused, Published, Started
 from focusrail.worker.messages import Fused, LeftOut, Surveyed
 
 _T = TypeVar("_T")

@@ -5,33 +5,30 @@ Whatever starts a shoot or a stack (command line, HTTP, button) calls this.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
-from focusrail.capture.carriage import Approach, Carriage
+from focusrail.capture.carriage import Carriage
 from focusrail.capture.engine import Engine
+from focusrail.capture.events import Merging, Published, Started
 from focusrail.capture.plan import plan
 from focusrail.capture.preflight import check_rail, check_store
+from focusrail.capture.rig import Rig, halt_owner, only_owner, open_rig
 from focusrail.config.schema import Config
 from focusrail.errors import (
     FocusrailError,
     FrameError,
     NoFrames,
     ShootAborted,
-    ShootInUse,
-    StoreNotWritable,
     TooFewFrames,
     by_name,
 )
@@ -39,65 +36,35 @@ from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
 from focusrail.model.recipe import Recipe
 from focusrail.model.shoot import Shoot, State
-from focusrail.store.durable import make_folder, writing
-from focusrail.store.folder import Listing, is_text, list_folder, printable, record_of
+from focusrail.store.folder import Listing, list_folder, record_of
 from focusrail.store.journal import Journal
-from focusrail.store.outbound import Destination, destination, discard, publish
+from focusrail.store.outbound import Destination, chosen, destination, discard, publish
 from focusrail.store.spool import Spool
 from focusrail.worker.client import StackingProcess
 from focusrail.worker.messages import Begin, Finish, Finished, LeftOut
-from focusrail_drivers import registry
-from focusrail_drivers.base import Camera, DriverError, Halted, Rail
+from focusrail_drivers.base import DriverError, Halted
 from focusrail_drivers.clock import Clock, SystemClock
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A shoot or stack has begun."""
-
-    shoot_id: str
-    name: str
-    frames: int
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Merging:
-    """All frames are in; the results are being written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Results lie in the outbound folder."""
-
-    shoot_id: str
-    version: int
-    folder: Path
-    finished: Finished
-    left_out: tuple[FocusrailError, ...]  # a sentence for each frame that could not be used
-
-
-@dataclass(frozen=True, slots=True)
-class Rig:
-    """The open devices."""
-
-    rail: Rail
-    carriage: Carriage
-    camera: Camera
-    camera_thread: ThreadPoolExecutor
-    name: str
 
 
 class Service:
     """Everything focusrail does. One shoot or stack at a time; `abort` from any thread."""
 
     def __init__(
-        self, config: Config, *, clock: Clock | None = None, listen: Callable[[object], None] = lambda _: None
+        self,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        listen: Callable[[object], None] = lambda _: None,
+        command: str = "focusrail",
     ) -> None:
-        """Opens the journal; touches no device. Raises StoreNotWritable, DiskFull."""
+        """Opens the journal; touches no device. `command` is what a person types to reach this configuration.
+
+        Raises StoreNotWritable, DiskFull.
+        """
         self.config = config
+        self._command = command
         self._clock = clock if clock is not None else SystemClock()
         self._listen = listen
         self._store = config.store
@@ -117,63 +84,24 @@ class Service:
 
     @contextmanager
     def rig(self, *, with_camera: bool = True) -> Iterator[Rig]:
-        """The rig's devices, open and nobody else's. Raises DriverError, ShootInUse."""
-        config = self.config
-        with ExitStack() as stack:
-            stack.enter_context(self._only_owner())
-            rail: Rail = registry.load("rails", config.rail.driver)(config.rail.options, self._clock)
-            stack.callback(rail.close)
-            names = [rail.open()]
-            thread = stack.enter_context(ThreadPoolExecutor(1, "camera"))
-            camera: Camera = registry.load("cameras", config.camera.driver)(config.camera.options, self._clock, rail)
-            if with_camera:
-                stack.callback(lambda: thread.submit(camera.close).result())
-                names.append(thread.submit(camera.open).result())
-            approach = Approach(config.rail.backlash_mm, config.rail.approach == "forward", config.rail.settle_s)
-            carriage = Carriage(rail, self._clock, approach=approach, soft_limits=config.rail.travel)
-            log.info("rig.opened", devices=names)
-            self._carriage = carriage
+        """The rig's devices, open and nobody else's. Raises DriverError, ShootInUse, ShootAborted."""
+        with only_owner(self._lock_file), open_rig(self.config, self._clock, with_camera=with_camera) as rig:
+            self._carriage = rig.carriage
             try:
                 if self._aborted.is_set():  # while the devices were being opened, when there was nothing to halt yet
                     raise ShootAborted("stopped before anything moved")
-                yield Rig(rail, carriage, camera, thread, ", ".join(names))
+                yield rig
             finally:
                 self._carriage = None
                 self._aborted.clear()
 
+    def halt_elsewhere(self) -> bool:
+        """Halt the rail of the process that holds the rig, as Ctrl-C there would; False when none does."""
+        return halt_owner(self._lock_file)
+
     @property
     def _lock_file(self) -> Path:
         return self._store.root / ".rig.lock"
-
-    @contextmanager
-    def _only_owner(self) -> Iterator[None]:
-        make_folder(self._store.root)
-        with self._lock_file.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ShootInUse("another focusrail process holds the rig; wait for it to end, or stop it") from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
-
-    def halt_elsewhere(self) -> bool:
-        """Halt the rail of the process that holds the rig, as Ctrl-C there would; False when none does."""
-        try:
-            with self._lock_file.open() as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    os.kill(int(file.read()), signal.SIGINT)
-                    return True
-        except (FileNotFoundError, ProcessLookupError, ValueError):
-            pass
-        except PermissionError as error:
-            raise ShootInUse(
-                f"another user's focusrail process holds the rig ({self._lock_file}): stop it as that user, or as root"
-            ) from error
-        return False
 
     # --- shooting -----------------------------------------------------------------------------------------------------
 
@@ -391,28 +319,14 @@ class Service:
         return done
 
     def _place(self, shoot: Shoot, out: Path | None = None) -> Destination:
-        """Where the next version of a shoot will lie.
-
-        A folder named by the user becomes the result when it does not exist, or is empty, or is an earlier result (then
-        the next version lies beside it); in any other folder a new one is made.
-        """
-        versions = [number for number, _ in self.journal.publications(shoot.shoot_id)]
-        following = max(versions, default=0) + 1
-        if out is None:
-            name = self._store.folder_name(
-                shoot_id=shoot.shoot_id, name=shoot.name, specimen_id=shoot.specimen_id, created_at=shoot.created_at
-            )
-            with writing(self._store.outbound_folder):
-                return destination(self._store.outbound_folder, name, at_least=following)
-        out = out.absolute()
-        if not is_text(out):
-            raise StoreNotWritable(f"{printable(out)} is not UTF-8 text: name another folder with -o")
-        with writing(out):
-            if out.exists() and not out.is_dir():
-                raise StoreNotWritable(f"{out} is not a folder: name another with -o, or move it away")
-            if out.is_dir() and any(out.iterdir()) and not (out / "shoot.json").exists():
-                return destination(out, shoot.name, at_least=following)
-            return destination(out.parent, out.name, at_least=following)
+        """Where the next version of a shoot will lie: in the outbound folder, or where the user says."""
+        following = max((version for version, _ in self.journal.publications(shoot.shoot_id)), default=0) + 1
+        if out is not None:
+            return chosen(out.absolute(), shoot.name, at_least=following)
+        name = self._store.folder_name(
+            shoot_id=shoot.shoot_id, name=shoot.name, specimen_id=shoot.specimen_id, created_at=shoot.created_at
+        )
+        return destination(self._store.outbound_folder, name, at_least=following)
 
     # --- ending -------------------------------------------------------------------------------------------------------
 
@@ -465,6 +379,8 @@ class Service:
     def _end(self, shoot: Shoot, state: State) -> None:
         """Journal how a shoot ended; that it cannot be written must not hide the reason."""
         try:
+            if shoot.state is State.MERGING and self.journal.publications(shoot.shoot_id):
+                state = State.PUBLISHED  # a re-stack has failed: the earlier version is still there
             self.journal.advance(shoot, state)
         except FocusrailError as error:
             log.error("journal.not_written", shoot_id=shoot.shoot_id, error=str(error))
@@ -473,7 +389,7 @@ class Service:
         stored = len(self.journal.frames(shoot.shoot_id))
         if stored < 2:
             return "; one frame is safe in the spool" if stored else ""
-        return f"; {stored} frames are safe: `focusrail stack --shoot {shoot.shoot_id}` stacks them"
+        return f"; {stored} frames are safe: `{self._command} stack --shoot {shoot.shoot_id}` stacks them"
 
 
 def _new_id(clock: Clock) -> str:

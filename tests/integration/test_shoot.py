@@ -13,10 +13,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from focusrail.capture.engine import FrameStored, Paused
+from focusrail.capture.events import FrameStored, Merging, Paused, Published, Started
 from focusrail.errors import RecipeRefused, ShootAborted, ShootInUse, exit_code
 from focusrail.model.shoot import State
-from focusrail.service import Merging, Published, Service, Started
+from focusrail.service import Service
 from focusrail.worker.messages import Fused
 from focusrail_drivers.base import ConnectionLost, DriverError, PositionUnknown
 from focusrail_drivers.clock import SystemClock, VirtualClock

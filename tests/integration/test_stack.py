@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from focusrail.capture.events import Published
 from focusrail.errors import exit_code
 from focusrail.model.method import Method, notebook
-from focusrail.service import Published, Service
+from focusrail.service import Service
 from focusrail.store.image_io import Metadata, write_png, write_tiff
 from peers.small_rig import FRAMES, Home, manifest, photograph, pixels, published, small_rig
 

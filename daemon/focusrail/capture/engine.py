@@ -17,6 +17,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from focusrail.capture.carriage import Carriage
+from focusrail.capture.events import FrameStored, Paused
 from focusrail.capture.preflight import check_room
 from focusrail.capture.truth import save_true_transform, save_truth
 from focusrail.errors import FocusrailError, ShootAborted
@@ -32,22 +33,6 @@ log = structlog.get_logger(__name__)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _ATTEMPTS = 3  # at one frame
-
-
-@dataclass(frozen=True, slots=True)
-class FrameStored:
-    """A frame is safe."""
-
-    index: int
-    total: int
-    position_mm: float
-
-
-@dataclass(frozen=True, slots=True)
-class Paused:
-    """The shoot waits, or goes on."""
-
-    paused: bool
 
 
 class Engine:

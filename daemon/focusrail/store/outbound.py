@@ -8,7 +8,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from focusrail.errors import StoreNotWritable
 from focusrail.store.durable import make_folder, sync_folder, sync_tree, writing
+from focusrail.store.folder import is_text, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +27,33 @@ class Destination:
 
 
 def destination(parent: Path, name: str, *, at_least: int = 1) -> Destination:
-    """The first free version: `name`, then `name.v2`, `name.v3`; an empty folder counts as free."""
+    """The first free version: `name`, then `name.v2`, `name.v3`; an empty folder counts as free.
+
+    Raises StoreNotWritable.
+    """
     version = at_least
-    while True:
-        folder = parent / (name if version == 1 else f"{name}.v{version}")
-        if not os.path.lexists(folder) or _is_empty_folder(folder):
-            return Destination(folder.absolute(), version)
-        version += 1
+    with writing(parent):
+        while True:
+            folder = parent / (name if version == 1 else f"{name}.v{version}")
+            if not os.path.lexists(folder) or _is_empty_folder(folder):
+                return Destination(folder.absolute(), version)
+            version += 1
+
+
+def chosen(out: Path, name: str, *, at_least: int = 1) -> Destination:
+    """The destination when a user names the folder `out`. Raises StoreNotWritable.
+
+    It becomes the result when it does not exist, or is empty, or is an earlier result (then the next version lies
+    beside it); in any other folder a new one, `name`, is made.
+    """
+    if not is_text(out):
+        raise StoreNotWritable(f"{printable(out)} is not UTF-8 text: name another folder with -o")
+    with writing(out):
+        if out.exists() and not out.is_dir():
+            raise StoreNotWritable(f"{out} is not a folder: name another with -o, or move it away")
+        if out.is_dir() and any(out.iterdir()) and not (out / "shoot.json").exists():
+            return destination(out, name, at_least=at_least)
+        return destination(out.parent, out.name, at_least=at_least)
 
 
 def _is_empty_folder(folder: Path) -> bool:

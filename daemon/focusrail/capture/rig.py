@@ -1,0 +1,85 @@
+"""The rig: the devices of a configuration, open, and nobody else's."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from focusrail.capture.carriage import Approach, Carriage
+from focusrail.config.schema import Config
+from focusrail.errors import ShootInUse
+from focusrail.store.durable import make_folder
+from focusrail_drivers import registry
+from focusrail_drivers.base import Camera, Rail
+from focusrail_drivers.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """The open devices."""
+
+    carriage: Carriage
+    camera: Camera
+    camera_thread: ThreadPoolExecutor  # has one thread, which makes all calls to the camera
+    name: str  # what the devices call themselves
+
+
+@contextmanager
+def open_rig(config: Config, clock: Clock, *, with_camera: bool = True) -> Iterator[Rig]:
+    """Open a configuration's devices; close them in the end, whatever ends it. Raises DriverError."""
+    with ExitStack() as stack:
+        rail: Rail = registry.load("rails", config.rail.driver)(config.rail.options, clock)
+        stack.callback(rail.close)
+        names = [rail.open()]
+        thread = stack.enter_context(ThreadPoolExecutor(1, "camera"))
+        camera: Camera = registry.load("cameras", config.camera.driver)(config.camera.options, clock, rail)
+        if with_camera:
+            stack.callback(lambda: thread.submit(camera.close).result())
+            names.append(thread.submit(camera.open).result())
+        approach = Approach(config.rail.backlash_mm, config.rail.approach == "forward", config.rail.settle_s)
+        carriage = Carriage(rail, clock, approach=approach, soft_limits=config.rail.travel)
+        log.info("rig.opened", devices=names)
+        yield Rig(carriage, camera, thread, ", ".join(names))
+
+
+@contextmanager
+def only_owner(lock_file: Path) -> Iterator[None]:
+    """Be the only process that drives the rig; ends with the process, whatever ends it. Raises ShootInUse."""
+    make_folder(lock_file.parent)
+    with lock_file.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ShootInUse("another focusrail process holds the rig; wait for it to end, or stop it") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def halt_owner(lock_file: Path) -> bool:
+    """Halt the rail of the process that holds the rig, as Ctrl-C there would; False when none does."""
+    try:
+        with lock_file.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.kill(int(file.read()), signal.SIGINT)
+                return True
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        pass
+    except PermissionError as error:
+        raise ShootInUse(
+            f"another user's focusrail process holds the rig ({lock_file}): stop it as that user, or as root"
+        ) from error
+    return False
