@@ -322,11 +322,11 @@ class Service:
         """Where the next version of a shoot will lie: in the outbound folder, or where the user says."""
         following = max((version for version, _ in self.journal.publications(shoot.shoot_id)), default=0) + 1
         if out is not None:
-            return chosen(out.absolute(), shoot.name, at_least=following)
+            return replace(chosen(out.absolute(), shoot.name, at_least=following), owner=shoot.shoot_id)
         name = self._store.folder_name(
             shoot_id=shoot.shoot_id, name=shoot.name, specimen_id=shoot.specimen_id, created_at=shoot.created_at
         )
-        return destination(self._store.outbound_folder, name, at_least=following)
+        return replace(destination(self._store.outbound_folder, name, at_least=following), owner=shoot.shoot_id)
 
     # --- ending -------------------------------------------------------------------------------------------------------
 

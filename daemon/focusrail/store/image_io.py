@@ -46,6 +46,7 @@ _DAMAGED_METADATA = (
     UnidentifiedImageError, OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error, OverflowError,
     EOFError, IndexError, AttributeError, ZeroDivisionError, RecursionError,
 )  # fmt: skip
+_CAMERA_IFD, _EXIF_WIDTH, _EXIF_HEIGHT = 0x8769, 0xA002, 0xA003
 JPEG_QUALITY = 95
 
 
@@ -172,6 +173,9 @@ def encode_jpeg(image: Image, metadata: Metadata, *, description: str, quality: 
     exif = PilImage.Exif()
     if metadata.exif:
         exif.load(metadata.exif)
+        camera = exif.get_ifd(_CAMERA_IFD)
+        if camera:  # the size that it tells is the result's, not the original's
+            camera[_EXIF_WIDTH], camera[_EXIF_HEIGHT] = image.shape[1], image.shape[0]
     exif[_SOFTWARE], exif[_DESCRIPTION] = "focusrail", description.encode("ascii", "replace").decode()
     if len(exif.tobytes()) > _MOST_EXIF_BYTES:  # makers' notes, mostly: a result without them is better than none
         exif = PilImage.Exif()

@@ -19,11 +19,12 @@ class Destination:
 
     folder: Path
     version: int
+    owner: str = ""  # the shoot; two that aim at one folder must not share a scratch folder
 
     @property
     def scratch(self) -> Path:
         """On the same file system, hidden from whoever watches the outbound folder."""
-        return self.folder.parent / f".{self.folder.name}.partial"
+        return self.folder.parent / f".{self.folder.name}.{self.owner}.partial"
 
 
 def destination(parent: Path, name: str, *, at_least: int = 1) -> Destination:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -34,6 +34,7 @@ from focusrail.worker.messages import (
 log = structlog.get_logger(__name__)
 
 _RESTARTS = 2
+_ALL_RESTARTS = 20
 _ABORTED = "stacking was stopped; nothing has been published"
 Event = Surveyed | Fused | LeftOut | Live | Finished | Failed
 
@@ -43,6 +44,7 @@ class _Progress:
     """What the present process has been given and what it has answered."""
 
     in_flight: dict[int, int] = field(default_factory=dict)  # frame index -> bytes of its original
+    surveyed: int = 0
     finished: Finished | None = None
     failed: Failed | None = None
     ended: bool = False
@@ -74,9 +76,9 @@ class StackingProcess:
         if memory_limit_mb is not None:
             self._environment["FOCUSRAIL_MEMORY_LIMIT_MB"] = str(memory_limit_mb)
         self._given: list[FrameRecord] = []
-        self._known: set[int] = set()  # frames whose fate has been told
+        self._known: set[tuple[bool, int]] = set()  # (surveyed, or fused or left out; frame) that has been told
         self._deaths: dict[int, int] = {}  # frame index -> processes that died on it
-        self._restarts = 0
+        self._restarts = self._all_restarts = 0  # since it last got on; ever
         self._aborted = False
         self._condition = threading.Condition()
         self._start()
@@ -173,12 +175,13 @@ class StackingProcess:
         while True:
             self.close()
             self._restarts += 1
+            self._all_restarts += 1
             code = self._process.returncode
             log.warning("worker.died", exit_code=code, restarts=self._restarts)
-            if self._restarts > _RESTARTS:
+            if self._restarts > _RESTARTS or self._all_restarts > _ALL_RESTARTS:
                 raise WorkerLost(
-                    f"the stacking process ended {self._restarts} times (last exit code {code}); the originals are "
-                    f"safe: `focusrail stack --shoot {self._begin.shoot_id}` stacks them again"
+                    f"the stacking process ended {self._all_restarts} times (last exit code {code}); "
+                    f"the originals are safe, and shoot {self._begin.shoot_id} can be stacked again"
                 )
             self._start()
             if all(self._replay(record) for record in list(self._given)):
@@ -189,10 +192,12 @@ class StackingProcess:
         self._send_frame(record)
         if self._reaches(lambda p: record.index not in p.in_flight):
             return True
-        deaths = self._deaths.get(record.index, 0) + 1
-        self._deaths[record.index] = deaths
-        if deaths == _RESTARTS:
-            self._restarts = 0  # the culprit is found, and is left out from now on
+        survey, surveyed = self._begin.survey, self._progress.surveyed
+        suspect = survey[surveyed].index if surveyed < len(survey) else record.index
+        self._deaths[suspect] = self._deaths.get(suspect, 0) + 1
+        if self._deaths[suspect] == _RESTARTS:  # the culprit is found, and is left out from now on
+            self._restarts = 0
+            self._begin = replace(self._begin, survey=tuple(r for r in survey if r.index != suspect))
         return False
 
     def _read(self, process: subprocess.Popen[bytes], progress: _Progress) -> None:
@@ -214,6 +219,8 @@ class StackingProcess:
             with self._condition:
                 if isinstance(event, Fused | LeftOut):
                     progress.in_flight.pop(event.index, None)
+                elif isinstance(event, Surveyed):
+                    progress.surveyed += 1
                 elif isinstance(event, Finished):
                     progress.finished = event
                 elif isinstance(event, Failed):
@@ -223,8 +230,10 @@ class StackingProcess:
 
     def _tell(self, event: Event) -> None:
         """Pass on what is news: after a restart frames are fused again, which concerns nobody."""
-        if isinstance(event, Fused | LeftOut):
-            if event.index in self._known:
+        if isinstance(event, Fused | LeftOut | Surveyed):
+            news = (isinstance(event, Surveyed), event.index)
+            if news in self._known:
                 return
-            self._known.add(event.index)
+            self._known.add(news)
+            self._restarts = 0  # it gets on
         self._listen(event)

@@ -306,7 +306,7 @@ def test_when_it_dies_again_and_again_the_shoot_is_told_where_the_originals_are(
 
     killer = threading.Thread(target=kill_three)
     killer.start()
-    with pytest.raises(WorkerLost, match=r"ended 3 times \(last exit code -9\).*`focusrail stack --shoot s1`"):
+    with pytest.raises(WorkerLost, match=r"ended 3 times \(last exit code -9\).*shoot s1 can be stacked again"):
         run.process.finish(Finish())
     killer.join()
 
