@@ -137,6 +137,18 @@ class Rail(Protocol):
 
 
 @runtime_checkable
+class KeepsPosition(Protocol):
+    """A rail whose controller may have kept its count since it was last used."""
+
+    def believe(self, position_mm: float) -> bool:
+        """Right after `open`: take up where the rail was left, unless anything speaks against it; say whether it did.
+
+        `position_mm` is where it was let go of in good order. A controller that was reset, or counts otherwise, makes
+        it False, and the position stays unknown.
+        """
+
+
+@runtime_checkable
 class TrueCarriage(Protocol):
     """A simulated rail: it also knows where the carriage really is, backlash and vibration included."""
 

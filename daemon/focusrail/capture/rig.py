@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from focusrail.config.schema import Config
 from focusrail.errors import ShootInUse
 from focusrail.store.durable import make_folder
 from focusrail_drivers import registry
-from focusrail_drivers.base import Camera, Rail
+from focusrail_drivers.base import Camera, KeepsPosition, Rail
 from focusrail_drivers.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -41,6 +42,7 @@ def open_rig(config: Config, clock: Clock, *, with_camera: bool = True) -> Itera
         rail: Rail = registry.load("rails", config.rail.driver)(config.rail.options, clock)
         stack.callback(rail.close)
         names = [rail.open()]
+        stack.enter_context(_remembered(rail, config.store.root / "rail.json", driver=config.rail.driver))
         thread = stack.enter_context(ThreadPoolExecutor(1, "camera"))
         camera: Camera = registry.load("cameras", config.camera.driver)(config.camera.options, clock, rail)
         if with_camera:
@@ -50,6 +52,26 @@ def open_rig(config: Config, clock: Clock, *, with_camera: bool = True) -> Itera
         carriage = Carriage(rail, clock, approach=approach, soft_limits=config.rail.travel)
         log.info("rig.opened", devices=names)
         yield Rig(carriage, camera, thread, ", ".join(names))
+
+
+@contextmanager
+def _remembered(rail: Rail, memory: Path, *, driver: str) -> Iterator[None]:
+    """Let a rail take up where it was left, if it can prove that it still stands there; note where it is left now.
+
+    While it is open there is no note: after a crash nothing is believed.
+    """
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        note = json.loads(memory.read_text())
+        memory.unlink()
+        if note["driver"] == driver and isinstance(rail, KeepsPosition) and rail.believe(float(note["position_mm"])):
+            log.info("rail.remembered", position_mm=note["position_mm"])
+    try:
+        yield
+    finally:
+        position_mm = rail.status().position_mm
+        if position_mm is not None:
+            with suppress(OSError):
+                memory.write_text(json.dumps({"driver": driver, "position_mm": position_mm}))
 
 
 @contextmanager

@@ -75,7 +75,7 @@ class GrblRail:
         self._geometry: Geometry | None = None
         self._origin_mm: float | None = None  # machine coordinate of rail zero, once homed
         self._last_machine_mm: float | None = None
-        self._homing = False
+        self._homing = self._untouched = False
         self._busy = threading.Lock()  # who holds it reads the line; everybody else only writes realtime bytes
         self._halting = threading.Event()
 
@@ -112,6 +112,7 @@ class GrblRail:
             self._geometry = Geometry(options, settings, origin_at_switch or settings.origin_at_switch)
             self._travel = self._geometry.travel
             self._halting.clear()
+            self._untouched = untouched
             if untouched and settings.homing_enabled and options.trust_position_on_open:
                 self._origin_mm = self._geometry.home_mm
                 link.doubt = None
@@ -124,6 +125,22 @@ class GrblRail:
         for remark in remarks:
             log.warning("%s: %s", line, remark)
         return "; ".join([line, *remarks])
+
+    def believe(self, position_mm: float) -> bool:
+        """True if the controller was found standing and unlocked, requires homing after power-up, and counts the same.
+
+        A controller with a home switch locks itself when power returns, and one that was reset says so by its banner.
+        """
+        geometry = self._axis
+        if not self._untouched or not geometry.settings.homing_enabled or self._origin_mm is not None:
+            return False
+        with self._operation() as link:
+            found_mm = geometry.rail_mm(link.machine_mm(self._idle(link)), geometry.home_mm)
+            if not geometry.same(found_mm, position_mm):
+                return False
+            self._origin_mm = geometry.home_mm
+            link.doubt = None
+            return True
 
     def _synchronise(self, link: GrblLink) -> bool:
         """Have the controller listening, with nothing half said; return whether it was found standing and unlocked."""

@@ -114,6 +114,17 @@ class SimulatedRail:
         """Let go of the rail; the controller keeps its power and its count."""
         self._open = False
 
+    def believe(self, position_mm: float) -> bool:
+        """A simulated controller has kept its power since the last program ended, with the play taken up from below."""
+        self._require_open()
+        with self._lock:
+            if self._known or self._moves or self._homings or position_mm not in self._travel:
+                return False
+            self._steps = self._nearest_step(position_mm)
+            self._carriage_mm = self._steps / self._options.steps_per_mm
+            self._known = True
+            return True
+
     def home(self) -> float:
         """Run to the switch, back off, and call that `min_mm`. Raises Halted, DeviceTimeout if there is no switch."""
         self._require_open()

@@ -380,6 +380,32 @@ def test_a_controller_that_may_be_trusted_keeps_its_position_over_reopening(homi
         rail.close()
 
 
+@pytest.mark.parametrize("homing_direction", [0, 4])
+def test_a_controller_that_still_counts_where_it_was_left_is_believed_and_no_other(homing_direction: int) -> None:
+    with GrblPeer({23: homing_direction}) as peer:
+        rail = make_rail(peer)
+        rail.open()
+        assert not rail.believe(5.0)  # it was switched on, and is locked
+        rail.home()
+        rail.move_to(5.0)
+        rail.close()
+        rail.open()
+        assert rail.status().position_mm is None
+        assert not rail.believe(6.0)
+        with pytest.raises(PositionUnknown):
+            rail.move_to(7.0)
+        assert rail.believe(5.0)
+        rail.move_to(7.0)
+        assert place(peer) == pytest.approx(7.0, abs=STEP_MM)
+        rail.close()
+        peer.hardware_reset()
+        rail.open()
+        assert not rail.believe(7.0)
+        with pytest.raises(PositionUnknown):
+            rail.move_to(5.0)
+        rail.close()
+
+
 def test_grblhal_that_says_it_is_not_homed_is_not_trusted() -> None:
     with GrblPeer(hal=True) as peer:
         peer.state = "Idle"  # unlocked with $X after it was switched on

@@ -237,3 +237,16 @@ def test_a_halt_while_nothing_moves_does_not_spoil_the_next_move() -> None:
 def test_a_wrong_option_is_refused_by_its_name(field: str, wrong: float) -> None:
     with pytest.raises(ValueError, match=f"^{field}: "):
         Options(**{field: wrong})  # type: ignore[arg-type]
+
+
+def test_a_rail_that_was_left_in_good_order_is_taken_up_where_it_stands() -> None:
+    clock = VirtualClock()
+    rail = SimulatedRail(SimulatedRail.Options(), clock)
+    rail.open()
+    assert rail.believe(12.5)
+    assert rail.status().position_mm == 12.5 == rail.true_position_mm()
+    assert not rail.believe(13.0)  # it knows by now
+    shorter = SimulatedRail(SimulatedRail.Options(max_mm=10.0), clock)
+    shorter.open()
+    assert not shorter.believe(12.5)
+    assert shorter.status().position_mm is None
