@@ -183,7 +183,8 @@ def test_an_interrupted_shoot_ends_in_order(tmp_path: Path, signals: list[signal
     assert 4 <= frames < 60
     (sentence,) = done.sentences
     assert "was aborted" in sentence
-    assert sentence.endswith(f"; {frames} frames are safe: `focusrail stack --shoot {shoot_id}` stacks them")
+    assert f"; {frames} frames are safe: `focusrail --config " in sentence  # as it was called, to be typed again
+    assert sentence.endswith(f" stack --shoot {shoot_id}` stacks them")
     assert done.event("rail.halted")
     assert not done.out
     assert not list(home.outbound.iterdir())
