@@ -74,8 +74,8 @@ COMPILE = $(UV) --no-config pip compile --quiet --universal --python-version 3.1
 	--no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 lock: $(UV) ## write requirements/*.txt anew from pyproject.toml and requirements/*.in
-	$(COMPILE) --extra test test-long --extra lint pyproject.toml requirements/board.in --output-file requirements/board.txt
-	$(COMPILE) --extra test test-long --extra lint pyproject.toml requirements/current.in --output-file requirements/current.txt
+	$(COMPILE) --extra test --extra lint pyproject.toml requirements/board.in --output-file requirements/board.txt
+	$(COMPILE) --extra test --extra lint pyproject.toml requirements/current.in --output-file requirements/current.txt
 	$(COMPILE) --constraint requirements/board.txt requirements/kv260.in --output-file requirements/kv260.txt
 	$(COMPILE) --constraint requirements/board.txt requirements/kv260-image.in --output-file requirements/kv260-image.txt
 
