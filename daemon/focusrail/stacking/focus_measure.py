@@ -16,7 +16,8 @@ from focusrail_drivers.base import Accelerator, ScoreScale
 # The energy's smoothing: sigma of one pixel, cut off at three.
 _ENERGY_SIGMA_PX = 1.0
 _ENERGY_RADIUS_PX = 3
-ENERGY_HALO_PX = 2 + _ENERGY_RADIUS_PX
+# Even, since half-size rows pair up: reduction and enlargement reach 2 + 2, LoB and smoothing twice theirs.
+ENERGY_HALO_PX = 2 * (2 + _ENERGY_RADIUS_PX) + 6
 
 
 def luma(image: Image) -> Luma:
@@ -54,3 +55,12 @@ def energy(luma_tile: Luma, accelerator: Accelerator, scale: ScoreScale) -> Plan
     np.multiply(score, score, out=score)
     size = 2 * _ENERGY_RADIUS_PX + 1
     return cv2.GaussianBlur(score, (size, size), _ENERGY_SIGMA_PX, dst=score)
+
+
+def coarse_energy(luma_tile: Luma, accelerator: Accelerator, scale: ScoreScale) -> Plane:
+    """The energy of the picture at half its size, (height, width) of the tile, float32.
+
+    The tile's first row must be an even row of the picture, so that every tile halves it alike.
+    """
+    half = energy(cv2.pyrDown(luma_tile), accelerator, scale)
+    return cv2.pyrUp(half, dstsize=(luma_tile.shape[1], luma_tile.shape[0]))

@@ -16,12 +16,14 @@ import numpy as np
 from focusrail.model.method import Method
 from focusrail.stacking.arrays import Image, Plane
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe
-from focusrail.stacking.focus_measure import ENERGY_HALO_PX, energy, lob, lob_halo_px, luma, luma8
+from focusrail.stacking.focus_measure import ENERGY_HALO_PX, coarse_energy, energy, lob, lob_halo_px, luma, luma8
 from focusrail_drivers.base import Accelerator, ScoreScale
 
-# Soft weights w = (E + c n)^4: the power decides how hard the sharpest wins, and c times the noise floor n makes flat
-# areas average instead of picking the loudest noise. Both measured: see docs/algorithms.md.
-_FLOOR_FACTOR = 2.0
+# Soft weights w = ((E1 + c n1) (E2 + c n2))^3, of the energies at full and at half size: the power decides how hard
+# the sharpest wins, and c times the noise floors n makes flat areas average instead of picking the loudest noise. Two
+# sizes, because noise, and texture behind a thin thing, are loud in one of them, and the thing itself in both. All
+# measured: see docs/algorithms.md.
+_FLOOR_FACTOR = 4.0
 _FLOOR_PERCENTILE = 20
 _LEAST_FLOOR = 1e-2  # squared grey levels; rounding to 8 bits alone makes this much
 _FLOOR_STRIPES = 16  # the noise floor is read from this many stripes of the first frame
@@ -109,26 +111,31 @@ class SoftAccumulator:
         self._moment = np.zeros((height, width), np.float32)  # of weight x position
         self._energy = np.full((height, width), -1, np.float32)  # the largest so far
         self._index = np.zeros((height, width), np.uint16)
-        self._noise = self._floor = 0.0
+        self._noise = [0.0, 0.0]  # of the fine and of the coarse energy
 
     def prepare(self, frame: Image) -> None:
-        """Read the noise floor from evenly spread stripes; the same for all frames, so that weights stay comparable."""
-        self._noise = max(_LEAST_FLOOR, _low(frame, lambda tile: energy(luma8(tile), self._accelerator, self._scale)))
-        self._floor = _FLOOR_FACTOR * self._noise
+        """Read the noise floors from evenly spread stripes; the same for all frames, so weights stay comparable."""
+        fine = _low(frame, lambda tile: energy(luma8(tile), self._accelerator, self._scale))
+        coarse = _low(frame, lambda tile: coarse_energy(luma8(tile), self._accelerator, self._scale))
+        self._noise = [max(_LEAST_FLOOR, fine), max(_LEAST_FLOOR, coarse)]
 
     def add(self, stripe: Stripe, tile: Image, index: int, position: float) -> tuple[float, Plane | None]:
-        measure = energy(luma8(tile), self._accelerator, self._scale)[stripe.inner]
+        grey = luma8(tile)
+        measure = energy(grey, self._accelerator, self._scale)[stripe.inner]
+        measure += np.float32(_FLOOR_FACTOR * self._noise[0])
+        coarse = coarse_energy(grey, self._accelerator, self._scale)[stripe.inner]
+        coarse += np.float32(_FLOOR_FACTOR * self._noise[1])
+        measure *= coarse
         rows = stripe.rows
-        weight = cv2.add(measure, self._floor)
-        np.multiply(weight, weight, out=weight)
-        np.multiply(weight, weight, out=weight)
+        weight = measure * measure
+        weight *= measure
         cv2.accumulateProduct(tile[stripe.inner].astype(np.float32), cv2.merge((weight,) * 3), self._sum[rows])
         cv2.accumulate(weight, self._weight[rows])
         cv2.scaleAdd(weight, position, self._moment[rows], self._moment[rows])
         won = cv2.compare(measure, self._energy[rows], cv2.CMP_GT)
         cv2.copyTo(measure, won, self._energy[rows])
         cv2.copyTo(np.full(measure.shape, index, np.uint16), won, self._index[rows])
-        magnitude = cv2.sqrt(measure)
+        magnitude = cv2.sqrt(cv2.sqrt(measure))
         return float(cv2.sumElems(magnitude)[0]), magnitude
 
     def finish(self, positions: list[float]) -> Fused:
@@ -138,7 +145,8 @@ class SoftAccumulator:
             rows = slice(start, start + STRIPE_ROWS)
             image[rows] = self._mean(self._sum[rows], self._weight[rows])
             cv2.divide(self._moment[rows], self._weight[rows], dst=position[rows])
-        return Fused(image, self._index, position, cv2.sqrt(self._energy), float(np.sqrt(self._noise)))
+        magnitude = cv2.sqrt(cv2.sqrt(self._energy))
+        return Fused(image, self._index, position, magnitude, float((self._noise[0] * self._noise[1]) ** 0.25))
 
     def glance(self, step: int) -> Image:
         return self._mean(self._sum[::step, ::step].copy(), self._weight[::step, ::step].copy())

@@ -44,7 +44,7 @@ def judge(
         got[..., channel] *= dot / max(1.0, cv2.sumElems(got[..., channel] ** 2)[0])
     np.clip(got, 0, 255, out=got)
     mean_squared = float(np.mean((got - truth) ** 2, dtype=np.float64))
-    errors = registration_errors(true_transforms, transforms, reference, (image.shape[1], image.shape[0]))
+    errors = registration_errors(true_transforms, transforms, reference, (true_image.shape[1], true_image.shape[0]))
     judged = (sure > _SURE) & np.isfinite(wanted_depth)
     off = (depth - wanted_depth)[judged]
     return Judgement(
