@@ -47,12 +47,14 @@ class GrblPeer:
         work_offset_mm: float = 0.0,
         origin_at_switch: bool = False,
         reset_on_open_s: float | None = None,
+        banner_delay_s: float = 0.0,
     ) -> None:
         self.settings = {**DEFAULT_SETTINGS, **(settings or {})}
         self.hal = hal
         self.speedup = speedup
         self.carriage_mm = carriage_mm
         self.start_delay_s = start_delay_s  # between the ok to a move and its first step: reports say Idle meanwhile
+        self.banner_delay_s = banner_delay_s  # what a reset takes; the firmware does nothing else meanwhile
         self.work_offset_mm = work_offset_mm
         self.origin_at_switch = origin_at_switch
         self.switch_works = True
@@ -161,6 +163,8 @@ class GrblPeer:
 
     def _welcome(self) -> None:
         self._deaf_until = 0.0
+        if self.banner_delay_s:
+            time.sleep(self.banner_delay_s)  # the firmware's time, not a test's
         self._say("")
         self._say(self.banner_text)
         if self.state == "Alarm":

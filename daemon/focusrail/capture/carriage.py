@@ -115,9 +115,10 @@ class Carriage:
         """
         self._stop.set()
         self._rail.halt()
-        # A rail forgets a halt when its next move begins. One that was about to begin must not escape.
-        for _ in range(200):
-            if self._clock.wait(0.01, self._standing):
+        # A rail forgets a halt when its next move begins. One that was about to begin must not escape; but one that is
+        # being stopped needs its time, and no more halts.
+        for _ in range(8):
+            if self._clock.wait(0.25, self._standing):
                 break
             self._rail.halt()
         log.warning("rail.halted")

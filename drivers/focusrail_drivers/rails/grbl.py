@@ -78,6 +78,7 @@ class GrblRail:
         self._homing = self._untouched = False
         self._busy = threading.Lock()  # who holds it reads the line; everybody else only writes realtime bytes
         self._halting = threading.Event()
+        self._stopping = False  # `_stop` is at work, or has just been, for the call that holds the line
 
     # --- connecting ---------------------------------------------------------------------------------------------------
 
@@ -212,6 +213,7 @@ class GrblRail:
 
     def _leave(self) -> None:
         """Give the line back; a halt that found it taken in the last moment left the rest of its work to us."""
+        self._stopping = False
         self._busy.release()
         while self._halting.is_set() and self._busy.acquire(blocking=False):
             try:
@@ -221,6 +223,7 @@ class GrblRail:
             except DriverError as error:
                 log.warning("halt: %s", error)
             finally:
+                self._stopping = False
                 self._busy.release()
 
     def halt(self) -> None:
@@ -228,8 +231,9 @@ class GrblRail:
 
         The first byte goes out at once. If a call of the owner is waiting, it finishes the stop and raises Halted;
         otherwise it is finished here, which takes up to a few seconds. While homing only a reset stops GRBL.
+        While an earlier halt is still being carried out there is nothing to add: another byte would only begin it anew.
         """
-        if self._link is None:
+        if self._link is None or self._halting.is_set() or self._stopping:
             return
         try:
             self._line.write(SOFT_RESET if self._homing else FEED_HOLD)
@@ -244,8 +248,10 @@ class GrblRail:
     def _stop(self, link: GrblLink) -> float | None:
         """Come to rest, empty the controller's queue, return the rail position (mm), None if it is lost.
 
-        Cleared first, the event will be seen if another halt's `!` follows, even one that arrives behind our reset.
+        Cleared first, the event will be seen if another halt's `!` follows, even one that arrives behind our reset;
+        that can only be one that began before `_stopping` was set.
         """
+        self._stopping = True
         self._halting.clear()
         if self._homing:
             link.doubt = "homing was halted"

@@ -230,6 +230,34 @@ def test_a_halt_from_another_thread_stops_a_move_under_way() -> None:
     assert not rail.status().moving
 
 
+def test_a_halt_that_the_rail_forgets_as_its_move_begins_is_repeated() -> None:
+    clock = SystemClock()
+    rail = SimulatedRail(SimulatedRail.Options(homed=True, start_mm=1.0, max_speed_mm_s=2.0), clock)
+    rail.open()
+    carriage = Carriage(rail, clock, approach=Approach(backlash_mm=0.1))
+    halt, move_to, told, halts = rail.halt, rail.move_to, threading.Event(), [0]
+    thread = threading.Thread(target=carriage.halt)
+
+    def halt_and_tell() -> None:
+        halts[0] += 1
+        halt()
+        told.set()
+
+    def move_just_after_a_halt(position_mm: float) -> float:
+        thread.start()
+        assert told.wait(5)
+        return move_to(position_mm)  # which forgets the halt
+
+    rail.halt, rail.move_to = halt_and_tell, move_just_after_a_halt  # type: ignore[method-assign]
+    with pytest.raises(Halted) as caught:
+        carriage.go_to(50.0)
+    thread.join()
+    assert caught.value.position_mm is not None
+    assert caught.value.position_mm < 10.0
+    assert halts[0] == 2
+    assert not rail.status().moving
+
+
 def test_after_a_halt_backlash_is_taken_up_anew() -> None:
     clock = HaltingClock()
     carriage, rail, _ = rig(clock=clock)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from focusrail.capture.carriage import Approach, Carriage
 from focusrail_drivers.base import (
     ConnectionLost,
     DeviceInUse,
@@ -617,6 +618,38 @@ def test_many_halts_at_any_moment_leave_the_rail_usable(peer: GrblPeer, rail: Gr
     assert odd == []
     assert rail.move_to(3.0) == pytest.approx(3.0)
     assert place(peer) == pytest.approx(3.0, abs=STEP_MM)
+
+
+@pytest.mark.parametrize("homing", [False, True])
+def test_one_halt_of_the_carriage_is_one_stop_however_long_a_reset_takes(homing: bool, owner: Submit) -> None:
+    with GrblPeer({25: 30} if homing else None, banner_delay_s=0.03, carriage_mm=50.0 if homing else 8.0) as peer:
+        rail, clock = make_rail(peer), SystemClock()
+        rail.open()
+        carriage = Carriage(rail, clock, approach=Approach(backlash_mm=0.1))
+        if homing:
+            call = owner(carriage.home)
+            peer.wait_until(lambda peer: peer.carriage_mm < 49.5)
+        else:
+            carriage.home()
+            peer.speedup = 1.0
+            call = owner(carriage.go_to, 50.0)
+            peer.wait_until(lambda peer: place(peer) > 2)
+        resets, began_s = peer.realtime.count(0x18), clock.monotonic_s()
+        carriage.halt()
+        took_s = clock.monotonic_s() - began_s
+        with pytest.raises(Halted):
+            call.result(5)
+        assert peer.realtime.count(0x18) - resets <= 2
+        assert took_s < 0.6
+        assert not peer.moving
+        carriage.release()
+        if homing:
+            peer.settings[25] = 600
+            carriage.home()
+        peer.speedup = 40.0
+        assert carriage.go_to(3.0) == pytest.approx(3.0)
+        assert place(peer) == pytest.approx(3.0, abs=STEP_MM)
+        rail.close()
 
 
 def test_a_hold_by_the_controllers_own_button_ends_the_move(peer: GrblPeer, rail: GrblRail, owner: Submit) -> None:
