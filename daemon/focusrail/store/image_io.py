@@ -48,6 +48,7 @@ _DAMAGED_METADATA = (
 )  # fmt: skip
 _CAMERA_IFD, _EXIF_WIDTH, _EXIF_HEIGHT = 0x8769, 0xA002, 0xA003
 JPEG_QUALITY = 95
+_LONGEST_PX = 32766  # OpenCV addresses pixels by 16 bits with a sign when it warps
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Metadata:
 def decode(data: bytes, name: str) -> Image:
     """(height, width, 3) BGR, uint8 or uint16, upright. Raises NotAnImage, DamagedImage, which name the file."""
     try:
-        return _decode(data, name)
+        image = _decode(data, name)
     except (MemoryError, cv2.error) as error:
         # A few bytes can claim to be a picture of any size: that is one frame's fault, and not the stack's end.
         if isinstance(error, MemoryError) or "Insufficient memory" in str(error):
@@ -69,6 +70,10 @@ def decode(data: bytes, name: str) -> Image:
                 f"{name} takes more memory than there is: leave it out, or raise stacking.memory_limit_mb"
             ) from error
         raise _damaged(name, str(error.err)) from error
+    height, width = image.shape[:2]
+    if max(height, width) > _LONGEST_PX:
+        raise NotAnImage(f"{name} is {width} x {height} px: sides up to {_LONGEST_PX} px can be warped")
+    return image
 
 
 def _decode(data: bytes, name: str) -> Image:

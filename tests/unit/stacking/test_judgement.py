@@ -81,6 +81,16 @@ def test_a_cropped_result_is_laid_where_it_belongs() -> None:
     assert verdict(true[11:91, 20:120], crop=crop).psnr_db < 40
 
 
+def test_registration_is_judged_over_the_whole_frame_whatever_is_cropped() -> None:
+    true = texture(SIZE[1], SIZE[0])
+    poses = {0: np.eye(3), 1: np.eye(3)}
+    found = {0: np.eye(3), 1: similarity(scale=1.1)}  # off by a tenth of the distance from the upper left
+    judged = verdict(true[:20, :20], crop=(0, 0, 20, 20), true_transforms=poses, transforms=found)
+    wanted = registration_errors(poses, found, 0, SIZE)
+    assert judged.registration_p95_px == pytest.approx(np.percentile(wanted, 95))
+    assert judged.registration_p95_px > 15
+
+
 def test_the_references_own_pose_is_taken_into_account() -> None:
     true = texture(SIZE[1] + 20, SIZE[0] + 20)
     image = true[7 : 7 + SIZE[1], 4 : 4 + SIZE[0]]

@@ -280,3 +280,14 @@ def test_a_plane_that_png_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises((ValueError, cv2.error)):
         write_png(tmp_path / "a.png", np.zeros((4, 4, 7), np.uint8))
     assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize(("width", "height"), [(33000, 48), (48, 33000), (32767, 1)])
+def test_a_side_too_long_to_be_warped_is_refused_with_its_numbers(width: int, height: int) -> None:
+    with pytest.raises(NotAnImage, match=f"long.png is {width} x {height} px: sides up to 32766 px can be warped"):
+        decode(black_png(width, height, rows=height), "long.png")
+
+
+def test_the_longest_side_that_can_be_warped_is_read_and_can_be_warped() -> None:
+    image = decode(black_png(32766, 2, rows=2), "long.png")
+    assert cv2.warpPerspective(image, np.eye(3), (32766, 2)).shape == (2, 32766, 3)
