@@ -37,7 +37,7 @@ from focusrail_drivers.base import (
 )
 from focusrail_drivers.clock import Clock
 from focusrail_drivers.rails.grbl_geometry import Geometry
-from focusrail_drivers.rails.grbl_link import AlarmRaised, CommandRefused, GrblLink, Interrupted
+from focusrail_drivers.rails.grbl_link import AlarmRaised, CommandRefused, ControllerReset, GrblLink, Interrupted
 from focusrail_drivers.rails.grbl_options import GrblOptions
 from focusrail_drivers.rails.grbl_protocol import (
     FEED_HOLD,
@@ -300,22 +300,29 @@ class GrblRail:
             link.command(self._options.home_command, timeout_s=limit_s, interrupt=self._halting)
             # Startup lines ($N) run after homing, and may move.
             link.command(SYNC, timeout_s=limit_s, interrupt=self._halting)
-        except Interrupted:
-            self._stop(link)
-            raise Halted("halted while homing; home again", None) from None
-        except CommandRefused as error:
-            if error.code == 5:
-                raise DriverError("homing is off in the controller: set $22=1, or configure homing: none") from error
-            raise
-        except AlarmRaised as error:
-            self._unlock_after(link, error)
-        except DeviceTimeout:
-            link.doubt = "homing did not end"
-            with contextlib.suppress(DeviceTimeout):
-                link.reset()  # whatever it does, it must not go on
-            raise
+        except (Interrupted, DriverError) as error:
+            self._give_up_homing(link, error)
         finally:
             self._homing = False
+
+    def _give_up_homing(self, link: GrblLink, error: Interrupted | DriverError) -> NoReturn:
+        """Make sure that no homing goes on; raise what the error means. A `$H` just behind a reset is obeyed."""
+        if not self._halting.is_set():
+            match error:
+                case CommandRefused(code=5):
+                    raise DriverError(
+                        "homing is off in the controller: set $22=1, or configure homing: none"
+                    ) from error
+                case AlarmRaised():
+                    self._unlock_after(link, error)
+                case DeviceTimeout() | ControllerReset():
+                    link.doubt = link.doubt or "homing did not end"
+                    with contextlib.suppress(DeviceTimeout):
+                        link.reset()
+        if isinstance(error, Interrupted) or self._halting.is_set():
+            self._stop(link)
+            raise Halted("halted while homing; home again", None) from None
+        raise error
 
     def move_to(self, position_mm: float) -> float:
         """Go to `position_mm`, wait until standing there, return the place (mm), which is on a microstep.
@@ -328,6 +335,7 @@ class GrblRail:
             link.drain()
             origin_mm = self._trusted_origin_mm(link)
             start_mm = link.machine_mm(self._idle(link))
+            self._compare_with_last(link, start_mm)
             self._trusted_origin_mm(link)  # a banner may have come with the status
             target_mm = self._axis.on_step(origin_mm + self._axis.sign * position_mm)
             limit_s = self._axis.move_limit_s(target_mm - start_mm)
@@ -352,6 +360,17 @@ class GrblRail:
             self._origin_mm = None
             raise PositionUnknown(f"{link.doubt or 'the rail has not been homed since it was opened'}; home first")
         return self._origin_mm
+
+    def _compare_with_last(self, link: GrblLink, machine_mm: float) -> None:
+        """Doubt a standing axis that is not where it was left: noise may swallow the banner of a reset controller."""
+        last_mm = self._last_machine_mm
+        if last_mm is None:
+            self._last_machine_mm = machine_mm
+        elif not self._axis.same(machine_mm, last_mm):
+            link.doubt = link.doubt or (
+                f"the controller was left at {last_mm:.3f} mm (machine) and is at {machine_mm:.3f} mm: "
+                "it was reset, or moved by somebody else"
+            )
 
     def _idle(self, link: GrblLink) -> Status:
         """The status, once it is Idle. Raises Interrupted on a hold, PositionUnknown on a lock, ProtocolError."""
@@ -417,9 +436,9 @@ class GrblRail:
             try:
                 status = link.query()
                 reported_mm = link.machine_mm(status)
+                self._compare_with_last(link, reported_mm)
                 # Reports are rounded to 0.001 mm: where the last move ended is known better.
-                if machine_mm is None or not self._axis.same(reported_mm, machine_mm):
-                    machine_mm = self._last_machine_mm = reported_mm
+                machine_mm = self._last_machine_mm
             except DriverError as error:
                 machine_mm, fault = None, str(error)
             finally:

@@ -351,6 +351,27 @@ def test_halt_while_homing_stops_and_asks_for_homing_again(hal: bool, owner: Sub
         rail.close()
 
 
+def test_halt_just_before_homing_is_sent_stops_it(owner: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
+    with GrblPeer({25: 30}, carriage_mm=50.0) as peer:
+        rail, clock = make_rail(peer, answer_timeout_s=3.0), SystemClock()
+        rail.open()
+        write_line = rail._line.write_line
+
+        def halt_first(text: str) -> None:
+            if text == "$H":
+                rail.halt()
+            write_line(text)
+
+        monkeypatch.setattr(rail._line, "write_line", halt_first)
+        began_s = clock.monotonic_s()
+        with pytest.raises(Halted, match="while homing"):
+            rail.home()
+        assert clock.monotonic_s() - began_s < 1.0
+        assert peer.state == "Alarm"
+        assert peer.carriage_mm > 20
+        rail.close()
+
+
 def test_after_opening_the_position_is_unknown_even_if_the_controller_was_homed(peer: GrblPeer, rail: GrblRail) -> None:
     rail.move_to(5.0)
     rail.close()
@@ -468,6 +489,29 @@ def test_a_reset_just_before_a_move_is_sent_stops_it_even_without_a_homing_lock(
         with pytest.raises(PositionUnknown, match="was reset"):
             rail.move_to(6.0)
         assert peer.moves == moves
+        rail.close()
+
+
+@pytest.mark.parametrize("asked_between", [False, True])
+def test_a_reset_whose_banner_is_lost_in_noise_is_noticed_by_where_the_controller_counts(asked_between: bool) -> None:
+    with GrblPeer({22: 0, 20: 0}, carriage_mm=30.0) as peer:
+        rail = make_rail(peer, homing="none", travel_max_mm=25.0)
+        rail.open()
+        rail.home()
+        rail.move_to(20.0)
+        moves = list(peer.moves)
+        with peer._changed:
+            peer._power_up()
+        peer.send(b"\x00\xffGr\xffl 1.1h ['$' for help]\r\n")
+        if asked_between:
+            assert rail.status().position_mm is None
+        with pytest.raises(PositionUnknown, match="left at 20"):
+            rail.move_to(21.0)
+        with pytest.raises(PositionUnknown):
+            rail.move_to(1.0)
+        assert peer.moves == moves
+        rail.home()
+        assert rail.move_to(1.0) == pytest.approx(1.0)
         rail.close()
 
 
