@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
@@ -35,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 _RESTARTS = 2
 _ALL_RESTARTS = 20
+_SILENCE_S = 120.0  # without any event, while one is awaited: the process hangs
+_WRITING = 10  # times as long it may be silent when all frames are fused: one event tells that all is written
 _ABORTED = "stacking was stopped; nothing has been published"
 Event = Surveyed | Fused | LeftOut | Live | Finished | Failed
 
@@ -48,13 +51,14 @@ class _Progress:
     finished: Finished | None = None
     failed: Failed | None = None
     ended: bool = False
+    heard_s: float = 0.0  # when the last event came
 
 
 class StackingProcess:
     """One stack in a process of its own. `submit` waits while too much is in flight, so that the shutter waits.
 
-    When the process dies, another is started and given all frames again from the spool; a frame on which two processes
-    died is left out.
+    When the process dies, or hangs and is killed, another is started and given all frames again from the spool; a frame
+    on which two processes died is left out.
     """
 
     def __init__(
@@ -64,11 +68,12 @@ class StackingProcess:
         *,
         in_flight_bytes: int,
         memory_limit_mb: int | None = None,
+        silence_s: float = _SILENCE_S,
         listen: Callable[[Event], None] = lambda _: None,
     ) -> None:
         """Start. `listen` is called from another thread with every event that is news. Raises StoreNotWritable."""
         self._begin, self._place, self._listen = begin, place, listen
-        self._in_flight_bytes = in_flight_bytes
+        self._in_flight_bytes, self._silence_s = in_flight_bytes, silence_s
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
         self._environment.setdefault("OPENCV_LOG_LEVEL", "OFF")  # what it has to say is in our own sentences
         # Few arenas: with one a thread, freed frames stay where other threads cannot use them.
@@ -150,10 +155,21 @@ class StackingProcess:
         self._send(encode(Frame(record, unusable=f"{name} ends the stacking process: it is damaged" if deadly else "")))
 
     def _send(self, line: bytes) -> None:
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError, ValueError):  # the process has ended: `_wait` sees it and acts
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
+        process = self._process
+        assert process.stdin is not None
+        # A process that hangs does not read either, and what it is sent waits once the pipe is full.
+        watch = threading.Timer(self._silence_s, copy_context().run, (self._kill_hung, process))
+        watch.start()
+        try:
+            with suppress(BrokenPipeError, ValueError):  # the process has ended: `_wait` sees it and acts
+                process.stdin.write(line)
+                process.stdin.flush()
+        finally:
+            watch.cancel()
+
+    def _kill_hung(self, process: subprocess.Popen[bytes]) -> None:
+        log.warning("worker.hung", pid=process.pid)
+        process.kill()
 
     def _wait(self, until: Callable[[_Progress], bool]) -> None:
         while not self._reaches(until):
@@ -162,13 +178,25 @@ class StackingProcess:
     def _reaches(self, until: Callable[[_Progress], bool]) -> bool:
         """Wait until something holds, and say whether it does: not when the process died. Raises what failed."""
         with self._condition:
-            self._condition.wait_for(lambda: until(self._progress) or self._progress.ended)
+            self._await(until)
             failed = self._progress.failed
             if self._aborted:
                 raise ShootAborted(_ABORTED)
             if failed is not None:
                 raise by_name(failed.error, failed.message)
             return until(self._progress)
+
+    def _await(self, until: Callable[[_Progress], bool]) -> None:
+        """Wait until something holds or the process has ended; kill it when it is silent for too long."""
+        began_s = time.monotonic()
+        while not (until(self._progress) or self._progress.ended):
+            patience_s = self._silence_s * (1 if self._progress.in_flight else _WRITING)
+            left_s = max(began_s, self._progress.heard_s) + patience_s - time.monotonic()
+            if left_s <= 0:
+                self._kill_hung(self._process)
+                self._condition.wait_for(lambda: self._progress.ended)
+                return
+            self._condition.wait(left_s)
 
     def _revive(self) -> None:
         """Start another process in place of one that died, and give it all frames again."""
@@ -203,7 +231,7 @@ class StackingProcess:
     def _read(self, process: subprocess.Popen[bytes], progress: _Progress) -> None:
         try:
             self._read_events(process, progress)
-        finally:  # whatever a listener raises: nobody must wait for ever
+        finally:  # whatever happens here: nobody must wait for ever
             with self._condition:
                 progress.ended = True
                 self._condition.notify_all()
@@ -217,6 +245,7 @@ class StackingProcess:
                 log.error("worker.spoke_nonsense", line=line[:200].decode("ascii", "replace"))
                 break
             with self._condition:
+                progress.heard_s = time.monotonic()
                 if isinstance(event, Fused | LeftOut):
                     progress.in_flight.pop(event.index, None)
                 elif isinstance(event, Surveyed):
@@ -236,4 +265,7 @@ class StackingProcess:
                 return
             self._known.add(news)
             self._restarts = 0  # it gets on
-        self._listen(event)
+        try:
+            self._listen(event)
+        except Exception:  # whose it is does not matter: the stack goes on
+            log.exception("listener.failed")

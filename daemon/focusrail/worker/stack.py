@@ -47,6 +47,7 @@ class Stack:
         self._lock = threading.Lock()
         self._outcomes: dict[int, FrameOutcome] = {}
         self._metadata = Metadata()
+        self._live = begin.live  # None as soon as it cannot be written
         self._recorder: StageRecorder | None = None
         self._reference = begin.survey[0].index if begin.survey else 0
         self._shape: tuple[int, ...] = ()
@@ -133,7 +134,7 @@ class Stack:
             used = sum(o.used for o in self._outcomes.values())
         self.say(Fused(record.index, found.inliers, took_s))
         begin = self._begin
-        if begin.live is not None and begin.live_every and used % begin.live_every == 0:
+        if self._live is not None and begin.live_every and used % begin.live_every == 0:
             self._renew_live(used)
 
     def leave_out(self, record: FrameRecord, error: FrameError) -> None:
@@ -224,13 +225,17 @@ class Stack:
         )
 
     def _renew_live(self, used: int) -> None:
-        path = self._begin.live
+        path = self._live
         image = self._stacker.glance(longest_px=_LIVE_PX)
         if path is None or image is None:
             return
         scratch = path.with_name(f".{path.name}.partial")
-        scratch.write_bytes(encode_jpeg(image, Metadata(), description=self._begin.name, quality=85))
-        scratch.replace(path)
+        try:
+            scratch.write_bytes(encode_jpeg(image, Metadata(), description=self._begin.name, quality=85))
+            scratch.replace(path)
+        except OSError:  # it is only for people to look at meanwhile: no stack ends for it
+            self._live = None
+            return
         self.say(Live(used, path))
 
     def _watch(self, stage: str, index: int, stripe: Stripe, plane: Plane) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import struct
 import threading
 import time
@@ -16,13 +17,14 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
+import structlog
 
 from focusrail.errors import FocusrailError, ShootAborted, TooFewFrames, WorkerLost
 from focusrail.model.frame import FrameRecord, Original
 from focusrail.model.method import Method
 from focusrail.store.outbound import destination, discard, publish
 from focusrail.worker.client import Event, StackingProcess
-from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut
+from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live
 from peers.textures import about, similarity, texture, view
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -110,6 +112,7 @@ def start(tmp_path: Path) -> Iterator[Starter]:
         *,
         in_flight_bytes: int = MANY_BYTES,
         memory_limit_mb: int | None = None,
+        silence_s: float = 120.0,
         listen: Callable[[Run, Event], None] = lambda run, event: None,
         name: str = "out",
         **changes,
@@ -136,7 +139,12 @@ def start(tmp_path: Path) -> Iterator[Starter]:
             listen(run, event)
 
         process = StackingProcess(
-            Begin(**facts), place, in_flight_bytes=in_flight_bytes, memory_limit_mb=memory_limit_mb, listen=hear
+            Begin(**facts),
+            place,
+            in_flight_bytes=in_flight_bytes,
+            memory_limit_mb=memory_limit_mb,
+            silence_s=silence_s,
+            listen=hear,
         )
         run = Run(process, place.folder)
         runs.append(run)
@@ -389,17 +397,49 @@ def test_a_damaged_and_a_changed_original_are_left_out_with_their_reason(
     assert [(e.index, e.error) for e in run.of(LeftOut)] == [(1, "DamagedImage"), (3, "OriginalChanged")]
 
 
-def test_a_listener_that_fails_leaves_nobody_waiting(
-    start: Starter, records: list[FrameRecord], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threading, "excepthook", lambda args: None)  # it is told there, which pytest takes for its own
-
+def test_a_listener_that_fails_is_logged_and_changes_nothing(start: Starter, records: list[FrameRecord]) -> None:
     def fail(run: Run, event: Event) -> None:
-        if isinstance(event, Fused) and event.index == 1:
-            raise KeyError("a bug in a listener")
+        raise KeyError("a bug in a listener")
 
-    run = start(listen=fail)
-    assert finish(run, records).frames_used == FRAMES
+    with structlog.testing.capture_logs() as logs:
+        run = start(listen=fail)
+        first = run.process._process
+        assert finish(run, records).frames_used == FRAMES
+    assert run.process._process is first, "no process is started in its place"
+    assert [e.index for e in run.of(Fused)] == list(range(FRAMES))
+    assert {entry["event"] for entry in logs} == {"worker.started", "listener.failed"}
+
+
+@pytest.mark.parametrize("after", [0, FRAMES - 1], ids=["stacking", "writing"])
+def test_a_process_that_hangs_is_killed_and_another_makes_the_same_result(
+    start: Starter, records: list[FrameRecord], undisturbed: dict[str, bytes], after: int
+) -> None:
+    def stop_once(run: Run, event: Event) -> None:
+        if isinstance(event, Fused) and event.index == after:
+            os.kill(run.process._process.pid, signal.SIGSTOP)
+
+    with structlog.testing.capture_logs() as logs:
+        run = start(listen=stop_once, silence_s=3.0 if after == 0 else 0.6, in_flight_bytes=1)
+        if after:
+            run.process._silence_s = 3.0  # for the frames
+            for one in records:
+                run.process.submit(one)
+            until(lambda: len(run.of(Fused)) == FRAMES)
+            run.process._silence_s = 0.6  # ten times as much for writing
+            assert run.process.finish(Finish()).frames_used == FRAMES
+        else:
+            assert finish(run, records).frames_used == FRAMES
+    assert pixels(run.process._place.scratch) == undisturbed
+    assert [e.index for e in run.of(Fused)] == list(range(FRAMES))
+    assert [e["event"] for e in logs if e["event"] != "worker.started"] == ["worker.hung", "worker.died"]
+
+
+def test_a_process_that_does_not_even_read_is_killed(start: Starter, records: list[FrameRecord]) -> None:
+    run = start(silence_s=1.0)
+    stopped = run.process._process
+    os.kill(stopped.pid, signal.SIGSTOP)
+    run.process._send(b" " * 1_000_000)  # more than a pipe holds
+    assert stopped.wait(timeout=5.0) == -signal.SIGKILL
 
 
 def test_closing_without_finishing_leaves_no_process(start: Starter, records: list[FrameRecord]) -> None:
@@ -413,3 +453,14 @@ def test_closing_without_finishing_leaves_no_process(start: Starter, records: li
 def test_the_middle_frame_can_be_the_reference(start: Starter, records: list[FrameRecord]) -> None:
     run = start(method=Method(reference="middle"), survey=tuple(records))
     assert finish(run, records).frames_used == FRAMES
+
+
+def test_a_live_preview_that_cannot_be_written_ends_nothing(
+    start: Starter, records: list[FrameRecord], tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    live = tmp_path / "live.jpg"
+    (tmp_path / ".live.jpg.partial").mkdir()
+    run = start(live=live, live_every=1)
+    assert finish(run, records).frames_used == FRAMES
+    assert not run.of(Live)
+    assert pixels(run.process._place.scratch) == undisturbed
