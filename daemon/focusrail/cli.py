@@ -20,7 +20,7 @@ from focusrail.capture.rig import Rig
 from focusrail.config.loader import default_config_path, dump, load_config, load_recipe
 from focusrail.config.schema import Config
 from focusrail.console import ProgressDisplay, interruptible, summary
-from focusrail.errors import UNEXPECTED, ConfigError, FocusrailError, exit_code
+from focusrail.errors import UNEXPECTED, ConfigError, FocusrailError, StoreNotWritable, exit_code
 from focusrail.model.method import Method, notebook
 from focusrail.model.recipe import Recipe
 from focusrail.service import Service
@@ -155,12 +155,10 @@ def stack(
         else:
             assert folder is not None
             method = _method(notebook() if compat else service.config.stacking.method, options)
-            listing, done = interruptible(
+            _, done = interruptible(
                 lambda: service.stack_folder(folder, out=out, method=method, step_mm=step_mm, debug=debug),
                 abort=service.abort,
             )
-            for name in listing.skipped:
-                click.echo(f"skipped    {name}: not a JPEG, PNG or TIFF file", err=True)
     _conclude(done)
 
 
@@ -179,7 +177,8 @@ def shoots(context: _Context) -> None:
         for one in service.journal.shoots():
             frames = len(service.journal.frames(one.shoot_id))
             planned = f"/{len(one.positions_mm)}" if one.positions_mm else ""
-            click.echo(f"{one.shoot_id}  {one.state.value:<9}  {frames:>4}{planned:<5} frames  {one.name}")
+            state = "interrupted" if service.was_interrupted(one) else one.state.value
+            click.echo(f"{one.shoot_id}  {state:<11}  {frames:>4}{planned:<5} frames  {one.name}")
             for version, folder in service.journal.publications(one.shoot_id):
                 click.echo(f"    version {version}: {folder}")
 
@@ -294,7 +293,10 @@ def camera_shot(context: _Context, out: Path) -> None:
         exposure = rig.camera_thread.submit(rig.camera.expose, 0).result()
         saved = []
         for photograph in rig.camera_thread.submit(rig.camera.deliver, exposure).result():
-            path = out.with_suffix("." + suffix_of(photograph.media_type))
+            suffix = f".{suffix_of(photograph.media_type)}"
+            path = out if out.suffix.casefold() == suffix else out.with_name(out.name + suffix)
+            if path.exists():
+                raise StoreNotWritable(f"{path} exists already: name another file with -o")
             write_durably(path.absolute(), photograph.data)
             saved.append(path)
         return saved
@@ -331,7 +333,8 @@ def config_show(context: _Context) -> None:
 
 def main() -> None:
     """Run, and turn every error into its sentence and exit code."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a service manager; a terminal that is closed
+        signal.signal(number, _as_interrupt)
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:

@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from focusrail.capture.events import FrameStored, Merging, Paused, Published, Started
+from focusrail.capture.events import FrameStored, Merging, Paused, Published, Skipped, Started
 from focusrail.worker.messages import Fused, LeftOut, Surveyed
 
 _T = TypeVar("_T")
@@ -64,6 +64,10 @@ class ProgressDisplay:
                 if self._shooting:
                     self._bar("shooting")
                 self._bar("fusing")
+            case Skipped(names=names):
+                for name in names:
+                    line = f"skipped    {name}: not a JPEG, PNG or TIFF file"
+                    self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
             case FrameStored(position_mm=position_mm):
                 self._bars.update(self._bar("shooting"), advance=1, note=f"{position_mm:.3f} mm")
             case Paused(paused=paused):
@@ -115,7 +119,7 @@ def interruptible(work: Callable[[], _T], *, abort: Callable[[], None]) -> _T:
 @contextmanager
 def _signals(call: Callable[[], None]) -> Iterator[None]:
     """SIGINT and SIGTERM call a function, for a while."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, lambda *_: call()) for number in numbers]
     try:
         yield

@@ -5,7 +5,7 @@ A message is one sentence for the person at the rig: which file or value, the nu
 
 from __future__ import annotations
 
-from focusrail_drivers.base import DriverError, Halted
+from focusrail_drivers.base import DriverError, Halted, OutOfTravel, PositionUnknown
 
 
 class FocusrailError(Exception):
@@ -119,6 +119,8 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     ShootInUse: (24, 409),
     IllegalTransition: (25, 409),
     WorkerLost: (26, 500),
+    OutOfTravel: (21, 422),
+    PositionUnknown: (22, 409),
     DriverError: (30, 502),
     Halted: (130, 409),
     ShootAborted: (130, 409),

@@ -19,7 +19,7 @@ import structlog
 
 from focusrail.capture.carriage import Carriage
 from focusrail.capture.engine import Engine
-from focusrail.capture.events import Merging, Published, Started
+from focusrail.capture.events import Merging, Published, Skipped, Started
 from focusrail.capture.plan import plan
 from focusrail.capture.preflight import check_rail, check_store
 from focusrail.capture.rig import Rig, halt_owner, only_owner, open_rig
@@ -28,13 +28,15 @@ from focusrail.errors import (
     FocusrailError,
     FrameError,
     NoFrames,
+    RecipeRefused,
     ShootAborted,
+    ShootInUse,
     TooFewFrames,
     by_name,
 )
 from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
-from focusrail.model.recipe import Recipe
+from focusrail.model.recipe import LARGEST_STACK, Recipe
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.folder import Listing, list_folder, record_of
 from focusrail.store.journal import Journal
@@ -42,7 +44,7 @@ from focusrail.store.outbound import Destination, chosen, destination, discard, 
 from focusrail.store.spool import Spool
 from focusrail.worker.client import StackingProcess
 from focusrail.worker.messages import Begin, Finish, Finished, LeftOut
-from focusrail_drivers.base import DriverError, Halted
+from focusrail_drivers.base import DriverError
 from focusrail_drivers.clock import Clock, SystemClock
 
 log = structlog.get_logger(__name__)
@@ -75,6 +77,7 @@ class Service:
         self._carriage: Carriage | None = None
         self._shoot: Shoot | None = None
         self._aborted = threading.Event()
+        self._operations = 0  # that are going on, one within the other
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -85,15 +88,22 @@ class Service:
     @contextmanager
     def rig(self, *, with_camera: bool = True) -> Iterator[Rig]:
         """The rig's devices, open and nobody else's. Raises DriverError, ShootInUse, ShootAborted."""
-        with only_owner(self._lock_file), open_rig(self.config, self._clock, with_camera=with_camera) as rig:
-            self._carriage = rig.carriage
-            try:
+        self._begin_operation()
+        try:
+            with only_owner(self._lock_file), open_rig(self.config, self._clock, with_camera=with_camera) as rig:
+                self._carriage = rig.carriage
                 if self._aborted.is_set():  # while the devices were being opened, when there was nothing to halt yet
                     raise ShootAborted("stopped before anything moved")
                 yield rig
-            finally:
-                self._carriage = None
-                self._aborted.clear()
+        finally:
+            self._carriage = None
+            self._operations -= 1
+
+    def _begin_operation(self) -> None:
+        """An abort is for what is going on: one that came before is forgotten."""
+        self._operations += 1
+        if self._operations == 1:
+            self._aborted.clear()
 
     def halt_elsewhere(self) -> bool:
         """Halt the rail of the process that holds the rig, as Ctrl-C there would; False when none does."""
@@ -108,7 +118,10 @@ class Service:
     def shoot(self, recipe: Recipe) -> Published:
         """Shoot a recipe and stack it meanwhile. Raises FocusrailError, DriverError; stored frames are safe then."""
         # The canvas must be known when the second frame comes: while shooting, the reference is the first.
+        wanted = recipe.method.reference
         recipe = replace(recipe, method=replace(recipe.method, reference="first"))
+        if wanted != "first":
+            log.warning("recipe.reference_ignored", wanted=wanted)
         check_store(self._store.spool_folder, self._store.outbound_folder)
         with self.rig() as rig:
             planned = plan(recipe, travel=rig.carriage.travel, resolution_mm=rig.carriage.resolution_mm)
@@ -173,7 +186,11 @@ class Service:
     ) -> tuple[Listing, Published]:
         """Stack a folder of photographs, which stay where they are. Raises FocusrailError."""
         listing = list_folder(folder)
+        if listing.skipped:
+            self._listen(Skipped(listing.skipped))
         photographs = listing.photographs
+        if len(photographs) > LARGEST_STACK:
+            raise RecipeRefused(f"{folder} holds {len(photographs)} photographs; a stack has at most {LARGEST_STACK}")
         if len(photographs) < 2:
             raise TooFewFrames(f"only one photograph in {folder} ({photographs[0].name}): a stack needs two")
         shoot = Shoot(
@@ -281,7 +298,7 @@ class Service:
             method=shoot.method,
             scratch=place.scratch,
             depth_unit="mm" if in_mm else "frames",
-            live=folder / "live.jpg",
+            live=folder / "live.jpg" if shoot.recipe is not None else None,
             live_every=stacking.preview_every,
             truth=folder / "truth",
             um_per_px=self.config.camera.um_per_px,
@@ -342,6 +359,16 @@ class Service:
             if process is not None:
                 process.abort()
 
+    def was_interrupted(self, shoot: Shoot) -> bool:
+        """Whether a shoot is journalled as going on, and no process works on it."""
+        if shoot.state in (State.IDLE, State.PUBLISHED, State.FAILED, State.ABORTED):
+            return False
+        try:
+            with self._spool.claim(shoot.shoot_id):
+                return True
+        except ShootInUse:
+            return False
+
     def pause(self) -> None:
         """Wait before the next frame of the shoot that is going on, if one is. From any thread."""
         if (engine := self._engine) is not None:
@@ -356,12 +383,13 @@ class Service:
     def _failing(self, shoot: Shoot) -> Iterator[None]:
         """Journal how a shoot ended, and say what is safe and how to go on."""
         self._shoot = shoot
+        self._begin_operation()
         try:
             with structlog.contextvars.bound_contextvars(shoot_id=shoot.shoot_id):
                 yield
         except (FocusrailError, DriverError) as caught:
             error: FocusrailError | DriverError = caught
-            if self._aborted.is_set() and isinstance(caught, Halted):
+            if self._aborted.is_set():  # whatever it broke off, it ended because a person said so
                 error = ShootAborted(f"shoot {shoot.shoot_id} was aborted")
             aborted = isinstance(error, ShootAborted)
             self._end(shoot, State.ABORTED if aborted else State.FAILED)
@@ -374,7 +402,7 @@ class Service:
             raise
         finally:
             self._shoot = self._engine = None
-            self._aborted.clear()  # an abort is for what was going on
+            self._operations -= 1
 
     def _end(self, shoot: Shoot, state: State) -> None:
         """Journal how a shoot ended; that it cannot be written must not hide the reason."""

@@ -104,7 +104,11 @@ class RailStatus:
 
 
 class Rail(Protocol):
-    """A carriage on one axis. Positions are absolute, in millimetres from home; away from home is positive."""
+    """A carriage on one axis. Positions are absolute, in millimetres from home; away from home is positive.
+
+    A rail whose `home` finds nothing, but declares the present place to be home, has an attribute `finds_home` that is
+    False: it is never homed but on a person's word.
+    """
 
     @property
     def travel(self) -> Travel:
@@ -145,6 +149,21 @@ class KeepsPosition(Protocol):
 
         `position_mm` is where it was let go of in good order. A controller that was reset, or counts otherwise, makes
         it False, and the position stays unknown.
+        """
+
+
+@runtime_checkable
+class KeepsCount(Protocol):
+    """A rail that proves by its controller's own coordinates that it still stands where it was left."""
+
+    @property
+    def zero_mm(self) -> float | None:
+        """Where position 0 lies in the controller's coordinates; None while that is unknown."""
+
+    def confirm(self, position_mm: float, zero_mm: float) -> bool:
+        """Right after `open`: whether the rail is where it was let go of in good order, and may be believed.
+
+        If the controller counts otherwise, the position is unknown from now on.
         """
 
 
@@ -202,6 +221,7 @@ class Truth:
 
     all_in_focus: npt.NDArray[np.uint8]  # (height, width, 3) BGR, everything sharp, without noise or flicker
     depth_mm: npt.NDArray[np.float32]  # (height, width): the carriage position at which each pixel is in focus
+    one_view: bool = True  # False: the viewpoint moves, and no single picture is the truth for all frames
 
 
 @runtime_checkable

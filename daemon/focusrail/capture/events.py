@@ -20,6 +20,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """Files in a folder of photographs that are none."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Merging:
     """All frames are in; the results are being written."""
 

@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 
 from focusrail.errors import RecipeRefused
-from focusrail.model.recipe import Recipe
+from focusrail.model.recipe import LARGEST_STACK, Recipe
 from focusrail_drivers.base import Travel
 
-_MOST_FRAMES = 65535  # the index plane has 16 bits
 _WHOLE = 1e-6  # a depth this near to whole steps counts as whole: 0.3 / 0.1 is 2.9999999999999996
 
 
@@ -36,9 +35,9 @@ def plan(recipe: Recipe, *, travel: Travel, resolution_mm: float) -> Plan:
     else:
         assert recipe.step_mm is not None
         steps = abs(depth_mm) / recipe.step_mm - _WHOLE
-        if steps > _MOST_FRAMES - 1:
+        if steps > LARGEST_STACK - 1:
             raise RecipeRefused(
-                f"step_mm {recipe.step_mm:g} makes {steps + 1:.0f} frames; at most {_MOST_FRAMES} are possible"
+                f"step_mm {recipe.step_mm:g} makes {steps + 1:.0f} frames; at most {LARGEST_STACK} are possible"
             )
         count = max(1, math.ceil(steps)) + 1
         step_mm = math.copysign(recipe.step_mm, depth_mm) if recipe.keep_step else depth_mm / (count - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,10 +19,8 @@ def check_store(*folders: Path) -> None:
     """Every folder can be written and has some room. Raises StoreNotWritable, DiskFull."""
     for folder in folders:
         make_folder(folder)
-        probe = folder / ".focusrail-probe"
-        with writing(folder):
-            probe.write_bytes(b"focusrail")
-            probe.unlink()
+        with writing(folder), tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"focusrail")
         free = shutil.disk_usage(folder).free
         if free < _LEAST_FREE_BYTES:
             raise DiskFull(f"only {free >> 20} MB are free for {folder}: free some space and try again")
@@ -45,6 +44,12 @@ def check_rail(carriage: Carriage, positions_mm: Sequence[float], *, may_home: b
     except OutOfTravel as error:
         raise RecipeRefused(f"{error}; change the recipe's range or rail.travel_mm") from error
     if carriage.status().position_mm is None:
+        if not carriage.finds_home:
+            raise PreflightFailed(
+                "the rail does not know where it is, and has no home switch: put the carriage to its zero end by hand "
+                "and run `focusrail rail home`, which takes that place as 0 mm (the next command still knows it only "
+                "with trust_position_on_open: true in rail.options)"
+            )
         if not may_home:
             raise PreflightFailed(
                 "the rail does not know where it is: home it with `focusrail rail home`, or set rail.home: if_unknown"

@@ -11,9 +11,11 @@ from focusrail_drivers.base import Exposure, TruthfulCamera
 
 
 def save_truth(camera: TruthfulCamera, folder: Path) -> None:
-    """all_in_focus.png and depth.tif."""
+    """all_in_focus.png and depth.tif; nothing when no single picture is the truth."""
     make_folder(folder)
     truth = camera.truth()
+    if not truth.one_view:
+        return  # likeness to one view would judge the parallax, not the stack
     with writing(folder):
         write_png(folder / "all_in_focus.png", truth.all_in_focus)
         write_tiff(folder / "depth.tif", truth.depth_mm, Metadata(), description="true depth in mm")

@@ -11,6 +11,7 @@ from focusrail.errors import InvalidValue
 from focusrail.model.checks import finite, not_negative, positive
 from focusrail.model.method import Method
 
+LARGEST_STACK = 65535  # frames: the index plane has 16 bits
 _NAME = re.compile(r"[^/\\\x00-\x1f]{1,100}")
 
 
@@ -49,8 +50,8 @@ class Recipe:
             raise InvalidValue("to_mm", "give either to_mm or depth_mm")
         if (self.frames is None) == (self.step_mm is None):
             raise InvalidValue("frames", "give either frames or step_mm")
-        if self.frames is not None and not 2 <= self.frames <= 65535:
-            raise InvalidValue("frames", f"must be from 2 to 65535, not {self.frames}")
+        if self.frames is not None and not 2 <= self.frames <= LARGEST_STACK:
+            raise InvalidValue("frames", f"must be from 2 to {LARGEST_STACK}, not {self.frames}")
         positive("step_mm", self.step_mm)
         not_negative("settle_s", self.settle_s)
         if self.end_mm == self.from_mm:

@@ -89,7 +89,10 @@ class Stacker:
         """Find a frame's place. Raises FrameSizeDiffers, NotRegistered: then the frame is to be left out."""
         frame = examined.frame
         if self._first is not None and (frame.shape, frame.dtype) != self._first:
-            raise FrameSizeDiffers(f"is {_size(frame.shape, frame.dtype)}, the first frame is {_size(*self._first)}")
+            raise FrameSizeDiffers(
+                f"is {_size(frame.shape, frame.dtype)}, the first frame is {_size(*self._first)}: take out what is of "
+                "another size"
+            )
         if examined.features is not None:
             found = self._registrar.add(examined.features)
         elif self._known is not None and index in self._known:

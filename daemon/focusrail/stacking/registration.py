@@ -21,6 +21,7 @@ from focusrail.stacking.arrays import Luma, Points, Transform
 
 _ESTIMATORS = {"ransac": cv2.RANSAC, "lmeds": cv2.LMEDS, "rho": cv2.RHO, "least_squares": 0}
 _LEAST_MATCHES = {"similarity": 2, "affine": 3, "homography": 4}
+_ADVICE = "if it belongs to this stack, smaller steps or `--detector orb` may help; if not, take it out"
 _ECC_STEPS = 30
 _ECC_PRECISION = 1e-5
 _ORB_LEAST_PX = 32  # its pyramid reduces 3.6 times, its patches are 31 px wide
@@ -103,11 +104,16 @@ def estimate(source: Points, target: Points, settings: Registration, *, threshol
     """The transform from source to target points, (n, 2) each. Raises NotRegistered when they do not support one."""
     needed = max(_LEAST_MATCHES[settings.model], settings.least_inliers)
     if len(source) < needed:
-        raise NotRegistered(f"only {len(source)} of the {needed} matches needed were found")
+        raise NotRegistered(
+            f"cannot be aligned: {len(source)} matches with its neighbour, {needed} are needed; {_ADVICE}"
+        )
     transform, mask = _solve(source, target, settings, threshold_px)
     inliers = int(np.count_nonzero(mask)) if mask is not None else 0
     if transform is None or not np.all(np.isfinite(transform)) or inliers < needed:
-        raise NotRegistered(f"only {inliers} of {len(source)} matches agree on one transform; {needed} are needed")
+        raise NotRegistered(
+            f"cannot be aligned: {inliers} of {len(source)} matches agree on one transform, {needed} are needed; "
+            f"{_ADVICE}"
+        )
     kept = mask.ravel().astype(bool)
     moved = cv2.perspectiveTransform(source[kept][:, None].astype(np.float64), transform)[:, 0]
     residual = float(np.sqrt(np.mean(np.sum((moved - target[kept]) ** 2, axis=1))))
@@ -119,11 +125,16 @@ def _solve(source: Points, target: Points, settings: Registration, threshold_px:
         method = _ESTIMATORS[settings.estimator]
         found, mask = cv2.findHomography(source[:, None], target[:, None], method, ransacReprojThreshold=threshold_px)
         return (None if found is None else np.asarray(found, np.float64)), mask
+    if settings.estimator == "rho":  # it knows homographies only: it chooses the inliers, least squares does the rest
+        _, mask = cv2.findHomography(source[:, None], target[:, None], cv2.RHO, ransacReprojThreshold=threshold_px)
+        kept = np.zeros(len(source), bool) if mask is None else mask.ravel().astype(bool)
+        if np.count_nonzero(kept) < _LEAST_MATCHES[settings.model]:
+            return None, mask
+        return np.vstack([_least_squares(source[kept], target[kept], settings.model), (0.0, 0.0, 1.0)]), mask
     solver: Any = cv2.estimateAffinePartial2D if settings.model == "similarity" else cv2.estimateAffine2D
     if settings.estimator == "least_squares":  # OpenCV offers only robust estimators here: all are inliers
         found, mask = _least_squares(source, target, settings.model), np.ones((len(source), 1), np.uint8)
     else:
-        # RHO exists for homographies only; RANSAC is its equal for fewer degrees of freedom.
         method = cv2.LMEDS if settings.estimator == "lmeds" else cv2.RANSAC
         found, mask = solver(source, target, method=method, ransacReprojThreshold=threshold_px)
     return (None if found is None else np.vstack([found, (0.0, 0.0, 1.0)])), mask
@@ -151,7 +162,9 @@ def check_plausible(transform: Transform, size: tuple[int, int]) -> None:
         areas = np.linalg.det(transform) / (corners @ transform[2]) ** 3  # the Jacobian's determinant
     wrong = ~((areas > 1 / _LARGEST_AREA_RATIO) & (areas < _LARGEST_AREA_RATIO))
     if wrong.any():
-        raise NotRegistered(f"would have its area changed {areas[wrong][0]:.3g} times to fit: the matches are wrong")
+        raise NotRegistered(
+            f"cannot be aligned: its area would change {areas[wrong][0]:.3g} times, so the matches are wrong; {_ADVICE}"
+        )
 
 
 def to_model(transform: Transform, model: str, size: tuple[int, int]) -> Transform:
@@ -200,7 +213,9 @@ class Registrar:
         if self._target is None:
             needed = max(_LEAST_MATCHES[settings.model], settings.least_inliers)
             if len(features.points) < needed:  # black, say: nothing could ever be laid on it
-                raise NotRegistered(f"shows {len(features.points)} features; {needed} are needed to lay others on it")
+                raise NotRegistered(
+                    f"cannot be the reference: it shows {len(features.points)} features, {needed} are needed; {_ADVICE}"
+                )
             self._target = features
             return Found(inliers=len(features.points), matches=len(features.points))
         source, target = match(features, self._target, settings)

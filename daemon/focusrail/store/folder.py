@@ -63,7 +63,8 @@ def list_folder(folder: Path) -> Listing:
     photographs = tuple(Path(e.path).absolute() for e in files if Path(e.name).suffix.casefold() in MEDIA_TYPES)
     skipped = tuple(e.name for e in files if Path(e.name).suffix.casefold() not in MEDIA_TYPES)
     if not photographs:
-        raise NoFrames(f"no photographs in {folder}: JPEG, PNG and TIFF files are read")
+        others = f", not {', '.join(skipped[:5])}{' ...' if len(skipped) > 5 else ''}" if skipped else ""
+        raise NoFrames(f"no photographs in {folder}: JPEG, PNG and TIFF files are read{others}")
     return Listing(photographs, skipped)
 
 

@@ -36,7 +36,7 @@ class ReplayCamera:
 
         __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-        folder: str
+        folder: Path
         from_mm: float = 10.0  # carriage position of the first photograph
         to_mm: float = 14.0  # and of the last one; may be the smaller of the two
         order: Literal["forward", "reverse"] = "forward"
@@ -44,7 +44,7 @@ class ReplayCamera:
         transfer_s: float = 0.2
 
         def __post_init__(self) -> None:
-            if not self.folder:
+            if str(self.folder) in ("", "."):
                 raise ValueError("folder: name the folder that holds the photographs")
             for name in ("from_mm", "to_mm"):
                 if not math.isfinite(getattr(self, name)):
@@ -61,7 +61,7 @@ class ReplayCamera:
 
     def open(self) -> str:
         """List the folder. Raises DeviceNotFound if it is missing or holds no JPEG, TIFF or PNG."""
-        folder = Path(self._options.folder).expanduser()
+        folder = self._options.folder.expanduser()
         if not folder.is_dir():
             raise DeviceNotFound(f"{folder}: no such folder of photographs to replay")
         found = [path for path in folder.iterdir() if path.suffix.lower() in MEDIA_TYPES and path.is_file()]

@@ -6,7 +6,7 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -216,7 +216,7 @@ class SimulatedCamera:
 
     def truth(self) -> Truth:
         """The scene as it is, on the frames' pixel size."""
-        return self._prepared().truth()
+        return replace(self._prepared().truth(), one_view=self._options.projection == "similarity")
 
     def true_transform(self, exposure: Exposure) -> npt.NDArray[np.float64]:
         """(3, 3) from the truth's pixels to this frame's. With `perspective`, exact for what is in focus."""

@@ -26,7 +26,7 @@ def bench(
     clock = VirtualClock()
     rail = SimulatedRail(SimulatedRail.Options(homed=homed), clock)
     rail.open()
-    options = ReplayCamera.Options(folder=str(folder), from_mm=10.0, to_mm=to_mm, order=order)
+    options = ReplayCamera.Options(folder=folder, from_mm=10.0, to_mm=to_mm, order=order)
     return rail, ReplayCamera(options, clock, rail)
 
 
