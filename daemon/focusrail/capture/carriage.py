@@ -55,6 +55,11 @@ class Carriage:
         """The rail's smallest step."""
         return self._rail.resolution_mm
 
+    @property
+    def finds_home(self) -> bool:
+        """Whether the rail has a home switch. If not, `home` declares the present place to be home."""
+        return bool(getattr(self._rail, "finds_home", True))
+
     def run_up_mm(self, position_mm: float) -> float:
         """Where the carriage goes first so that `position_mm` is approached with backlash taken up."""
         sign = 1.0 if self._approach.forward else -1.0

@@ -6,20 +6,21 @@ import fcntl
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from focusrail.capture.carriage import Approach, Carriage
 from focusrail.config.schema import Config
-from focusrail.errors import ShootInUse
-from focusrail.store.durable import make_folder
+from focusrail.errors import FocusrailError, ShootInUse
+from focusrail.store.durable import make_folder, sync_folder, write_durably
 from focusrail_drivers import registry
-from focusrail_drivers.base import Camera, KeepsPosition, Rail
+from focusrail_drivers.base import Camera, KeepsCount, KeepsPosition, Rail
 from focusrail_drivers.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -42,7 +43,8 @@ def open_rig(config: Config, clock: Clock, *, with_camera: bool = True) -> Itera
         rail: Rail = registry.load("rails", config.rail.driver)(config.rail.options, clock)
         stack.callback(rail.close)
         names = [rail.open()]
-        stack.enter_context(_remembered(rail, config.store.root / "rail.json", driver=config.rail.driver))
+        identity = {"driver": config.rail.driver, "options": repr(config.rail.options)}
+        stack.enter_context(_remembered(rail, config.store.root / "rail.json", identity))
         thread = stack.enter_context(ThreadPoolExecutor(1, "camera"))
         camera: Camera = registry.load("cameras", config.camera.driver)(config.camera.options, clock, rail)
         if with_camera:
@@ -55,23 +57,33 @@ def open_rig(config: Config, clock: Clock, *, with_camera: bool = True) -> Itera
 
 
 @contextmanager
-def _remembered(rail: Rail, memory: Path, *, driver: str) -> Iterator[None]:
+def _remembered(rail: Rail, memory: Path, identity: Mapping[str, str]) -> Iterator[None]:
     """Let a rail take up where it was left, if it can prove that it still stands there; note where it is left now.
 
-    While it is open there is no note: after a crash nothing is believed.
+    While it is open there is no note: after a crash, or a power cut, nothing is believed.
     """
     with suppress(OSError, ValueError, KeyError, TypeError):
         note = json.loads(memory.read_text())
         memory.unlink()
-        if note["driver"] == driver and isinstance(rail, KeepsPosition) and rail.believe(float(note["position_mm"])):
+        sync_folder(memory.parent)
+        if all(note[key] == value for key, value in identity.items()) and _takes_up(rail, note):
             log.info("rail.remembered", position_mm=note["position_mm"])
     try:
         yield
     finally:
         position_mm = rail.status().position_mm
         if position_mm is not None:
-            with suppress(OSError):
-                memory.write_text(json.dumps({"driver": driver, "position_mm": position_mm}))
+            zero_mm = rail.zero_mm if isinstance(rail, KeepsCount) else None
+            left = {**identity, "position_mm": position_mm, "zero_mm": zero_mm}
+            with suppress(OSError, FocusrailError):
+                write_durably(memory, json.dumps(left).encode())
+
+
+def _takes_up(rail: Rail, note: Mapping[str, Any]) -> bool:
+    position_mm = float(note["position_mm"])
+    if isinstance(rail, KeepsCount):
+        return rail.confirm(position_mm, float(note["zero_mm"]))
+    return isinstance(rail, KeepsPosition) and rail.believe(position_mm)
 
 
 @contextmanager

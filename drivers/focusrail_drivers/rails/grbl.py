@@ -8,9 +8,14 @@ coordinates, unless `direction` says otherwise.
 **Trust.** The position is believed from `home()` until something speaks against it: a banner nobody asked for, any
 alarm but a refused target, a soft reset at speed, a controller that comes back locked. After opening it is unknown:
 GRBL cannot say whether it was homed. The reset that `halt` makes is different: it comes after a feed hold has come to
-rest, and must find the axis where the hold left it. With `trust_position_on_open`, a controller that sent no banner,
-is Idle and has homing on is believed to stand in the coordinates of its last homing: such a controller starts locked,
-so only `$H` or `$X` got it out. Set it only where nobody sends `$X` and the motor's supply never fails alone.
+rest, and must find the axis where the hold left it. An axis that stands elsewhere than it was left is not believed
+either: the banner may have been lost.
+
+With `trust_position_on_open`, a controller that sent no banner, is Idle and has homing on is believed to stand in the
+coordinates of its last homing: such a controller starts locked, so only `$H` or `$X` got it out. If it is known where
+it was left, it must count the same (`confirm`); without a home switch, that alone makes it believed. Set it only where
+nobody sends `$X`, nobody turns the screw by hand, and the motor's supply never fails alone: USB keeps the controller
+counting while the motor loses its place, and nothing in the protocol shows it.
 
 **Done** means: the move was accepted, a sync behind it was answered, and the status after that says Idle at the target.
 """
@@ -114,7 +119,7 @@ class GrblRail:
             self._travel = self._geometry.travel
             self._halting.clear()
             self._untouched = untouched
-            if untouched and settings.homing_enabled and options.trust_position_on_open:
+            if untouched and self.finds_home and settings.homing_enabled and options.trust_position_on_open:
                 self._origin_mm = self._geometry.home_mm
                 link.doubt = None
         except BaseException:
@@ -127,20 +132,32 @@ class GrblRail:
             log.warning("%s: %s", line, remark)
         return "; ".join([line, *remarks])
 
-    def believe(self, position_mm: float) -> bool:
-        """True if the controller was found standing and unlocked, requires homing after power-up, and counts the same.
+    @property
+    def finds_home(self) -> bool:
+        """Whether there is a home switch; without one, `home` declares the present place to be 0 mm."""
+        return self._options.homing == "switch"
 
-        A controller with a home switch locks itself when power returns, and one that was reset says so by its banner.
+    @property
+    def zero_mm(self) -> float | None:
+        """The machine coordinate of rail zero; None while the position is not to be believed."""
+        return None if self._link is None or self._link.doubt is not None else self._origin_mm
+
+    def confirm(self, position_mm: float, zero_mm: float) -> bool:
+        """With `trust_position_on_open`: True if the controller still counts as it was left. If not, home first.
+
+        A rail without a home switch takes up its position here, one that has a switch did so when it was opened.
         """
-        geometry = self._axis
-        if not self._untouched or not geometry.settings.homing_enabled or self._origin_mm is not None:
+        if not (self._options.trust_position_on_open and self._untouched):
             return False
         with self._operation() as link:
-            found_mm = geometry.rail_mm(link.machine_mm(self._idle(link)), geometry.home_mm)
-            if not geometry.same(found_mm, position_mm):
+            axis, known_mm = self._axis, self._origin_mm
+            left_mm, found_mm = zero_mm + axis.sign * position_mm, link.machine_mm(self._idle(link))
+            if not axis.same(found_mm, left_mm) or (known_mm is not None and not axis.same(known_mm, zero_mm)):
+                link.doubt = f"the controller was left at {left_mm:.3f} mm (machine) and is at {found_mm:.3f} mm"
+            if link.doubt is not None:
+                self._origin_mm = None
                 return False
-            self._origin_mm = geometry.home_mm
-            link.doubt = None
+            self._origin_mm, self._last_machine_mm = zero_mm, left_mm
             return True
 
     def _synchronise(self, link: GrblLink) -> bool:
@@ -358,7 +375,10 @@ class GrblRail:
     def _trusted_origin_mm(self, link: GrblLink) -> float:
         if self._origin_mm is None or link.doubt is not None:
             self._origin_mm = None
-            raise PositionUnknown(f"{link.doubt or 'the rail has not been homed since it was opened'}; home first")
+            reason = link.doubt or "the rail has not been homed since it was opened"
+            if link.doubt is None and not self._options.trust_position_on_open:
+                reason += " (nothing is kept from the last command without trust_position_on_open)"
+            raise PositionUnknown(f"{reason}; home first")
         return self._origin_mm
 
     def _compare_with_last(self, link: GrblLink, machine_mm: float) -> None:

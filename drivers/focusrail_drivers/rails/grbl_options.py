@@ -27,7 +27,7 @@ class GrblOptions:
     homing: Literal["switch", "none"] = "switch"
     home_command: str = "$H"  # $HZ and the like home one axis alone, where the firmware was built so
     direction: Literal["auto", "positive", "negative"] = "auto"  # machine coordinates away from home
-    trust_position_on_open: bool = False
+    trust_position_on_open: bool = False  # False: to every command of the command line the position is new
     # DTR while the port is open. False suits the clones that stand in reset while it is asserted, but an Arduino is
     # then reset by each opening; with True only by the first one after plugging in, as closing leaves DTR as it is.
     assert_dtr: bool = False
@@ -56,8 +56,6 @@ class GrblOptions:
                 raise ValueError(f"{name}: {getattr(self, name)} is not a number of mm")
         if not self.travel_min_mm < self.travel_max_mm:
             raise ValueError(f"travel_max_mm: {self.travel_max_mm:g} is not more than travel_min_mm")
-        if self.trust_position_on_open and self.homing == "none":
-            raise ValueError("trust_position_on_open: needs a home switch; without one, zero is kept nowhere")
 
     @property
     def travel(self) -> Travel:

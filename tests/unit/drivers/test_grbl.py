@@ -402,29 +402,72 @@ def test_a_controller_that_may_be_trusted_keeps_its_position_over_reopening(homi
         rail.close()
 
 
+def left(rail: GrblRail) -> tuple[float, float]:
+    """What is noted of a rail when it is let go of."""
+    position_mm, zero_mm = rail.status().position_mm, rail.zero_mm
+    rail.close()
+    assert position_mm is not None
+    assert zero_mm is not None
+    return position_mm, zero_mm
+
+
+def test_a_controller_that_still_counts_as_it_was_left_is_not_believed_unasked(peer: GrblPeer, rail: GrblRail) -> None:
+    rail.move_to(5.0)
+    note = left(rail)
+    rail.open()
+    assert not rail.confirm(*note)  # the motor may have been without power, and turned
+    with pytest.raises(PositionUnknown):
+        rail.move_to(7.0)
+
+
 @pytest.mark.parametrize("homing_direction", [0, 4])
-def test_a_controller_that_still_counts_where_it_was_left_is_believed_and_no_other(homing_direction: int) -> None:
+def test_a_trusted_controller_that_counts_otherwise_than_it_was_left_is_distrusted(homing_direction: int) -> None:
     with GrblPeer({23: homing_direction}) as peer:
-        rail = make_rail(peer)
+        rail = make_rail(peer, trust_position_on_open=True)
         rail.open()
-        assert not rail.believe(5.0)  # it was switched on, and is locked
         rail.home()
         rail.move_to(5.0)
-        rail.close()
+        position_mm, zero_mm = left(rail)
         rail.open()
-        assert rail.status().position_mm is None
-        assert not rail.believe(6.0)
-        with pytest.raises(PositionUnknown):
-            rail.move_to(7.0)
-        assert rail.believe(5.0)
+        assert rail.confirm(position_mm, zero_mm)
         rail.move_to(7.0)
         assert place(peer) == pytest.approx(7.0, abs=STEP_MM)
+        for note in ((6.0, zero_mm), (7.0, zero_mm + 1), (6.0, zero_mm + rail._axis.sign)):
+            rail.close()
+            rail.open()
+            assert not rail.confirm(*note)
+            assert rail.zero_mm is None
+            with pytest.raises(PositionUnknown):
+                rail.move_to(7.0)
         rail.close()
         peer.hardware_reset()
         rail.open()
-        assert not rail.believe(7.0)
+        assert not rail.confirm(7.0, zero_mm)
+        rail.close()
+
+
+def test_without_a_home_switch_zero_is_kept_while_the_controller_counts_on() -> None:
+    with GrblPeer({22: 0, 20: 0}, carriage_mm=30.0) as peer:
+        rail = make_rail(peer, homing="none", trust_position_on_open=True)
+        rail.open()
+        assert not rail.finds_home
+        rail.home()
+        rail.move_to(4.0)
+        rail.home()
+        rail.move_to(5.0)
+        note = left(rail)
+        rail.open()
+        assert rail.status().position_mm is None
+        assert rail.confirm(*note)
+        rail.move_to(7.0)
+        assert peer.carriage_mm == pytest.approx(41.0, abs=2 * STEP_MM)
+        note = left(rail)
+        with peer._changed:
+            peer._power_up()  # nobody listened when it said so
+        rail.open()
+        assert not rail.confirm(*note)
         with pytest.raises(PositionUnknown):
-            rail.move_to(5.0)
+            rail.move_to(1.0)
         rail.close()
 
 
@@ -733,7 +776,6 @@ def test_status_can_be_asked_from_any_thread_during_a_move(peer: GrblPeer, rail:
         {"home_command": "$X"},
         {"direction": "up"},
         {"answer_timeout_s": float("inf")},
-        {"trust_position_on_open": True, "homing": "none"},
     ],
 )
 def test_a_bad_option_is_named(options: dict[str, Any]) -> None:
