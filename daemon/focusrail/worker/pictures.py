@@ -285,14 +285,16 @@ def contact_sheet(
 ) -> Picture:
     """All frames of a stack on one sheet, in rows, each with its label; left-out frames dimmed and crossed out.
 
-    thumbnails: (h, w, 3) uint8 BGR, sizes may differ. labels: as many, of one or more lines; what is too long is
-    shortened in the middle. left_out: as many, or empty. Returns (height, width, 3) uint8 BGR.
+    thumbnails: (h, w, 3) uint8 BGR, sizes may differ; gone through twice, one at a time. labels: as many, of one or
+    more lines; what is too long is shortened in the middle. left_out: as many, or empty.
+    Returns (height, width, 3) uint8 BGR.
     """
     if len(labels) != len(thumbnails) or (left_out and len(left_out) != len(thumbnails)):
         raise ValueError(f"{len(thumbnails)} thumbnails, {len(labels)} labels, {len(left_out)} marks")
     count = len(thumbnails)
-    cell_width = max((picture.shape[1] for picture in thumbnails), default=128)
-    picture_height = max((picture.shape[0] for picture in thumbnails), default=96)
+    shapes = [picture.shape for picture in thumbnails]
+    cell_width = max((shape[1] for shape in shapes), default=128)
+    picture_height = max((shape[0] for shape in shapes), default=96)
     em = max(10, round(0.1 * max(cell_width, picture_height)))
     cell_width = max(cell_width, 6 * em)
     font = ImageFont.load_default(em)
@@ -304,24 +306,23 @@ def contact_sheet(
     across = columns or max(1, min(count, round(math.sqrt(1.5 * count * pitch_y / pitch_x))))
     down = max(1, math.ceil(count / across))
     sheet = np.full((down * pitch_y + gap, across * pitch_x + gap, 3), _GROUND, np.uint8)
-    for number, picture in enumerate(thumbnails):
+    for number, (picture, text) in enumerate(zip(thumbnails, lines, strict=True)):
         top, left = gap + number // across * pitch_y, gap + number % across * pitch_x
         height, width = picture.shape[:2]
         y, x = top + (picture_height - height) // 2, left + (cell_width - width) // 2
-        sheet[y : y + height, x : x + width] = picture
-        if left_out and left_out[number]:
-            _cross_out(sheet[y : y + height, x : x + width], em)
-
-    page = Image.fromarray(sheet)
-    draw = ImageDraw.Draw(page)
-    for number, text in enumerate(lines):
-        top, left = gap + number // across * pitch_y, gap + number % across * pitch_x
         marked = bool(left_out) and left_out[number]
-        for row, words in enumerate(text):
-            place = (left + cell_width / 2, top + picture_height + round(0.35 * em) + row * leading)
+        sheet[y : y + height, x : x + width] = picture
+        if marked:
+            _cross_out(sheet[y : y + height, x : x + width], em)
+        # Words are drawn cell by cell: a second sheet to draw them on would double the memory.
+        words = Image.new("RGB", (cell_width, pitch_y - picture_height), (_GROUND,) * 3)
+        draw = ImageDraw.Draw(words)
+        for row, line in enumerate(text):
             ink = _LEFT_OUT if marked else (_INK,) * 3 if row == 0 else (_FAINT,) * 3
-            _draw_text(draw, place, _shortened(words, font, cell_width), font, ink)
-    return np.array(page, dtype=np.uint8)
+            place = (cell_width / 2, round(0.35 * em) + row * leading)
+            _draw_text(draw, place, _shortened(line, font, cell_width), font, ink)
+        sheet[top + picture_height : top + pitch_y, left : left + cell_width] = np.asarray(words)
+    return sheet
 
 
 def _cross_out(cell: Picture, em: int) -> None:

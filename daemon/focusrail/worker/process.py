@@ -195,7 +195,7 @@ def serve(commands: BinaryIO, say: Callable[[object], None]) -> None:
                 pipeline.add(command.record)
             elif isinstance(command, Finish):
                 pipeline.drain()
-                stack.finish(command, peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+                stack.finish(command)
                 return
 
 

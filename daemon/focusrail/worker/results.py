@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from focusrail.model.outcome import Judgement, StackOutcome
+from focusrail.model.outcome import FrameOutcome, Judgement, StackOutcome
 from focusrail.stacking.depth_map import confidence, depth_map
 from focusrail.stacking.judgement import judge
 from focusrail.stacking.pipeline import Result
 from focusrail.store.durable import file_sha256
 from focusrail.store.image_io import Metadata, encode_jpeg, write_png, write_tiff
 from focusrail.worker.manifest import FileFacts, manifest, to_json
-from focusrail.worker.pictures import contact_sheet, depth_picture, with_scale_bar
+from focusrail.worker.pictures import Picture, contact_sheet, depth_picture, with_scale_bar
 from focusrail.worker.report import ReportPictures, render_report
 
 _REPORT_PX = 1600  # the longer side of the pictures inside the report
 _REPORT_QUALITY = 88
+_MOST_CELLS = 400  # of a contact sheet: it must not grow for ever
 _DEPTH_PICTURE_PX = 2400  # the longer side of depth.png; depth.tif has every pixel
 
 
@@ -101,14 +104,44 @@ def write_winners(folder: Path, result: Result) -> None:
     write_png(folder / "debug" / "winner.png", cv2.applyColorMap(spread, cv2.COLORMAP_TURBO))
 
 
+class _Thumbnails(Sequence[Picture]):
+    """Pictures in files, read each time they are asked for: never more than one in memory."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @overload
+    def __getitem__(self, place: int) -> Picture: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Picture]: ...
+    def __getitem__(self, place: int | slice) -> Picture | Sequence[Picture]:
+        if isinstance(place, slice):
+            return _Thumbnails(self._paths[place])
+        picture = cv2.imread(str(self._paths[place]), cv2.IMREAD_COLOR)
+        return np.zeros((1, 1, 3), np.uint8) if picture is None else np.asarray(picture, dtype=np.uint8)
+
+
 def write_contact_sheet(folder: Path, outcome: StackOutcome) -> None:
     """contact_sheet.jpg from the thumbnails, which are in `thumbnails/` by frame index."""
-    paths = ((frame, _thumbnail(folder, frame.index)) for frame in outcome.frames)
-    read = ((frame, cv2.imread(str(path), cv2.IMREAD_COLOR)) for frame, path in paths if path.exists())
-    seen = [(frame, picture) for frame, picture in read if picture is not None]
-    labels = [f.file if f.position_mm is None else f"{f.index}  {f.position_mm:.3f} mm" for f, _ in seen]
-    sheet = contact_sheet([picture for _, picture in seen], labels, [not f.used for f, _ in seen])
+    frames = shown([frame for frame in outcome.frames if _thumbnail(folder, frame.index).exists()])
+    labels = [f.file if f.position_mm is None else f"{f.index}  {f.position_mm:.3f} mm" for f in frames]
+    thumbnails = _Thumbnails([_thumbnail(folder, frame.index) for frame in frames])
+    sheet = contact_sheet(thumbnails, labels, [not f.used for f in frames])
     (folder / "contact_sheet.jpg").write_bytes(encode_jpeg(sheet, Metadata(), description="contact sheet"))
+
+
+def shown(frames: Sequence[FrameOutcome], most: int = _MOST_CELLS) -> list[FrameOutcome]:
+    """The frames for a contact sheet: all, or of too many the ones left out and every n-th of the others."""
+    if len(frames) <= most:
+        return list(frames)
+    left_out = [f for f in frames if not f.used][: most // 2]
+    chosen = {f.index for f in left_out}
+    others = [f for f in frames if f.index not in chosen]
+    step = math.ceil(len(others) / (most - len(left_out)))
+    return sorted([*left_out, *others[::step]], key=lambda f: f.index)
 
 
 def _thumbnail(folder: Path, index: int) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -143,7 +144,7 @@ class Stack:
             self._outcomes[record.index] = replace(self._blank(record), reason=str(error))
         self.say(LeftOut(record.index, type(error).__name__, str(error)))
 
-    def finish(self, command: Finish, *, peak_memory_bytes: int) -> None:
+    def finish(self, command: Finish) -> None:
         """Write all results into the scratch folder and tell. Raises TooFewFrames."""
         began_s = time.monotonic()
         try:
@@ -181,7 +182,7 @@ class Stack:
             crop=result.crop,
             judgement=judgement,
             recipe=asdict(begin.recipe) if begin.recipe is not None else {},
-            peak_memory_bytes=peak_memory_bytes,
+            peak_memory_bytes=_peak_memory_bytes(),  # so far: what is written cannot tell what writing it takes
         )
         folder = begin.scratch
         if self._recorder is not None:
@@ -195,7 +196,7 @@ class Stack:
                 frames_used=len(used),
                 warnings=outcome.warnings,
                 took_s=time.monotonic() - began_s,
-                peak_memory_bytes=peak_memory_bytes,
+                peak_memory_bytes=_peak_memory_bytes(),
                 psnr_db=judgement.psnr_db if judgement else None,
                 ssim=judgement.ssim if judgement else None,
             )
@@ -245,6 +246,10 @@ class Stack:
 
 def _place(method: Method, frames: int) -> int:
     return {"first": 0, "middle": frames // 2, "last": frames - 1}[method.reference]
+
+
+def _peak_memory_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _versions() -> dict[str, str]:
