@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Plane = npt.NDArray[np.float32]
+Plane = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Plane = npt.NDArray[np.float32]
+Plane = npt.NDArray[np.floating[Any]]
 FINEST_CELL_PX = 2.6  # finer detail would alias when a frame is rotated or scaled by a fraction of a pixel
 
 

@@ -84,7 +84,7 @@ def test_same_seed_index_and_position_give_the_same_bytes() -> None:
 def test_another_index_has_other_noise_and_another_lamp() -> None:
     bench = Bench({**SMALL, "jitter_um": 0.0})
     one, other = (bench.shot(11.5, index).astype(np.float32) for index in (0, 1))
-    difference = one / max(1.0, one.mean()) - other / max(1.0, other.mean())
+    difference = one / max(1.0, float(one.mean())) - other / max(1.0, float(other.mean()))
     assert difference.std() > 0.002
     assert abs(one.mean() / other.mean() - 1) > 1e-4
 
