@@ -178,7 +178,7 @@ def test_a_control_is_set_and_read_back(make: Callable[..., OpenCvCamera], film:
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("exposure", "120", "exposure was set to 120 and reads 0"),
+        ("exposure", "120", "exposure was set to 120 and reads (0|-1)"),
         ("exposhure", "120", "no control exposhure"),
         ("exposure", "1/60", "'1/60' is not a number"),
     ],
