@@ -13,6 +13,7 @@ from typing import Any, overload
 import cv2
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 import tifffile
 
 from focusrail.model.outcome import FrameOutcome, Judgement, StackOutcome
@@ -20,7 +21,7 @@ from focusrail.stacking.depth_map import confidence, depth_map
 from focusrail.stacking.judgement import judge
 from focusrail.stacking.pipeline import Result
 from focusrail.store.durable import file_sha256
-from focusrail.store.image_io import Metadata, encode_jpeg, write_png, write_tiff
+from focusrail.store.image_io import JPEG_QUALITY, Metadata, encode_jpeg, write_png, write_tiff
 from focusrail.worker.manifest import FileFacts, manifest, to_json
 from focusrail.worker.pictures import Picture, contact_sheet, depth_picture, with_scale_bar
 from focusrail.worker.report import ReportPictures, render_report
@@ -130,7 +131,9 @@ def write_contact_sheet(folder: Path, outcome: StackOutcome) -> None:
     labels = [f.file if f.position_mm is None else f"{f.index}  {f.position_mm:.3f} mm" for f in frames]
     thumbnails = _Thumbnails([_thumbnail(folder, frame.index) for frame in frames])
     sheet = contact_sheet(thumbnails, labels, [not f.used for f in frames])
-    (folder / "contact_sheet.jpg").write_bytes(encode_jpeg(sheet, Metadata(), description="contact sheet"))
+    # Not encode_jpeg, which takes three more copies: of a long stack the sheet is large.
+    data = simplejpeg.encode_jpeg(sheet, quality=JPEG_QUALITY, colorspace="BGR", colorsubsampling="444")
+    (folder / "contact_sheet.jpg").write_bytes(data)
 
 
 def shown(frames: Sequence[FrameOutcome], most: int = _MOST_CELLS) -> list[FrameOutcome]:
