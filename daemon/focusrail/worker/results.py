@@ -29,6 +29,8 @@ from focusrail.worker.report import ReportPictures, render_report
 _REPORT_PX = 1600  # the longer side of the pictures inside the report
 _REPORT_QUALITY = 88
 _MOST_CELLS = 400  # of a contact sheet: it must not grow for ever
+_NEIGHBOURHOOD_PX = 16.0  # how far a depth is believed from where it was measured
+_LEAST_SURE = 0.05  # mean confidence of a neighbourhood
 _DEPTH_PICTURE_PX = 2400  # the longer side of depth.png; depth.tif has every pixel
 
 
@@ -38,6 +40,13 @@ class Depth:
 
     depth: npt.NDArray[Any]  # (height, width) float32, in the unit of the positions
     sure: npt.NDArray[Any]  # (height, width) float32, 0..1
+
+    def to_show(self) -> npt.NDArray[Any]:
+        """The depth with NaN where nothing in the neighbourhood is sure: a guess must not look like a measurement."""
+        height, width = self.depth.shape
+        small = cv2.resize(self.sure, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
+        near = cv2.resize(cv2.GaussianBlur(small, (0, 0), _NEIGHBOURHOOD_PX / 8), (width, height))
+        return np.where(near < _LEAST_SURE, np.float32("nan"), self.depth)
 
 
 def find_depth(result: Result) -> Depth:
@@ -88,7 +97,7 @@ def write_pictures(folder: Path, result: Result, depth: Depth, metadata: Metadat
         write_tiff(folder / "depth.tif", depth.depth, metadata, description=about, um_per_px=scale)
 
     def depth_png() -> None:
-        write_png(folder / "depth.png", depth_picture(depth.depth, unit, scale, longest_px=_DEPTH_PICTURE_PX))
+        write_png(folder / "depth.png", depth_picture(depth.to_show(), unit, scale, longest_px=_DEPTH_PICTURE_PX))
 
     def index_png() -> None:
         write_png(folder / "index.png", result.fused.index)
@@ -156,7 +165,7 @@ def write_report(folder: Path, result: Result, depth: Depth, outcome: StackOutco
     image, zoom = _reduced(result.fused.image)
     if outcome.lateral_um_per_px:
         image = with_scale_bar(image, outcome.lateral_um_per_px * zoom)
-    coloured = depth_picture(depth.depth, outcome.depth_unit, outcome.lateral_um_per_px, longest_px=_REPORT_PX)
+    coloured = depth_picture(depth.to_show(), outcome.depth_unit, outcome.lateral_um_per_px, longest_px=_REPORT_PX)
     nothing = Metadata()
     sheet = folder / "contact_sheet.jpg"
     pictures = ReportPictures(
