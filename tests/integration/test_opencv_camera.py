@@ -178,7 +178,7 @@ def test_a_control_is_set_and_read_back(make: Callable[..., OpenCvCamera], film:
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("exposure", "120", "exposure was set to 120 and reads (0|-1)"),
+        ("exposure", "120", r"exposure was set to 120 and reads (0|-1)"),
         ("exposhure", "120", "no control exposhure"),
         ("exposure", "1/60", "'1/60' is not a number"),
     ],
@@ -198,7 +198,7 @@ def test_a_control_that_does_not_stick_is_refused(
     [
         ({"width_px": 1920, "height_px": 1080}, "size was set to 1920x1080 px and reads 64x48 px"),
         ({"fourcc": "YUYV"}, "fourcc was set to 'YUYV' and reads 'MJPG'"),
-        ({"controls": {"exposure": 5}}, "exposure was set to 5 and reads 0"),
+        ({"controls": {"exposure": 5}}, r"exposure was set to 5 and reads (0|-1)"),
     ],
 )
 def test_a_format_that_the_source_does_not_have_is_refused(

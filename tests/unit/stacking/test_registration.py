@@ -113,7 +113,7 @@ def test_what_cannot_be_registered_is_refused_with_numbers_and_the_chain_goes_on
     registrar.add(detect(frame(np.eye(3)), settings))
     with pytest.raises(NotRegistered, match=r"cannot be aligned: \d+ (of \d+ )?matches .*\d+ are needed"):
         registrar.add(detect(frame(np.eye(3), seed=9), settings))
-    with pytest.raises(NotRegistered, match="0 matches.*8 are needed"):
+    with pytest.raises(NotRegistered, match=r"0 matches.*8 are needed"):
         registrar.add(detect(np.full((SIZE[1], SIZE[0]), 128, np.uint8), settings))
     found = registrar.add(detect(frame(TRUE["similarity"]), settings))
     assert worst_px(found.transform, TRUE["similarity"]) < 0.1
