@@ -154,6 +154,7 @@ class Stack:
             more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
             why = ": " + "; ".join(reasons[:_NAMED]) + more if reasons else ""
             raise TooFewFrames(f"{error}{why}") from error
+        del self._stacker  # its sums are the largest thing in memory, and are needed no more
         depth = results.find_depth(result)
         frames = tuple(replace(self._outcomes[k], won=result.won.get(k, 0.0)) for k in sorted(self._outcomes))
         used = [f for f in frames if f.used]
