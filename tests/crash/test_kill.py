@@ -170,7 +170,7 @@ INTERRUPTIONS = {
 @pytest.mark.parametrize("signals", INTERRUPTIONS.values(), ids=INTERRUPTIONS.keys())
 def test_an_interrupted_shoot_ends_in_order(tmp_path: Path, signals: list[signal.Signals]) -> None:
     home = Home(tmp_path)
-    with home.start("shoot", home.recipe(frames=60), start_new_session=True) as process:
+    with home.start("shoot", home.recipe(frames=400), start_new_session=True) as process:
         shoot_id = stored(process, 3)["shoot_id"]
         orphans = descendants(process)
         for number in signals:
@@ -180,7 +180,7 @@ def test_an_interrupted_shoot_ends_in_order(tmp_path: Path, signals: list[signal
     assert not psutil.wait_procs(orphans, timeout=_GONE_S)[1]
     ((_, state, frames),) = everything_counted_is_there(home)
     assert state is State.ABORTED
-    assert 4 <= frames < 60
+    assert 4 <= frames < 400
     (sentence,) = done.sentences
     assert "was aborted" in sentence
     assert f"; {frames} frames are safe: `focusrail --config " in sentence  # as it was called, to be typed again
