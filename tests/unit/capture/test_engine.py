@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +79,13 @@ def shot(tmp_path: Path, *, lost: set[int] | None = None) -> tuple[Log, Pile]:
     rail.open()
     camera.open()
     carriage = Carriage(rail, clock, approach=Approach(backlash_mm=0.1, settle_s=SETTLE_S))
-    journal = Journal(tmp_path / "journal.sqlite")
     shoot = Shoot(
         "s1", "test", clock.utc(), Method(), positions_mm=(10.0, 11.0, 12.0, 13.0, 14.0), state=State.SHOOTING
     )
-    journal.add_shoot(shoot)
     pile: Any = Pile()
-    with ThreadPoolExecutor(1) as camera_thread:
+    with closing(Journal(tmp_path / "journal.sqlite")) as journal, ThreadPoolExecutor(1) as camera_thread:
+        journal.add_shoot(shoot)
         Engine(carriage, camera, camera_thread, spool=Spool(tmp_path), journal=journal).run(shoot, pile)
-    journal.close()
     return log, pile
 
 
