@@ -199,7 +199,7 @@ class StackingConfig(Section):
 
     method: Method = Field(default_factory=Method)  # a recipe's own method goes before it
     threads: int | None = Field(default=None, ge=1, le=1024)  # None: one a core. Pixels never depend on it
-    memory_limit_mb: int | None = Field(default=None, ge=256)  # address space of the stacking process; None: no limit
+    memory_limit_mb: int | None = Field(default=None, ge=256)  # data of the stacking process; None: no limit
     in_flight_mb: int = Field(default=512, ge=1)  # originals handed over and not yet fused; when full the shutter waits
     preview_every: int = Field(default=5, ge=0)  # frames from one live composite to the next; 0: none
 

@@ -88,10 +88,3 @@ def publish(place: Destination) -> None:
 def discard(place: Destination) -> None:
     """Remove the scratch folder, if it is still there."""
     shutil.rmtree(place.scratch, ignore_errors=True)
-
-
-def is_writable(folder: Path) -> bool:
-    """Whether files can be made in a folder, or in its nearest existing parent."""
-    while not folder.exists():
-        folder = folder.parent
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)

@@ -25,7 +25,6 @@ SYNC = "G4 P0.01"  # answered only when the planner is empty and the axis stands
 
 SOFT_LIMIT_ALARM = 2  # refused before any step: the position is kept
 SILENT_ALARMS = frozenset({1, 2, 10})  # the controller waits for 0x18 and answers nothing else, not even `?`
-HOMING_ALARMS = frozenset({6, 7, 8, 9})
 
 ALARMS: Mapping[int, str] = {
     1: "a limit switch was hit",

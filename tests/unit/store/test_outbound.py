@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from focusrail.errors import StoreNotWritable
-from focusrail.store.outbound import destination, discard, is_writable, prepare, publish
+from focusrail.store.outbound import destination, discard, prepare, publish
 
 FILES = {"result.tif": b"t" * 500_000, "shoot.json": b"{}", "thumbnails/000000.jpg": b"j" * 1000}
 
@@ -114,11 +114,3 @@ def test_what_an_earlier_attempt_left_is_removed(tmp_path: Path) -> None:
         assert not place.scratch.exists()
     assert (tmp_path / "precious" / "mine").read_text() == "mine"
     discard(place)
-
-
-def test_an_outbound_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreNotWritable):
-        prepare(destination(tmp_path / "file" / "out", "beetle"))
-    assert not is_writable(tmp_path / "file" / "out")
-    assert is_writable(tmp_path / "not" / "yet" / "made")
