@@ -114,3 +114,9 @@ def test_what_an_earlier_attempt_left_is_removed(tmp_path: Path) -> None:
         assert not place.scratch.exists()
     assert (tmp_path / "precious" / "mine").read_text() == "mine"
     discard(place)
+
+
+def test_an_outbound_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreNotWritable):
+        prepare(destination(tmp_path / "file" / "out", "beetle"))
