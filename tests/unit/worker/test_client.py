@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import struct
+import subprocess
 import threading
 import time
 import zlib
@@ -419,12 +420,16 @@ def test_a_process_that_hangs_is_killed_and_another_makes_the_same_result(
             run.process._silence_s = silence_s
             run.process._condition.notify_all()
 
+    def be_patient_again(run: Run, hanging: subprocess.Popen[bytes]) -> None:
+        hanging.wait()
+        be_patient_for(run, 120.0)  # the next process may be slow to start on a busy machine
+
     def stop_once(run: Run, event: Event) -> None:
         if isinstance(event, Fused) and event.index == after:
             hanging = run.process._process
             os.kill(hanging.pid, signal.SIGSTOP)
-            be_patient_for(run, 0.1)  # with this process only: the next one may be slow to start on a busy machine
-            threading.Thread(target=lambda: (hanging.wait(), be_patient_for(run, 120.0))).start()
+            be_patient_for(run, 0.1)
+            threading.Thread(target=be_patient_again, args=(run, hanging)).start()
 
     with structlog.testing.capture_logs() as logs:
         run = start(listen=stop_once, in_flight_bytes=1)
