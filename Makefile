@@ -13,6 +13,7 @@ LOCK ?= requirements/$(or $(word 1,$(FACTS)),board).txt
 LOCKS := $(LOCK) $(EXTRA)
 empty :=
 READY := $(VENV)/.ready-$(word 2,$(FACTS))$(subst $(empty) $(empty),,$(patsubst %,-%,$(basename $(notdir $(LOCKS)))))
+COMPILED := hatch_build.py $(shell find daemon drivers -name '*.c')
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet install
 
 .PHONY: help demo test test-long pictures lint format kv260 lock clean system system-test
@@ -59,7 +60,7 @@ system-test:
 
 # Without a file of this name the environment is new, or was made by another interpreter, elsewhere, or from other
 # locks: start afresh. With an older one, pip only has to bring it up to date.
-$(READY): $(LOCKS) pyproject.toml | system
+$(READY): $(LOCKS) pyproject.toml $(COMPILED) | system
 	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
 	@echo "focusrail: installing $(LOCKS) into $(VENV) (150 MB the first time)"
 	@for lock in $(LOCKS); do $(PIP) --require-hashes --no-build-isolation --requirement $$lock || { \
@@ -85,4 +86,5 @@ $(UV): | system
 
 clean: ## remove the environments, caches and the demo's results (never a data folder of your own)
 	rm -rf .venv .venv-* demo dist build .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find daemon drivers -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

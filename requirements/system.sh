@@ -29,6 +29,9 @@ missing() {
     # OpenCV's wheels bring all they need but these two (libgthread is in glib's package).
     has_library libGL.so.1 || echo libgl1
     has_library libgthread-2.0.so.0 || echo libglib2.0-0t64 libglib2.0-0
+    # The inner loops are compiled.
+    command -v "${CC:-cc}" >/dev/null 2>&1 || echo gcc
+    [ -e /usr/include/stdlib.h ] || echo libc6-dev
     for need; do
         case $need in
             ffmpeg) command -v ffmpeg >/dev/null 2>&1 || echo ffmpeg ;;

@@ -122,7 +122,7 @@ def _recipes() -> Path:
 @click.option("--model", type=click.Choice(["similarity", "affine", "homography"]), help="Kind of transform.")
 @click.option("--estimator", type=click.Choice(["ransac", "lmeds", "rho", "least_squares"]), help="How it is fitted.")
 @click.option("--threshold-px", type=float, help="Reprojection error of an inlier (2.0).")
-@click.option("--warp", type=click.Choice(["linear", "cubic", "lanczos"]), help="Interpolation.")
+@click.option("--warp", type=click.Choice(["keys", "linear", "cubic", "lanczos"]), help="Interpolation.")
 @click.option("--crop/--no-crop", default=None, help="Keep only the area that every frame covers.")
 @click.option("--compat", is_flag=True, help="With --method lob: the original notebook's arithmetic, pixel for pixel.")
 @click.option("--debug", is_flag=True, help="Save aligned frames, focus measures and winners.")

@@ -47,7 +47,7 @@ class Method:
     blur_px: int = 5  # lob: Gaussian kernel size
     laplacian_px: int = 5  # lob: Laplacian kernel size
     reference: str = "first"  # first, middle or last; while shooting always first
-    warp: str = "cubic"  # linear, cubic or lanczos
+    warp: str = "keys"  # keys (cubic convolution with six points), linear, cubic (four points) or lanczos
     normalise_exposure: bool = True
     crop: bool = True  # to the area that every frame covers
     border: str = "edge"  # beyond a frame: its edge repeated, or black
@@ -59,7 +59,7 @@ class Method:
         odd("laplacian_px", self.laplacian_px, most=31)
         one_of("reference", self.reference, ("first", "middle", "last"))
         one_of("border", self.border, ("edge", "black"))
-        one_of("warp", self.warp, ("linear", "cubic", "lanczos"))
+        one_of("warp", self.warp, ("keys", "linear", "cubic", "lanczos"))
 
 
 def notebook() -> Method:

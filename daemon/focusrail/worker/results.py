@@ -52,7 +52,11 @@ class Depth:
 def find_depth(result: Result) -> Depth:
     """The depth map of a finished stack."""
     sure = confidence(result.fused.measure, result.fused.noise)
-    return Depth(depth_map(result.fused.position, sure), sure)
+    x, y, width, height = result.crop
+    table = np.asarray(result.peak.positions, np.float32)
+    whole = cv2.resize(table[result.peak.state[4]], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    position = np.ascontiguousarray(whole[y : y + height, x : x + width])
+    return Depth(depth_map(position, sure), sure)
 
 
 def judge_by_truth(

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focusrail.model.method import Method
+from focusrail.stacking import kernels
 from focusrail.stacking.canvas import stripes
-from focusrail.stacking.focus_measure import lob
+from focusrail.stacking.focus_measure import Scores, lob
 from focusrail.stacking.fusion import Accumulator, Fused, LobAccumulator, accumulator
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from peers.textures import texture
@@ -23,17 +24,18 @@ def make(method: Method, first: np.ndarray) -> Accumulator:
     return made
 
 
-def fold(into: Accumulator, frame: np.ndarray, index: int, position: float = 0.0) -> None:
+def fold(into: Accumulator, frame: np.ndarray, index: int) -> None:
     for stripe in stripes(frame.shape[0], halo_px=into.halo_px):
-        into.add(stripe, frame[stripe.halo_top : stripe.halo_bottom], index, position)
+        tile = kernels.split(frame[stripe.halo_top : stripe.halo_bottom], gain=1.0)
+        luma = kernels.luma(tile)
+        into.add(stripe, tile, luma, Scores.of(luma, CpuAccelerator()), index)
 
 
-def fuse(method: Method, frames: list[np.ndarray], positions: list[float] | None = None) -> Fused:
-    positions = positions or [float(k) for k in range(len(frames))]
+def fuse(method: Method, frames: list[np.ndarray]) -> Fused:
     folded = make(method, frames[0])
-    for index, (frame, position) in enumerate(zip(frames, positions, strict=True)):
-        fold(folded, frame, index, position)
-    return folded.finish(positions)
+    for index, frame in enumerate(frames):
+        fold(folded, frame, index)
+    return folded.finish()
 
 
 def scene(height: int, width: int) -> np.ndarray:
@@ -50,14 +52,13 @@ def blurred(image: np.ndarray, sigma: float = 4.0) -> np.ndarray:
 def test_lob_takes_each_pixel_from_the_frame_with_the_largest_measure() -> None:
     random = np.random.default_rng(1)
     frames = [random.integers(0, 256, (130, 70, 3), np.uint8) for _ in range(4)]
-    fused = fuse(LOB, frames, [0.1, 0.2, 0.3, 0.4])
+    fused = fuse(LOB, frames)
     greys = [cv2.cvtColor(f, cv2.COLOR_BGR2GRAY) for f in frames]
     measures = np.stack([lob(g, blur_px=5, laplacian_px=5) for g in greys])
     winner = len(frames) - 1 - np.argmax(measures[::-1], axis=0)  # of equals the latest
     assert np.array_equal(fused.index, winner)
     assert np.array_equal(fused.measure, measures.max(axis=0))
     assert np.array_equal(fused.image, np.choose(winner[..., None], np.stack(frames)))
-    assert np.array_equal(fused.position, np.array([0.1, 0.2, 0.3, 0.4], np.float32)[winner])
 
 
 def test_lob_takes_the_later_of_equal_frames() -> None:
@@ -91,14 +92,10 @@ def test_soft_never_leaves_the_range_of_the_frames(frames: int, seed: int, dtype
         stack = [np.full(shape, random.integers(0, top, endpoint=True), dtype) for _ in range(frames)]
     else:
         stack = [(random.integers(0, 2, shape) * top).astype(dtype) for _ in range(frames)]
-    positions = sorted(random.uniform(-5, 60, frames).tolist())
-    fused = fuse(SOFT, stack, positions)
+    fused = fuse(SOFT, stack)
     assert fused.image.dtype == dtype
     assert (fused.image >= np.min(stack, axis=0)).all()
     assert (fused.image <= np.max(stack, axis=0)).all()
-    assert np.isfinite(fused.position).all()
-    assert fused.position.min() >= positions[0] - 1e-3
-    assert fused.position.max() <= positions[-1] + 1e-3
     assert np.isfinite(fused.measure).all()
     assert fused.index.max() < frames
 
@@ -122,7 +119,6 @@ def test_soft_takes_texture_from_the_sharp_frame(sharp_at: int) -> None:
     assert np.abs(blurred(sharp).astype(float) - sharp).mean() > 5 * off.mean()
     textured = slice(0, 70)
     assert np.mean(fused.index[textured] == sharp_at) > 0.85
-    assert abs(np.median(fused.position[textured]) - sharp_at) < 0.02
 
 
 def test_half_sharp_frames_make_one_sharp_image() -> None:
@@ -164,7 +160,7 @@ def test_memory_does_not_grow_with_the_number_of_frames(method: Method) -> None:
     held = bytes_of(folded)
     names = set(vars(folded))
     for index in range(40):
-        fold(folded, frame, index, index * 0.1)
+        fold(folded, frame, index)
     assert bytes_of(folded) == held
     assert set(vars(folded)) == names
     assert held <= frame.nbytes * 10
@@ -173,14 +169,13 @@ def test_memory_does_not_grow_with_the_number_of_frames(method: Method) -> None:
 @pytest.mark.parametrize("method", [SOFT, LOB])
 def test_finishing_and_glancing_leave_the_accumulator_as_it_was(method: Method) -> None:
     frames = [texture(70, 60, seed=k) for k in range(3)]
-    positions = [0.0, 1.0, 2.0]
     watched = make(method, frames[0])
     for index, frame in enumerate(frames):
-        fold(watched, frame, index, positions[index])
+        fold(watched, frame, index)
         assert watched.glance(3).shape == (24, 20, 3)
-        watched.finish(positions[: index + 1])
-    undisturbed = fuse(method, frames, positions)
-    assert np.array_equal(watched.finish(positions).image, undisturbed.image)
+        watched.finish()
+    undisturbed = fuse(method, frames)
+    assert np.array_equal(watched.finish().image, undisturbed.image)
     assert np.array_equal(watched.glance(1), undisturbed.image)
 
 
@@ -199,4 +194,4 @@ def test_the_last_possible_index_fits() -> None:
     folded = make(LOB, texture(20, 20))
     assert isinstance(folded, LobAccumulator)
     fold(folded, texture(20, 20), 65535)
-    assert (folded.finish([0.0] * 65536).index == 65535).all()
+    assert (folded.finish().index == 65535).all()
