@@ -20,7 +20,8 @@ from focusrail.stacking.judgement import judge
 from focusrail.stacking.pipeline import Result
 from focusrail.store.image_io import Metadata, encode_jpeg, write_index, write_png, write_tiff
 from focusrail.worker.manifest import manifest, to_json
-from focusrail.worker.pictures import Picture, contact_sheet, depth_picture, reduced, with_scale_bar
+from focusrail.worker.pictures import Picture, contact_sheet, depth_picture, with_scale_bar
+from focusrail.worker.reduction import reduced
 from focusrail.worker.report import ReportPictures, render_report
 from focusrail.worker.scratch import Scratch
 

@@ -28,7 +28,7 @@ from focusrail.store.image_io import Metadata, encode_jpeg
 from focusrail.worker import results
 from focusrail.worker.debug import StageRecorder
 from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, Surveyed
-from focusrail.worker.pictures import thumbnail
+from focusrail.worker.reduction import thumbnail
 from focusrail.worker.scratch import Scratch
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
@@ -48,7 +48,7 @@ class Stack:
         self._began_s = time.monotonic()
         self._lock = threading.Lock()
         self._outcomes: dict[int, FrameOutcome] = {}
-        self._metadata = Metadata()
+        self._metadata: Metadata | None = None
         self._live = begin.live  # None as soon as it cannot be written
         self._recorder: StageRecorder | None = None
         self._reference = begin.survey[0].index if begin.survey else 0
@@ -65,6 +65,11 @@ class Stack:
             known=known,
             reference=reference,
         )
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether a frame has given the results their metadata, so that those of others need not be read."""
+        return self._metadata is not None
 
     def _survey(self, read: Callable[[FrameRecord], Image]) -> tuple[dict[int, Found], Image]:
         """Register all frames beforehand, since the reference is not the first of them."""
@@ -177,7 +182,7 @@ class Stack:
     def _save(self, scratch: Scratch, result: Result, command: Finish, *, began_s: float) -> StackOutcome:
         begin = self._begin
         title = " ".join(filter(None, (begin.name, begin.specimen_id)))
-        results.save_image(scratch, result, self._metadata, title=title, um_per_px=begin.um_per_px)
+        results.save_image(scratch, result, self._metadata or Metadata(), title=title, um_per_px=begin.um_per_px)
         frames = tuple(replace(self._outcomes[k], won=result.won.get(k, 0.0)) for k in sorted(self._outcomes))
         results.save_contact_sheet(scratch, frames)
         if self._recorder is not None:
