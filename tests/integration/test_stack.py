@@ -168,6 +168,8 @@ def deep(few: Path, tmp_path: Path) -> dict[str, Path]:
 
 def test_16_bits_go_in_and_come_out(stack: Stack, deep: dict[str, Path]) -> None:
     results = {kind: stack(folder) for kind, folder in deep.items()}
+    timings_s = manifest(results["png"].folder)["timings_s"]
+    assert 0 < timings_s["saving"] < results["png"].finished.took_s, "the picture is safe before all else"
     images = {kind: pixels(done.folder) for kind, done in results.items()}
     assert images["png"].dtype == np.uint16
     assert np.array_equal(images["png"], images["tif"]), "the same pixels give the same result, whatever they came in"

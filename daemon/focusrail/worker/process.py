@@ -49,12 +49,12 @@ class Decoded:
     began_s: float
 
 
-def read_frame(record: FrameRecord) -> Decoded:
+def read_frame(record: FrameRecord, *, with_metadata: bool = False) -> Decoded:
     """Read, prove and decode an original. Raises FrameError."""
     began_s = time.monotonic()
     data = read_original(record.original)
-    name = record.original.path.name
-    return Decoded(record, decode(data, name), read_metadata(data), began_s)
+    metadata = read_metadata(data) if with_metadata else Metadata()
+    return Decoded(record, decode(data, record.original.path.name), metadata, began_s)
 
 
 class Pipeline:
@@ -98,7 +98,7 @@ class Pipeline:
         for record in _until_none(self._records):
             self._room.acquire()
             try:
-                decoded = read_frame(record)
+                decoded = read_frame(record, with_metadata=not self._stack.has_metadata)
                 self._examined.put((decoded, self._stack.examine(record, decoded.image)))
             except FrameError as error:
                 self._room.release()

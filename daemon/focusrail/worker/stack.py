@@ -22,13 +22,14 @@ from focusrail.model.outcome import FrameOutcome, StackOutcome
 from focusrail.stacking.arrays import Image, Plane
 from focusrail.stacking.canvas import Stripe
 from focusrail.stacking.focus_measure import luma8
-from focusrail.stacking.pipeline import Examined, Registered, Stacker, relative_to
+from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, relative_to
 from focusrail.stacking.registration import Found, Registrar, detect
 from focusrail.store.image_io import Metadata, encode_jpeg
 from focusrail.worker import results
 from focusrail.worker.debug import StageRecorder
 from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, Surveyed
-from focusrail.worker.pictures import thumbnail
+from focusrail.worker.reduction import thumbnail
+from focusrail.worker.scratch import Scratch
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
 _LIVE_PX = 1200
@@ -47,7 +48,7 @@ class Stack:
         self._began_s = time.monotonic()
         self._lock = threading.Lock()
         self._outcomes: dict[int, FrameOutcome] = {}
-        self._metadata = Metadata()
+        self._metadata: Metadata | None = None
         self._live = begin.live  # None as soon as it cannot be written
         self._recorder: StageRecorder | None = None
         self._reference = begin.survey[0].index if begin.survey else 0
@@ -64,6 +65,11 @@ class Stack:
             known=known,
             reference=reference,
         )
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether a frame has given the results their metadata, so that those of others need not be read."""
+        return self._metadata is not None
 
     def _survey(self, read: Callable[[FrameRecord], Image]) -> tuple[dict[int, Found], Image]:
         """Register all frames beforehand, since the reference is not the first of them."""
@@ -88,8 +94,7 @@ class Stack:
 
     def examine(self, record: FrameRecord, image: Image) -> Examined:
         """See what can be seen in a frame alone, and save its thumbnail."""
-        name = record.original.path.name
-        small = encode_jpeg(thumbnail(image), Metadata(), description=name, quality=85)
+        small = encode_jpeg(thumbnail(image), quality=85)
         (self._thumbnails / f"{record.index:06d}.jpg").write_bytes(small)
         return self._stacker.examine(image)
 
@@ -147,6 +152,23 @@ class Stack:
     def finish(self, command: Finish) -> None:
         """Write all results into the scratch folder and tell. Raises TooFewFrames."""
         began_s = time.monotonic()
+        result = self._result()
+        with Scratch(self._begin.scratch) as scratch:
+            outcome = self._save(scratch, result, command, began_s=began_s)
+        judgement = outcome.judgement
+        self.say(
+            Finished(
+                size_px=outcome.size_px,
+                frames_used=sum(f.used for f in outcome.frames),
+                warnings=outcome.warnings,
+                took_s=time.monotonic() - began_s,
+                peak_memory_bytes=_peak_memory_bytes(),
+                psnr_db=judgement.psnr_db if judgement else None,
+                ssim=judgement.ssim if judgement else None,
+            )
+        )
+
+    def _result(self) -> Result:
         try:
             result = self._stacker.finish()
         except TooFewFrames as error:
@@ -155,15 +177,24 @@ class Stack:
             why = ": " + "; ".join(reasons[:_NAMED]) + more if reasons else ""
             raise TooFewFrames(f"{error}{why}") from error
         del self._stacker  # its sums are the largest thing in memory, and are needed no more
-        depth = results.find_depth(result)
-        frames = tuple(replace(self._outcomes[k], won=result.won.get(k, 0.0)) for k in sorted(self._outcomes))
-        used = [f for f in frames if f.used]
+        return result
+
+    def _save(self, scratch: Scratch, result: Result, command: Finish, *, began_s: float) -> StackOutcome:
         begin = self._begin
-        transforms = {f.index: np.array(f.transform).reshape(3, 3) for f in used}
+        title = " ".join(filter(None, (begin.name, begin.specimen_id)))
+        results.save_image(scratch, result, self._metadata or Metadata(), title=title, um_per_px=begin.um_per_px)
+        frames = tuple(replace(self._outcomes[k], won=result.won.get(k, 0.0)) for k in sorted(self._outcomes))
+        results.save_contact_sheet(scratch, frames)
+        if self._recorder is not None:
+            results.write_winners(scratch.folder, result)
+        depth = results.find_depth(result)
+        results.save_planes(scratch, result, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
+        transforms = {f.index: np.array(f.transform).reshape(3, 3) for f in frames if f.used}
         judgement = (
             results.judge_by_truth(begin.truth, result, depth, transforms, self._reference) if begin.truth else None
         )
         height, width = result.fused.index.shape
+        saved_s = max(map(scratch.durable_s, ("result.jpg", "result.tif")))
         outcome = StackOutcome(
             shoot_id=begin.shoot_id,
             name=begin.name,
@@ -176,7 +207,7 @@ class Stack:
             depth_unit=begin.depth_unit,
             frames=frames,
             settings=asdict(begin.method),
-            timings_s={**command.timings_s, "stacking": began_s - self._began_s},
+            timings_s={**command.timings_s, "stacking": began_s - self._began_s, "saving": saved_s - began_s},
             versions=_versions(),
             warnings=(*command.warnings, *self._warnings(frames, width * height)),
             lateral_um_per_px=begin.um_per_px,
@@ -185,23 +216,8 @@ class Stack:
             recipe=asdict(begin.recipe) if begin.recipe is not None else {},
             peak_memory_bytes=_peak_memory_bytes(),  # so far: what is written cannot tell what writing it takes
         )
-        folder = begin.scratch
-        if self._recorder is not None:
-            results.write_winners(folder, result)
-        results.write_pictures(folder, result, depth, self._metadata, outcome)
-        results.write_contact_sheet(folder, outcome)
-        results.write_report(folder, result, depth, outcome)
-        self.say(
-            Finished(
-                size_px=(width, height),
-                frames_used=len(used),
-                warnings=outcome.warnings,
-                took_s=time.monotonic() - began_s,
-                peak_memory_bytes=_peak_memory_bytes(),
-                psnr_db=judgement.psnr_db if judgement else None,
-                ssim=judgement.ssim if judgement else None,
-            )
-        )
+        results.save_report(scratch, result, depth, outcome)
+        return outcome
 
     def _warnings(self, frames: tuple[FrameOutcome, ...], result_pixels: int) -> list[str]:
         said = []
@@ -233,7 +249,7 @@ class Stack:
             return
         scratch = path.with_name(f".{path.name}.partial")
         try:
-            scratch.write_bytes(encode_jpeg(image, Metadata(), description=self._begin.name, quality=85))
+            scratch.write_bytes(encode_jpeg(image, quality=85))
             scratch.replace(path)
         except OSError:  # it is only for people to look at meanwhile: no stack ends for it
             self._live = None
