@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from focusrail.stacking.arrays import Plane
-from focusrail.stacking.canvas import STRIPE_ROWS
+from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, stripes
 from focusrail.stacking.focus_peak import FocusPeaks, decode
+
+_Map: TypeAlias = Callable[[Callable[[Stripe], None], Iterable[Stripe]], Iterator[None]]
 
 # Confidence is the probability that the depth is right to one step: 1 / (1 + exp(-x)), where x is a sum of these
 # weights times what tells right from wrong. Fitted to simulated scenes, whose truth is known: see docs/algorithms.md.
@@ -20,10 +25,11 @@ _PER_ENERGY = 1.95  # times ln(energy / noise), which stops to count at _ENOUGH:
 _ENOUGH = 60.0
 _PER_ROUGHNESS = -0.65  # times ln(how far the depth departs from the plane of its neighbourhood, in steps)
 _ROUGH_PX = 7  # the neighbourhood's side, in half-size pixels
+_MEDIAN_PX = 5
+_HALO_PX = _MEDIAN_PX // 2 + 2 * (_ROUGH_PX // 2)
+_ROWS = 128  # of a stripe: its planes stay in the cache
 _LEAST_ROUGHNESS, _MOST_ROUGHNESS = 0.01, 10.0
-_PER_LOCAL_ENERGY = (
-    1.48  # times ln(energy / largest within two pixels): what is dim beside something bright is its halo
-)
+_PER_LOCAL_ENERGY = 1.48  # times ln(energy / largest within two pixels): dim beside something bright is its halo
 # Of a peak beyond the first or last frame two points do not tell how far beyond it is: from so many steps on its
 # confidence is multiplied by this.
 _OUTSIDE_STEPS, _OUTSIDE_SHARE = 0.1, 0.4
@@ -45,30 +51,44 @@ class DepthMap:
     """Where each pixel is sharpest. All planes (height, width)."""
 
     depth: Plane  # float32, in the unit of the positions; where there is a hole, a guess from its surroundings
-    confidence: Plane  # float32, 0..1: the probability that the depth is right to one step between frames
-    hole: Plane  # bool: nothing was measured here
+    half_confidence: Plane  # the same at half size, rows // 2 and columns // 2 of the canvas
+    corner: tuple[int, int]  # row and column of the depth's first pixel in the enlarged half-size plane: 0 or 1
+
+    def confidence(self) -> Plane:
+        """float32, 0..1: the probability that the depth is right to one step between frames."""
+        return _cut(_enlarged(self.half_confidence, most_apart=np.inf, run=map), self.corner, self.depth.shape)
+
+    def hole(self) -> Plane:
+        """bool: nothing was measured here."""
+        return self.confidence() < np.float32(_HOLE)
 
 
 def find_depth(
-    peaks: FocusPeaks, positions: Sequence[float], *, noise: float, crop: tuple[int, int, int, int]
+    peaks: FocusPeaks,
+    positions: Sequence[float],
+    *,
+    noise: float,
+    crop: tuple[int, int, int, int],
+    executor: Executor | None = None,
 ) -> DepthMap:
     """The depth of the canvas's part `crop` (x, y, width, height in full-size pixels).
 
     `positions` are those of the frames folded, in that order: evenly spaced or not, ascending or not. `noise` is the
-    energy that noise alone makes.
+    energy that noise alone makes. The result does not depend on the executor.
     """
+    run: _Map = map if executor is None else executor.map
     x, y, width, height = crop
-    rows, columns = slice(y // 2, (y + height + 1) // 2), slice(x // 2, (x + width + 1) // 2)
-    seen = peaks.window(rows, columns)
-    table = _Spacing.of(positions)
-    position, outside = _vertices(seen, table, noise=noise)
-    position = cv2.medianBlur(position, 5)  # lone outliers
-    sure = _probability(seen, position, outside, noise=noise, step=table.step)
-    filled = _fill_holes(position, sure)
-    window = (slice(y % 2, y % 2 + height), slice(x % 2, x % 2 + width))
-    confidence_full = _enlarged(sure)[window]
-    hole = _nearest((sure < _HOLE).astype(np.uint8))[window].astype(bool)
-    return DepthMap(_enlarged(filled, most_apart=0.5 * table.step)[window], confidence_full, hole)
+    seen = peaks.window(slice(y // 2, (y + height + 1) // 2), slice(x // 2, (x + width + 1) // 2))
+    spacing = _Spacing.of(positions)
+    position, sure = _measure(seen, spacing, noise=noise, run=run)
+    _fill_holes(position, sure, run=run)
+    large = _enlarged(position, most_apart=0.5 * spacing.step, run=run)
+    corner = (y % 2, x % 2)
+    return DepthMap(_cut(large, corner, (height, width)), sure, corner)
+
+
+def _cut(plane: Plane, corner: tuple[int, int], shape: tuple[int, ...]) -> Plane:
+    return plane[corner[0] : corner[0] + shape[0], corner[1] : corner[1] + shape[1]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +113,36 @@ class _Spacing:
         return _Spacing(at, to_before, to_after, step)
 
 
-def _vertices(peaks: FocusPeaks, spacing: _Spacing, *, noise: float) -> tuple[Plane, Plane]:
+def _measure(peaks: FocusPeaks, spacing: _Spacing, *, noise: float, run: _Map) -> tuple[Plane, Plane]:
+    """Positions without lone outliers and the probability that they are right, (height, width) float32."""
+    height, width = peaks.best.shape
+    usual = _usual_curvature(peaks, spacing, noise=noise)
+    position, sure = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+
+    def measure(stripe: Stripe) -> None:
+        part = peaks.window(slice(stripe.halo_top, stripe.halo_bottom), slice(None))
+        vertex, outside = _vertices(part, spacing, usual=usual)
+        vertex = cv2.medianBlur(vertex, _MEDIAN_PX)
+        position[stripe.rows] = vertex[stripe.inner]
+        sure[stripe.rows] = _probability(part, vertex, outside, noise=noise, step=spacing.step)[stripe.inner]
+
+    deque(run(measure, stripes(height, halo_px=_HALO_PX, rows=_ROWS)), maxlen=0)
+    return position, sure
+
+
+def _vertices(peaks: FocusPeaks, spacing: _Spacing, *, usual: float) -> tuple[Plane, Plane]:
     """Position of the energy's peak, and from 0 to 1 whether it lies outside the stack; (height, width) float32.
 
     The vertex of a parabola through the logarithm of three energies: exact where energy over position is a Gaussian
     (Nayar and Nakagawa 1994, doi:10.1109/34.308479). Where the best frame has one neighbour only, as at the ends of
-    the stack: of a parabola as curved as the others are.
+    the stack: of a parabola of the usual curvature.
     """
-    shape = peaks.best.shape
-    usual = _usual_curvature(peaks, spacing, noise=noise)
-    position, outside = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    found = _offsets(peaks, spacing, usual=usual)
+    found += np.take(spacing.position.astype(np.float32), peaks.rank)
     low, high = np.float32(spacing.position.min()), np.float32(spacing.position.max())
-    for top in range(0, shape[0], STRIPE_ROWS):
-        rows = slice(top, top + STRIPE_ROWS)
-        stripe = peaks.window(rows, slice(None))
-        found = _offsets(stripe, spacing, usual=usual)
-        found += np.take(spacing.position.astype(np.float32), stripe.rank)
-        outside[rows] = np.maximum(low - found, found - high)
-        np.clip(found, low, high, out=position[rows])
+    outside = np.maximum(low - found, found - high)
     outside *= np.float32(1 / (_OUTSIDE_STEPS * spacing.step))
-    return position, np.clip(outside, 0, 1, out=outside)
+    return np.clip(found, low, high, out=found), np.clip(outside, 0, 1, out=outside)
 
 
 def _offsets(peaks: FocusPeaks, spacing: _Spacing, *, usual: float) -> Plane:
@@ -175,28 +205,39 @@ def _roughness(position: Plane) -> Plane:
     return cv2.sqrt(cv2.blur(cv2.multiply(apart, apart, dst=apart), size))
 
 
-def _fill_holes(position: Plane, sure: Plane) -> Plane:
+def _fill_holes(position: Plane, sure: Plane, *, run: _Map) -> None:
+    """Replace, in place, positions where nothing was measured by what their surroundings say."""
     middle = np.float32(np.median(position[::8, ::8]))
-    filled = _fill(position - middle, sure * sure)
-    filled += middle
-    weight = np.clip((sure - np.float32(_HOLE)) * np.float32(1 / (_MEASURED - _HOLE)), 0, 1)
-    filled += (position - filled) * weight
-    return filled
+    position -= middle
+    filled = _fill(position, sure * sure)
+
+    def blend(stripe: Stripe) -> None:
+        old, new = position[stripe.rows], filled[stripe.rows]
+        share = np.clip((sure[stripe.rows] - np.float32(_HOLE)) * np.float32(1 / (_MEASURED - _HOLE)), 0, 1)
+        old -= new
+        old *= share
+        old += new
+        old += middle
+
+    deque(run(blend, stripes(len(position), halo_px=0, rows=_ROWS)), maxlen=0)
 
 
-def _enlarged(plane: Plane, most_apart: float | None = None) -> Plane:
+def _enlarged(plane: Plane, *, most_apart: float, run: _Map) -> Plane:
     """Twice the size: smooth, but without values in between where neighbours differ by more than `most_apart`."""
     height, width = plane.shape
-    smooth = cv2.resize(plane, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
-    if most_apart is not None:
-        hard = _nearest(plane)
-        np.copyto(smooth, hard, where=cv2.absdiff(smooth, hard) > most_apart)
-    return smooth
+    large = np.empty((2 * height, 2 * width), np.float32)
 
+    def enlarge(stripe: Stripe) -> None:
+        part = plane[stripe.halo_top : stripe.halo_bottom]
+        size = (2 * width, 2 * len(part))
+        smooth = cv2.resize(part, size, interpolation=cv2.INTER_LINEAR)
+        if most_apart < np.inf:
+            hard = cv2.resize(part, size, interpolation=cv2.INTER_NEAREST)
+            cv2.copyTo(hard, cv2.compare(cv2.absdiff(smooth, hard), most_apart, cv2.CMP_GT), smooth)
+        large[2 * stripe.top : 2 * stripe.bottom] = smooth[2 * stripe.inner.start : 2 * stripe.inner.stop]
 
-def _nearest(plane: Plane) -> Plane:
-    height, width = plane.shape
-    return cv2.resize(plane, (2 * width, 2 * height), interpolation=cv2.INTER_NEAREST)
+    deque(run(enlarge, stripes(height, halo_px=1, rows=_ROWS)), maxlen=0)
+    return large
 
 
 def confidence(measure: Plane, noise: float) -> Plane:

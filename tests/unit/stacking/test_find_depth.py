@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -63,7 +64,7 @@ def test_the_peak_is_found_between_frames_wherever_they_stand(positions: list[fl
     # Where a pass ends in the middle of the range one neighbour is missing: there the usual curvature helps.
     assert np.percentile(off, 97) < 0.02
     assert off.max() < 0.13  # half a step
-    assert not found.hole.any()
+    assert not found.hole().any()
 
 
 def test_a_peak_just_inside_the_first_or_last_frame_is_not_drawn_to_it() -> None:
@@ -85,8 +86,8 @@ def test_a_peak_beyond_the_stack_is_never_sure_and_its_depth_stays_inside() -> N
     found = depth_of(gaussian_peaks(ramp(8.0, 13.0), EVEN), EVEN)
     beyond = full(ramp(8.0, 13.0)) < 9.9
     assert found.depth.min() >= 10.0
-    assert found.confidence[beyond].max() <= 0.4
-    assert found.confidence[full(ramp(8.0, 13.0)) > 10.4].mean() > 0.9
+    assert found.confidence()[beyond].max() <= 0.4
+    assert found.confidence()[full(ramp(8.0, 13.0)) > 10.4].mean() > 0.9
 
 
 def photographs(
@@ -137,7 +138,7 @@ def test_a_textured_surface_is_measured_to_a_seventh_of_the_step(noise: float) -
     off = (found.depth - hill()) / step
     assert np.sqrt(np.mean(off**2)) < 0.15
     assert np.mean(np.abs(off) > 1) < 0.02
-    assert np.mean(found.confidence > SURE) > 0.9
+    assert np.mean(found.confidence() > SURE) > 0.9
 
 
 @pytest.mark.parametrize("noise", [0.7, 2.8])
@@ -152,9 +153,9 @@ def test_what_has_no_texture_is_a_hole_with_the_depth_of_its_surroundings(noise:
     found = measured(frames, positions)
     inside = (x - 120) ** 2 + (y - 80) ** 2 < 28**2
     outside = (x - 120) ** 2 + (y - 80) ** 2 > 52**2
-    assert found.hole[inside].mean() > 0.99
-    assert found.confidence[inside].mean() < 0.1
-    assert not found.hole[outside].any()
+    assert found.hole()[inside].mean() > 0.99
+    assert found.confidence()[inside].mean() < 0.1
+    assert not found.hole()[outside].any()
     assert np.abs(found.depth - 12.3)[inside].mean() < 0.3
 
 
@@ -163,8 +164,8 @@ def test_a_picture_of_noise_has_no_depth() -> None:
     random = np.random.default_rng(0)
     frames = [np.clip(np.rint(90 + random.normal(0, 3, (120, 160))), 0, 255).astype(np.uint8) for _ in positions]
     found = measured(frames, positions)
-    assert found.hole.mean() > 0.99
-    assert found.confidence.max() < 0.5
+    assert found.hole().mean() > 0.99
+    assert found.confidence().max() < 0.5
     assert np.isfinite(found.depth).all()
 
 
@@ -175,7 +176,7 @@ def test_between_a_near_and_a_far_surface_there_is_nothing_in_between_that_is_su
     found = measured(photographs(depth, positions, noise=0.7), positions)
     between = (found.depth > 10.7 + 0.3) & (found.depth < 13.0 - 0.3)
     assert between.mean() < 0.005
-    assert (found.confidence[between] < SURE).all()
+    assert (found.confidence()[between] < SURE).all()
     assert (np.abs(found.depth - depth)[:, np.r_[0:100, 140:240]] < 0.1).all()
 
 
@@ -188,8 +189,12 @@ def test_a_part_of_the_canvas_has_the_depth_of_the_whole() -> None:
     for rank, grey in enumerate(frames):
         peaks.add(encode(floor.joint(*energies(grey, CPU, CPU.configure()))), rank)
     part = find_depth(peaks, positions, noise=floor.noise, crop=(21, 33, 150, 101))
-    assert part.depth.shape == part.confidence.shape == part.hole.shape == (101, 150)
+    assert part.depth.shape == part.confidence().shape == part.hole().shape == (101, 150)
     inner = (slice(16, -16), slice(16, -16))
+    with ThreadPoolExecutor(2) as executor:
+        again = find_depth(peaks, positions, noise=floor.noise, crop=(21, 33, 150, 101), executor=executor)
+    assert (again.depth == part.depth).all()
+    assert (again.confidence() == part.confidence()).all()
     cut = whole.depth[33 : 33 + 101, 21 : 21 + 150]
     assert np.abs(part.depth - cut)[inner].max() < 0.01
 
@@ -210,7 +215,7 @@ def test_depth_is_always_finite_and_one_of_the_stack(
         peaks.add(encode(energy.astype(np.float32)), rank)
     found = find_depth(peaks, positions, noise=0.02, crop=(0, 0, width, height))
     assert found.depth.shape == (height, width)
-    assert found.depth.dtype == found.confidence.dtype == np.float32
+    assert found.depth.dtype == found.confidence().dtype == np.float32
     assert found.depth.min() >= min(positions) - 1e-4
     assert found.depth.max() <= max(positions) + 1e-4
-    assert 0 <= found.confidence.min() <= found.confidence.max() <= 1
+    assert 0 <= found.confidence().min() <= found.confidence().max() <= 1
