@@ -73,7 +73,7 @@ def energy(score: Plane, scale: ScoreScale) -> Plane:
 
 
 def halved_energy(score: Plane, scale: ScoreScale) -> Plane:
-    """The same at half the size, of means of 2 x 2: (height // 2, width // 2) float32."""
+    """The same at half the size, of means of 2 x 2: half the size rounded up, float32."""
     return smooth_energy(kernels.halve(kernels.square(score, scale=1 / scale.scale)))
 
 

@@ -285,16 +285,17 @@ FAST void square(float *restrict out, const uint16_t *restrict score, float scal
     }
 }
 
-/* Means of squares of 2 x 2. A last odd row or column is left out. */
 FAST static void halve_row(float *restrict out, const float *restrict above, const float *restrict below, int width) {
-    for (int x = 0; x < width; x++)
+    for (int x = 0; x < width / 2; x++)
         out[x] = ((above[2 * x] + above[2 * x + 1]) + (below[2 * x] + below[2 * x + 1])) * 0.25f;
+    if (width % 2) out[width / 2] = (above[width - 1] + below[width - 1]) * 0.5f;
 }
 
+/* Means of 2 x 2, or of what there is at the end of an odd side. */
 void halve(float *out, const float *plane, int height, int width) {
-    for (int y = 0; y < height / 2; y++)
-        halve_row(out + (size_t)y * (width / 2), plane + (size_t)2 * y * width, plane + (size_t)(2 * y + 1) * width,
-                  width / 2);
+    for (int y = 0; y < (height + 1) / 2; y++)
+        halve_row(out + (size_t)y * ((width + 1) / 2), plane + (size_t)2 * y * width,
+                  plane + (size_t)smaller(2 * y + 1, height - 1) * width, width);
 }
 
 /* A symmetric kernel of 7, its middle and one side in `k`, along a row and across rows. */

@@ -103,11 +103,11 @@ def square(score: Plane, *, scale: float) -> Plane:
 
 
 def halve(plane: Plane) -> Plane:
-    """Means of 2 x 2 pixels of a float32 plane; a last odd row or column is left out."""
+    """A float32 plane at half its size, rounded up: means of 2 x 2 pixels, or of what there is at an odd end."""
     if _LIBRARY is None:
         return kernels_plain.halve(plane)
     height, width = plane.shape
-    out = np.empty((height // 2, width // 2), np.float32)
+    out = np.empty(((height + 1) // 2, (width + 1) // 2), np.float32)
     _LIBRARY.halve(_at(out), _at(plane), height, width)
     return out
 

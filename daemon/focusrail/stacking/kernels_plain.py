@@ -106,9 +106,13 @@ def square(score: Plane, scale: np.float32) -> Plane:
 
 def halve(plane: Plane) -> Plane:
     """See kernels.halve."""
-    even = plane[: len(plane) // 2 * 2, : plane.shape[1] // 2 * 2]
-    above, below = even[::2], even[1::2]
-    return ((above[:, ::2] + above[:, 1::2]) + (below[:, ::2] + below[:, 1::2])) * _F(0.25)
+    height, width = plane.shape
+    above = plane[::2]
+    below = plane[np.minimum(np.arange(1, height + 1, 2), height - 1)]
+    pairs = (
+        (above[:, : width // 2 * 2 : 2] + above[:, 1::2]) + (below[:, : width // 2 * 2 : 2] + below[:, 1::2])
+    ) * _F(0.25)
+    return np.hstack([pairs, (above[:, -1:] + below[:, -1:]) * _F(0.5)]) if width % 2 else pairs
 
 
 def smooth(plane: Plane, kernel: npt.NDArray[np.float32]) -> Plane:

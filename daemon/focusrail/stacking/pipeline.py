@@ -17,10 +17,11 @@ from focusrail.model.method import Method
 from focusrail.stacking import kernels
 from focusrail.stacking.arrays import Image, Luma, Plane, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea, stripes, warp_stripe
+from focusrail.stacking.depth_map import DepthMap, find_depth
 from focusrail.stacking.exposure import ExposureReference
 from focusrail.stacking.focus_measure import Scores, luma8
+from focusrail.stacking.focus_peak import PeakTracker
 from focusrail.stacking.fusion import Accumulator, Fused, accumulator
-from focusrail.stacking.peak import Peak, PeakTracker
 from focusrail.stacking.registration import Features, Found, Registrar, detect
 from focusrail_drivers.base import Accelerator
 
@@ -52,9 +53,14 @@ class Result:
     """The finished stack, cropped to the area that every used frame covers."""
 
     fused: Fused
-    peak: Peak  # of the whole canvas, at half its size
     crop: tuple[int, int, int, int]  # x, y, width, height on the canvas
     won: dict[int, float]  # frame index -> share of the pixels for which it is the sharpest
+    tracker: PeakTracker
+
+    def depth(self, executor: Executor | None = None) -> DepthMap:
+        """The depth map, in the unit of the positions, cropped likewise."""
+        seen = self.tracker
+        return find_depth(seen.peaks, seen.positions, noise=seen.noise, crop=self.crop, executor=executor)
 
 
 class Stacker:
@@ -161,7 +167,7 @@ class Stacker:
         for top in range(0, h, STRIPE_ROWS):
             counts += np.bincount(cropped.index[top : top + STRIPE_ROWS].ravel(), minlength=len(counts))
         won = {k: float(counts[k] / (w * h)) for k in self._used}
-        return Result(cropped, self._tracker.peak(), crop, won)
+        return Result(cropped, crop, won, self._tracker)
 
     def glance(self, *, longest_px: int) -> Image | None:
         """The composite so far, uncropped and reduced to about `longest_px`; None before the first frame.
