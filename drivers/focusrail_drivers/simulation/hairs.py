@@ -41,7 +41,7 @@ def hairs(options: SceneOptions, view: View) -> Iterator[Sketch]:
             )
         tint = PETAL_HAIR if part > 0.4 else FILAMENT
         yield paint_bristles(
-            view, _scattered(rng, count=34, colour=tint), depth=_sheet(options, part, slope), opacity=0.5
+            view, _scattered(rng, count=34, colour=tint), depth=_sheet(options, part, slope), opacity=0.7
         )
     for _, globe, colours in things:
         yield paint_body(
@@ -66,7 +66,7 @@ def _scattered(rng: np.random.Generator, *, count: int, colour: tuple[int, int, 
         reach, bend = rng.uniform(0.08, 0.3), rng.uniform(-0.05, 0.05)
         tip = (u + reach * math.cos(angle), v + reach * math.sin(angle))
         middle = ((u + tip[0]) / 2 - bend * math.sin(angle), (v + tip[1]) / 2 + bend * math.cos(angle))
-        shade = rng.uniform(0.6, 1.0)
+        shade = rng.uniform(0.5, 0.85)
         tint = (round(colour[0] * shade), round(colour[1] * shade), round(colour[2] * shade))
         found.append(Bristle((u, v), middle, tip, rng.uniform(0.0012, 0.0026), tint))
     return found
