@@ -115,7 +115,7 @@ def _recipes() -> Path:
 @click.option("-o", "--out", type=_PATH, help="The folder that the results become.")
 @click.option("--step-mm", type=float, help="Distance from frame to frame, so that depth is in mm.")
 @click.option("--reference", type=click.Choice(["first", "middle", "last"]), help="The frame the others are laid on.")
-@click.option("--method", "fusion", type=click.Choice(["soft", "lob"]), help="Fusion: weighted mean, or largest |LoB|.")
+@click.option("--method", "fusion", type=click.Choice(["bands", "soft", "lob"]), help="How frames are fused.")
 @click.option("--blur", "blur_px", type=int, help="lob: size of the Gaussian blur (odd; 5).")
 @click.option("--laplacian", "laplacian_px", type=int, help="lob: size of the Laplacian's kernel (odd; 5).")
 @click.option("--detector", type=click.Choice(["sift", "orb"]), help="Features to register by.")

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from focusrail.errors import FrameSizeDiffers, NotRegistered, TooFewFrames
 from focusrail.model.method import Method
 from focusrail.stacking import kernels
+from focusrail.stacking.accumulators import accumulator
 from focusrail.stacking.arrays import Image, Luma, Plane, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea, stripes, warp_stripe
 from focusrail.stacking.depth_map import DepthMap, find_depth
 from focusrail.stacking.exposure import ExposureReference
 from focusrail.stacking.focus_measure import Scores, luma8
 from focusrail.stacking.focus_peak import PeakTracker
-from focusrail.stacking.fusion import Accumulator, Fused, accumulator
+from focusrail.stacking.fusion import Accumulator, Fused
 from focusrail.stacking.registration import Features, Found, Registrar, detect
 from focusrail_drivers.base import Accelerator
 
@@ -121,7 +123,6 @@ class Stacker:
         height, width = frame.shape[:2]
         if self._accumulator is None:
             self._accumulator = accumulator(height, width, self._method, frame.dtype, accelerator=self._accelerator)
-            self._accumulator.prepare(frame)
             self._tracker = PeakTracker(frame, self._accelerator)
             self._valid = ValidArea(width, height)
         assert self._valid is not None
@@ -129,6 +130,7 @@ class Stacker:
         self._valid.add(registered.found.transform)
         self._used.append(registered.index)
         number = self._tracker.begin(registered.position)
+        self._accumulator.begin(frame, registered.found.transform, registered.gain, registered.index)
         # The notebook's own arithmetic is defined on whole frames: a stripe's warp may round otherwise.
         rows = height if self._method.border == "black" else STRIPE_ROWS
         cut = stripes(height, halo_px=self._accumulator.halo_px, rows=rows)
@@ -143,13 +145,13 @@ class Stacker:
         )  # fmt: skip
         luma = kernels.luma(tile)
         scores = Scores.of(luma, self._accelerator)
-        total, measure = self._accumulator.add(stripe, tile, luma, scores, registered.index)
+        measure = self._accumulator.add(stripe, tile, luma, scores, registered.index)
         self._tracker.add(stripe, scores, number)
         if self._spectator is not None:
             aligned = kernels.join(tile[:, stripe.inner], registered.frame.dtype)
             self._spectator("aligned", registered.index, stripe, aligned)
             self._spectator("measure", registered.index, stripe, measure)
-        return total
+        return float(cv2.sumElems(scores.fine[stripe.inner])[0]) / self._accelerator.configure().scale
 
     def finish(self) -> Result:
         """The result of all frames so far. Raises TooFewFrames when there are fewer than two, or no common area."""
@@ -162,7 +164,7 @@ class Stacker:
         if w == 0 or h == 0:
             raise TooFewFrames("the frames have no area in common: they are probably not of one stack")
         window = (slice(y, y + h), slice(x, x + w))
-        cropped = replace(fused, image=fused.image[window], index=fused.index[window], measure=fused.measure[window])
+        cropped = Fused(fused.image[window], fused.index[window])
         counts = np.zeros(max(self._used) + 1, np.int64)
         for top in range(0, h, STRIPE_ROWS):
             counts += np.bincount(cropped.index[top : top + STRIPE_ROWS].ravel(), minlength=len(counts))

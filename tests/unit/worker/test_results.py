@@ -61,10 +61,9 @@ def made(folder: Path, *, height: int, width: int, dtype: type = np.uint8) -> tu
     rng = np.random.default_rng(3)
     image = cv2.resize(rng.integers(0, np.iinfo(dtype).max, (height // 4, width // 4, 3), dtype), (width, height))
     index = cv2.resize(rng.integers(0, 20, (height // 8, width // 8), np.uint16), (width, height))
-    measure = cv2.resize(rng.uniform(0, 20, (height // 8, width // 8)).astype(np.float32), (width, height))
     tracker = PeakTracker(image[:8, :8], CpuAccelerator())
     result = Result(
-        Fused(image, index, measure, 1.0),
+        Fused(image, index),
         (0, 0, width, height),
         dict.fromkeys(range(20), 0.05),
         tracker,
