@@ -3,9 +3,9 @@
     python -m benchmarks.compare [--size 2 24] [--scenes demo,hairs] [--tools focusrail,openfocus] [--repeats 3]
 
 Renders the scenes, installs the peers, runs every tool on every scene as a whole process, judges the results, and
-writes results.json, results.md and plots to `--out`. Runs are kept per tool version, scene and machine, so that only
-what changed is run again; `--again` runs everything. Times are worth comparing only among runs made in one go on a
-quiet machine: results.md says the load that each was measured under.
+writes results.json, results.md, plots and pictures of the hardest places to `--out`. Runs are kept per tool version,
+scene and machine, so that only what changed is run again; `--again` runs everything. Times are worth comparing only
+among runs made in one go on a quiet machine: results.md says the load that each was measured under.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks import peers, scenes
+from benchmarks import looks, peers, scenes
 from benchmarks import score as scoring
 from benchmarks.measured import measured
 from benchmarks.peers import Tool, Unavailable
@@ -181,7 +181,7 @@ def _write(done: Record, report: Path) -> None:
 
 
 def draw(report: Path, peers_folder: Path) -> None:
-    """Plots by matplotlib, which lives in an environment of its own."""
+    """Plots, by matplotlib, which lives in an environment of its own."""
     plots = Tool("plots", (), package="matplotlib==3.10.7")
     try:
         python = peers.installed(plots, peers_folder) / "python"
@@ -207,6 +207,11 @@ def main() -> None:
     done = compare(options, report)
     if not options.no_plots:
         draw(report, options.root / "peers")
+        for megapixels in options.size:
+            for name in options.scenes.split(","):
+                stack = stack_of(SCENES[name], megapixels, options.root / "scenes")
+                picture = looks.sheet(stack, looks.kept_results(options.root, stack))
+                cv2.imwrite(str(report / f"looks_{name}_{megapixels:g}mp.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
     print(markdown(done))
 
 
