@@ -84,6 +84,26 @@ def test_unsure_pixels_and_specks_make_no_surface() -> None:
     assert nothing.triangles.shape == (0, 3)
 
 
+def test_small_holes_are_closed_where_their_rim_is_of_one_depth() -> None:
+    depth = plane()
+    sure = everywhere(depth)
+    for row, column in ((20, 30), (60, 30), (60, 100), (0, 60)):
+        sure[row : row + 6, column : column + 6] = False
+    depth[20:26, 30:36] = 40.0  # a bad guess stays within the rim
+    depth[60:66, 99] -= 2.0
+    surface = find_surface(depth, sure, step=STEP, most_triangles=10**6)
+    x, y, z = surface.vertices.T.astype(np.float64)
+
+    def vertices_in(row: int, column: int) -> int:
+        return int(np.sum((x > column) & (x < column + 6) & (y > row) & (y < row + 6)))
+
+    assert vertices_in(20, 30) == vertices_in(60, 30) == 36
+    assert vertices_in(60, 100) == 0  # between two things
+    assert vertices_in(0, 60) == 0  # at the border: nobody knows how far it goes
+    assert np.abs(z - (12 + 0.004 * x - 0.002 * y))[z > 11].max() < 0.06
+    assert surface.guessed == pytest.approx(72 / len(x))
+
+
 def test_noise_is_smoothed_and_edges_are_not() -> None:
     random = np.random.default_rng(0)
     depth = plane(right=0.0, down=0.0)
