@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-import tifffile
 from PIL import Image as PilImage
 
 from focusrail.errors import DamagedImage, NotAnImage
-from focusrail.store.image_metadata import DAMAGED_METADATA, read_orientation
+from focusrail.store.image_metadata import read_orientation
+from focusrail.store.tiff_decoding import decode_tiff
 
 Image: TypeAlias = npt.NDArray[Any]  # (height, width, 3) BGR, uint8 or uint16
 
@@ -58,21 +58,15 @@ def _decode(data: bytes, name: str) -> Image:
         return _decode_jpeg(data, name)
     if kind == "PNG" and b"IEND" not in data[-64:]:
         raise _damaged(name, "its end is missing")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    pixels = image.dtype if image is not None else _tiff_dtype(data) if kind == "TIFF" else None
-    if pixels is not None and pixels not in (np.uint8, np.uint16):
-        raise NotAnImage(f"{name} has {pixels} pixels: 8 and 16 bit integers are read")
+    if kind == "TIFF":
+        image, orientation = decode_tiff(data, name)
+    else:
+        image, orientation = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH), 1
     if image is None:
         raise _damaged(name, "it cannot be decoded")
-    return image
-
-
-def _tiff_dtype(data: bytes) -> np.dtype[Any] | None:
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            return file.pages[0].dtype
-    except (tifffile.TiffFileError, *DAMAGED_METADATA):
-        return None
+    if image.dtype not in (np.uint8, np.uint16):
+        raise NotAnImage(f"{name} has {image.dtype} pixels: 8 and 16 bit integers are read")
+    return _upright(image, orientation)
 
 
 def _decode_jpeg(data: bytes, name: str) -> Image:
