@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import lzma
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +21,9 @@ from focusrail.store.image_metadata import DAMAGED_METADATA, ORIENTATION, quietl
 
 Pixels: TypeAlias = npt.NDArray[Any]  # (height, width, samples), uint8 or uint16
 
-_DAMAGED_TIFF = (tifffile.TiffFileError, zlib.error, RuntimeError, *DAMAGED_METADATA)
+# What tifffile has to say of a damaged file is in our own sentences.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+_DAMAGED_TIFF = (tifffile.TiffFileError, zlib.error, lzma.LZMAError, RuntimeError, *DAMAGED_METADATA)
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # photometric interpretations
 
 
@@ -32,8 +36,11 @@ def decode_tiff(data: bytes, name: str) -> tuple[Pixels | None, int]:
         if page is not None and page.dtype is not None:
             if page.dtype.kind in "iufc" and page.dtype not in (np.uint8, np.uint16):
                 raise NotAnImage(f"{name} has {page.dtype} pixels: 8 and 16 bit integers are read")
-            if _misread_by_opencv(page):
-                return _pixels(page, data, name), int(page.tags.valueof(ORIENTATION, 1))
+            try:
+                if _misread_by_opencv(page):
+                    return _pixels(page, data, name), int(page.tags.valueof(ORIENTATION, 1))
+            except _DAMAGED_TIFF as error:
+                raise _damaged(name, str(error)) from error
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH), 1
 
 
@@ -53,32 +60,29 @@ def _first_page(data: bytes) -> Iterator[tifffile.TiffPage | None]:
 def _misread_by_opencv(page: tifffile.TiffPage) -> bool:
     """Whether OpenCV, up to 5.0, would return other pixels than there are.
 
-    It multiplies 8-bit colours by their transparency, cannot read tiles that stand out beyond the picture, takes the
-    planes of 16 bits for pixels, does not invert 16 bits, and makes 8 bits of 16 when they are grey and transparent.
+    It multiplies 8-bit colours by their transparency, cannot read tiles that stand out beyond the picture and does not
+    miss planes that are missing; it takes the planes of 16 bits for pixels, does not invert 16 bits, and makes 8 bits
+    of 16 when they are grey and transparent.
     """
     if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or page.bitspersample not in (8, 16):
         return False
+    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1:
+        return True
     transparent = len(page.extrasamples) > 0
     if page.bitspersample == 8:
         stand_out = page.is_tiled and (page.imagewidth % page.tilewidth or page.imagelength % page.tilelength)
         return bool(transparent or stand_out)
-    planes = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
-    return planes or page.photometric == _WHITE_IS_ZERO or (transparent and page.photometric == _BLACK_IS_ZERO)
+    return page.photometric == _WHITE_IS_ZERO or (transparent and page.photometric == _BLACK_IS_ZERO)
 
 
 def _pixels(page: tifffile.TiffPage, data: bytes, name: str) -> Pixels:
-    pieces = zip(page.dataoffsets, page.databytecounts, strict=True)
-    if any(count == 0 or offset + count > len(data) for offset, count in pieces):
+    offsets, counts = page.dataoffsets, page.databytecounts
+    whole = len(offsets) == len(counts) and all(0 < n <= len(data) - at for at, n in zip(offsets, counts, strict=True))
+    if not (offsets and whole):
         raise _damaged(name, "pixels are missing")
-    try:
-        samples = _samples(page, data)
-    except _DAMAGED_TIFF as error:
-        if "imagecodecs" in str(error):
-            raise NotAnImage(
-                f"{name} is a TIFF whose planes are compressed by {tifffile.COMPRESSION(page.compression).name}: save "
-                "it without compression"
-            ) from error
-        raise _damaged(name, str(error)) from error
+    samples = _samples(page, data, name)
+    if samples.dtype not in (np.uint8, np.uint16) or samples.shape[2] < (3 if page.photometric == _RGB else 1):
+        raise _damaged(name, "it contradicts itself")
     if page.photometric == _RGB:
         return np.ascontiguousarray(samples[..., 2::-1])
     grey = samples[..., :1]
@@ -87,14 +91,19 @@ def _pixels(page: tifffile.TiffPage, data: bytes, name: str) -> Pixels:
     return np.repeat(grey, 3, axis=2)
 
 
-def _samples(page: tifffile.TiffPage, data: bytes) -> Pixels:
+def _samples(page: tifffile.TiffPage, data: bytes, name: str) -> Pixels:
     """(height, width, samples), as they are stored."""
     try:
         samples: Pixels = np.asarray(page.asarray(maxworkers=1))
     except (ValueError, ImportError) as error:
         # LZW and the like, which tifffile leaves to another package and Pillow can do for 8 bits.
-        if "imagecodecs" not in str(error) or page.bitspersample != 8 or page.photometric == _WHITE_IS_ZERO:
+        if "imagecodecs" not in str(error):
             raise
+        if page.bitspersample != 8 or page.photometric == _WHITE_IS_ZERO:
+            how = tifffile.COMPRESSION(page.compression).name
+            raise NotAnImage(
+                f"{name} is a TIFF of planes or of inverted grey, compressed by {how}: save it without compression"
+            ) from error
         with quietly(), PilImage.open(io.BytesIO(data)) as image:
             samples = np.array(image)
     if page.axes.startswith("S") and samples.shape[0] == page.samplesperpixel:
