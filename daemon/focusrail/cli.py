@@ -25,7 +25,7 @@ from focusrail.model.method import Method, notebook
 from focusrail.model.recipe import Recipe
 from focusrail.service import Service
 from focusrail.store.durable import write_durably
-from focusrail.store.spool import suffix_of
+from focusrail.store.media_types import suffix_of
 from focusrail.telemetry.logging import configure_logging
 from focusrail_drivers import registry
 from focusrail_drivers.base import DriverError

@@ -199,7 +199,8 @@ def _roughness(position: Plane) -> Plane:
     """Root mean square departure from the neighbourhood's mean, which for a plane is nothing, however steep."""
     size = (_ROUGH_PX, _ROUGH_PX)
     apart = position - cv2.blur(position, size)
-    return cv2.sqrt(cv2.blur(cv2.multiply(apart, apart, dst=apart), size))
+    mean = cv2.blur(cv2.multiply(apart, apart, dst=apart), size)
+    return cv2.sqrt(np.maximum(mean, 0, out=mean))  # running sums may end below zero
 
 
 def _fill_holes(position: Plane, sure: Plane, *, run: _Map) -> None:
