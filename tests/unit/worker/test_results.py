@@ -100,7 +100,7 @@ def made(folder: Path, *, height: int, width: int, dtype: type = np.uint8) -> tu
 def depth_of(result: Result) -> DepthMap:
     height, width = result.fused.index.shape
     sure = np.ones(((height + 1) // 2, (width + 1) // 2), np.float32)
-    return DepthMap(result.fused.index * np.float32(0.05) + np.float32(10), sure, (0, 0))
+    return DepthMap(result.fused.index * np.float32(0.05) + np.float32(10), 0.05, sure, (0, 0))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -148,7 +148,7 @@ def test_depth_that_nobody_can_be_sure_of_is_not_shown() -> None:
     depth, sure = np.full((480, 640), 5.0, np.float32), np.zeros((240, 320), np.float32)
     sure[:, 160:] = 1
     for longest_px in (640, 160):
-        shown_depth, zoom = depth_to_show(DepthMap(depth, sure, (0, 0)), longest_px)
+        shown_depth, zoom = depth_to_show(DepthMap(depth, 0.05, sure, (0, 0)), longest_px)
         assert zoom == longest_px / 640
         assert shown_depth.shape == (longest_px * 3 // 4, longest_px)
         assert np.isnan(shown_depth[:, : int(270 * zoom)]).all()
