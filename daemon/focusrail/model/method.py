@@ -44,6 +44,8 @@ class Method:
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID_EXTRA
 
     fusion: str = "bands"  # bands (two, each a weighted mean), soft (one) or lob (the pixel with the largest |LoB|)
+    # bands: the finest detail is multiplied by this, for averaging, and focus that falls between frames, take of it.
+    detail_gain: float = 1.06
     blur_px: int = 5  # lob: Gaussian kernel size
     laplacian_px: int = 5  # lob: Laplacian kernel size
     reference: str = "first"  # first, middle or last; while shooting always first
@@ -55,6 +57,7 @@ class Method:
 
     def __post_init__(self) -> None:
         one_of("fusion", self.fusion, ("bands", "soft", "lob"))
+        positive("detail_gain", self.detail_gain)
         odd("blur_px", self.blur_px, most=31)
         odd("laplacian_px", self.laplacian_px, most=31)
         one_of("reference", self.reference, ("first", "middle", "last"))

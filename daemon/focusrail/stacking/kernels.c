@@ -504,18 +504,19 @@ int blend(const float *focus, const uint16_t *tile, size_t tile_plane, const flo
     return 0;
 }
 
-FAST static void add_detail(uint16_t *restrict out, const uint16_t *restrict mean, const float *restrict base, int count) {
+FAST static void add_detail(uint16_t *restrict out, const uint16_t *restrict mean, const float *restrict base,
+                            float gain, int count) {
     for (int i = 0; i < count; i++) {
-        float v = ((float)mean[i] - 32768.0f) * 2.0f + base[i] + 0.5f;
+        float v = ((float)mean[i] - 32768.0f) * gain + base[i] + 0.5f;
         v = v < 0.0f ? 0.0f : v;
         v = v > 65535.0f ? 65535.0f : v;
         out[i] = (uint16_t)(int32_t)v;
     }
 }
 
-/* Base and mean details together: rows top, top + step, ... of the canvas. Returns 0, or 1 for want of memory. */
-int compose(const uint16_t *mean, size_t plane, const float *base, int base_height, int base_width, int level, int top,
-            int step, int rows, int width, uint16_t *out) {
+/* Base and mean details, times `gain`, together: rows top, top + step, ... of the canvas. Returns 0, or 1 for want of memory. */
+int compose(const uint16_t *mean, size_t plane, const float *base, int base_height, int base_width, int level,
+            float gain, int top, int step, int rows, int width, uint16_t *out) {
     static _Thread_local room_t lines, wides;
     base_t below = {base, base_height, base_width, level};
     size_t size = (size_t)1 << level;
@@ -527,7 +528,7 @@ int compose(const uint16_t *mean, size_t plane, const float *base, int base_heig
             int row = top + y * step;
             add_detail(out + ((size_t)c * rows + y) * width, mean + c * plane + (size_t)row * width,
                        enlarged_row(&below, base + (size_t)c * base_height * base_width, row, line, wide, weights),
-                       width);
+                       2.0f * gain, width);
         }
     return 0;
 }
@@ -588,7 +589,7 @@ FAST static void focus_row(float *restrict out, const float *restrict fine, cons
         float m = p[-2] < p[-1] ? p[-2] : p[-1], n = p[1] < p[2] ? p[1] : p[2];
         m = m < n ? m : n;
         m = m < p[0] ? m : p[0];
-        float a = fine[x] * fine_share + 4.0f, b = m * fine_share + 4.0f, c = colour[x] * colour_share + 4.0f;
+        float a = fine[x] * fine_share + 8.0f, b = m * fine_share + 8.0f, c = colour[x] * colour_share + 8.0f;
         out[x] = (a * a) * (b * c);
     }
 }

@@ -177,13 +177,17 @@ def blend(
     )  # fmt: skip
 
 
-def compose(mean: Plane, *, base: Plane, level: int, top: int, rows: int, step: int = 1) -> Tile:
-    """Base and mean details of `blend` together: rows top, top + step, ... of the canvas, (3, rows, width) uint16."""
+def compose(mean: Plane, *, base: Plane, level: int, top: int, rows: int, step: int = 1, gain: float = 1.0) -> Tile:
+    """Base and mean details of `blend`, times a gain, together: rows top, top + step, ... of the canvas, (3, rows, width) uint16."""
     if _LIBRARY is None:
-        return kernels_plain.compose(mean, base=base, level=level, top=top, step=step, rows=rows)
+        return kernels_plain.compose(mean, base=base, level=level, gain=np.float32(gain), top=top, step=step, rows=rows)
     out = np.empty((3, rows, mean.shape[2]), np.uint16)
     below = (_at(base), *base.shape[1:])
-    _done(_LIBRARY.compose(_at(mean), _apart(mean), *below, level, top, step, rows, mean.shape[2], _at(out)))
+    _done(
+        _LIBRARY.compose(
+            _at(mean), _apart(mean), *below, level, ctypes.c_float(gain), top, step, rows, mean.shape[2], _at(out)
+        )
+    )
     return out
 
 

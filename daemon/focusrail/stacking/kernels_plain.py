@@ -169,11 +169,13 @@ def blend(
         kept[...] = after.astype(np.int32).astype(np.uint16)
 
 
-def compose(mean: Plane, *, base: Plane, level: int, top: int, step: int, rows: int) -> Tile:
+def compose(mean: Plane, *, base: Plane, level: int, gain: np.float32, top: int, step: int, rows: int) -> Tile:
     """See kernels.compose."""
     out, at = np.empty((3, rows, mean.shape[2]), np.uint16), top + step * np.arange(rows)
     for channel, detail in enumerate(mean):
-        whole = (detail[at].astype(_F) - _F(32768)) * _F(2) + _enlarged(base[channel], level, at, mean.shape[2])
+        whole = (detail[at].astype(_F) - _F(32768)) * (_F(2) * gain) + _enlarged(
+            base[channel], level, at, mean.shape[2]
+        )
         out[channel] = np.clip(whole + _F(0.5), _F(0), _F(65535)).astype(np.int32).astype(np.uint16)
     return out
 
