@@ -12,3 +12,4 @@ Luma: TypeAlias = npt.NDArray[Any]  # (height, width), uint8 or uint16
 Plane: TypeAlias = npt.NDArray[Any]  # (height, width), whatever the docstring says
 Transform: TypeAlias = npt.NDArray[np.float64]  # (3, 3), frame pixels to reference pixels, centres at integers
 Points: TypeAlias = npt.NDArray[np.float32]  # (n, 2) x, y
+Tile: TypeAlias = npt.NDArray[np.uint16]  # (3, rows, width) blue, green, red of a stripe of the canvas; 65535 is white

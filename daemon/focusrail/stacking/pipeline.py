@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from focusrail.errors import FrameSizeDiffers, NotRegistered, TooFewFrames
 from focusrail.model.method import Method
+from focusrail.stacking import kernels
+from focusrail.stacking.accumulators import accumulator
 from focusrail.stacking.arrays import Image, Luma, Plane, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea, stripes, warp_stripe
-from focusrail.stacking.exposure import ExposureReference, normalise
-from focusrail.stacking.focus_measure import luma8
-from focusrail.stacking.fusion import Accumulator, Fused, accumulator
+from focusrail.stacking.depth_map import DepthMap, find_depth
+from focusrail.stacking.exposure import ExposureReference
+from focusrail.stacking.focus_measure import Scores, luma8
+from focusrail.stacking.focus_peak import PeakTracker
+from focusrail.stacking.fusion import Accumulator, Fused
 from focusrail.stacking.registration import Features, Found, Registrar, detect
 from focusrail_drivers.base import Accelerator
 
@@ -52,6 +57,12 @@ class Result:
     fused: Fused
     crop: tuple[int, int, int, int]  # x, y, width, height on the canvas
     won: dict[int, float]  # frame index -> share of the pixels for which it is the sharpest
+    tracker: PeakTracker
+
+    def depth(self, executor: Executor | None = None) -> DepthMap:
+        """The depth map, in the unit of the positions, cropped likewise."""
+        seen = self.tracker
+        return find_depth(seen.peaks, seen.positions, noise=seen.noise, crop=self.crop, executor=executor)
 
 
 class Stacker:
@@ -77,8 +88,9 @@ class Stacker:
         self._exposure = ExposureReference(luma8(reference)) if reference is not None else None
         self._first: tuple[tuple[int, ...], np.dtype[np.generic]] | None = None
         self._accumulator: Accumulator | None = None
+        self._tracker: PeakTracker | None = None
         self._valid: ValidArea | None = None
-        self._positions: dict[int, float] = {}
+        self._used: list[int] = []  # indices of the frames that have been fused
 
     def examine(self, frame: Image) -> Examined:
         """Luma and features of a frame."""
@@ -111,53 +123,53 @@ class Stacker:
         height, width = frame.shape[:2]
         if self._accumulator is None:
             self._accumulator = accumulator(height, width, self._method, frame.dtype, accelerator=self._accelerator)
-            self._accumulator.prepare(frame)
+            self._tracker = PeakTracker(frame, self._accelerator)
             self._valid = ValidArea(width, height)
         assert self._valid is not None
+        assert self._tracker is not None
         self._valid.add(registered.found.transform)
-        self._positions[registered.index] = registered.position
+        self._used.append(registered.index)
+        number = self._tracker.begin(registered.position)
+        self._accumulator.begin(frame, registered.found.transform, registered.gain, registered.index)
         # The notebook's own arithmetic is defined on whole frames: a stripe's warp may round otherwise.
         rows = height if self._method.border == "black" else STRIPE_ROWS
         cut = stripes(height, halo_px=self._accumulator.halo_px, rows=rows)
-        return sum(self._executor.map(lambda stripe: self._fold(registered, stripe), cut)) / (height * width)
+        return sum(self._executor.map(lambda s: self._fold(registered, s, number), cut)) / (height * width)
 
-    def _fold(self, registered: Registered, stripe: Stripe) -> float:
+    def _fold(self, registered: Registered, stripe: Stripe, number: int) -> float:
         assert self._accumulator is not None
-        black = self._method.border == "black"
+        assert self._tracker is not None
         tile = warp_stripe(
-            registered.frame, registered.found.transform, stripe, kernel=self._method.warp, black_border=black
-        )
-        tile = normalise(tile, registered.gain)
-        total, measure = self._accumulator.add(stripe, tile, registered.index, registered.position)
+            registered.frame, registered.found.transform, stripe, kernel=self._method.warp,
+            black_border=self._method.border == "black", gain=registered.gain,
+        )  # fmt: skip
+        luma = kernels.luma(tile)
+        scores = Scores.of(luma, self._accelerator)
+        measure = self._accumulator.add(stripe, tile, luma, scores, registered.index)
+        self._tracker.add(stripe, scores, number)
         if self._spectator is not None:
-            self._spectator("aligned", registered.index, stripe, tile[stripe.inner])
-            if measure is not None:
-                self._spectator("measure", registered.index, stripe, measure)
-        return total
+            aligned = kernels.join(tile[:, stripe.inner], registered.frame.dtype)
+            self._spectator("aligned", registered.index, stripe, aligned)
+            self._spectator("measure", registered.index, stripe, measure)
+        return float(cv2.sumElems(scores.fine[stripe.inner])[0]) / self._accelerator.configure().scale
 
     def finish(self) -> Result:
         """The result of all frames so far. Raises TooFewFrames when there are fewer than two, or no common area."""
-        if self._accumulator is None or self._valid is None or len(self._positions) < 2:
-            raise TooFewFrames(f"a stack needs two frames that can be used, there is {len(self._positions)}")
-        table = [self._positions.get(k, 0.0) for k in range(max(self._positions) + 1)]
-        fused = self._accumulator.finish(table)
+        if self._accumulator is None or self._tracker is None or self._valid is None or len(self._used) < 2:
+            raise TooFewFrames(f"a stack needs two frames that can be used, there is {len(self._used)}")
+        fused = self._accumulator.finish()
         height, width = fused.index.shape
         crop = self._valid.rectangle() if self._method.crop else (0, 0, width, height)
         x, y, w, h = crop
         if w == 0 or h == 0:
             raise TooFewFrames("the frames have no area in common: they are probably not of one stack")
         window = (slice(y, y + h), slice(x, x + w))
-        cropped = replace(
-            fused,
-            image=fused.image[window],
-            index=fused.index[window],
-            position=fused.position[window],
-            measure=fused.measure[window],
-        )
-        counts = np.zeros(len(table), np.int64)
+        cropped = Fused(fused.image[window], fused.index[window])
+        counts = np.zeros(max(self._used) + 1, np.int64)
         for top in range(0, h, STRIPE_ROWS):
-            counts += np.bincount(cropped.index[top : top + STRIPE_ROWS].ravel(), minlength=len(table))
-        return Result(cropped, crop, {k: float(counts[k] / (w * h)) for k in self._positions})
+            counts += np.bincount(cropped.index[top : top + STRIPE_ROWS].ravel(), minlength=len(counts))
+        won = {k: float(counts[k] / (w * h)) for k in self._used}
+        return Result(cropped, crop, won, self._tracker)
 
     def glance(self, *, longest_px: int) -> Image | None:
         """The composite so far, uncropped and reduced to about `longest_px`; None before the first frame.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
@@ -15,7 +14,7 @@ import numpy.typing as npt
 import tifffile
 
 from focusrail.model.outcome import FrameOutcome, Judgement, StackOutcome
-from focusrail.stacking.depth_map import confidence, depth_map
+from focusrail.stacking.depth_map import DepthMap
 from focusrail.stacking.judgement import judge
 from focusrail.stacking.pipeline import Result
 from focusrail.store.image_io import Metadata, encode_jpeg, write_index, write_png, write_tiff
@@ -29,35 +28,22 @@ _REPORT_PX = 1600  # the longer side of the pictures inside the report, and of d
 _REPORT_QUALITY = 88
 _MOST_CELLS = 400  # of a contact sheet: it must not grow for ever
 _NEIGHBOURHOOD_PX = 16.0  # how far a depth is believed from where it was measured
-_LEAST_SURE = 0.05  # mean confidence of a neighbourhood
+_LEAST_SURE = 0.2  # mean confidence of a neighbourhood
 
 
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """The depth map of a finished stack and how sure each pixel is, cropped like the result."""
+def depth_to_show(depth: DepthMap, longest_px: int) -> tuple[npt.NDArray[Any], float]:
+    """The depth reduced to `longest_px`, and by what factor.
 
-    depth: npt.NDArray[Any]  # (height, width) float32, in the unit of the positions
-    sure: npt.NDArray[Any]  # (height, width) float32, 0..1
-
-    def to_show(self, longest_px: int) -> tuple[npt.NDArray[Any], float]:
-        """The depth reduced to `longest_px`, and by what factor.
-
-        NaN where nothing in the neighbourhood is sure: a guess must not look like a measurement.
-        """
-        depth, zoom = reduced(self.depth, longest_px)
-        sure, _ = reduced(self.sure, longest_px)
-        near = cv2.GaussianBlur(sure, (0, 0), max(0.5, _NEIGHBOURHOOD_PX * zoom))
-        return np.where(near < _LEAST_SURE, np.float32("nan"), depth), zoom
-
-
-def find_depth(result: Result) -> Depth:
-    """The depth map of a finished stack."""
-    sure = confidence(result.fused.measure, result.fused.noise)
-    return Depth(depth_map(result.fused.position, sure), sure)
+    NaN where nothing in the neighbourhood is sure: a guess must not look like a measurement.
+    """
+    shown, zoom = reduced(depth.depth, longest_px)
+    sure, _ = reduced(depth.confidence(), longest_px)
+    near = cv2.GaussianBlur(sure, (0, 0), max(0.5, _NEIGHBOURHOOD_PX * zoom))
+    return np.where(near < _LEAST_SURE, np.float32("nan"), shown), zoom
 
 
 def judge_by_truth(
-    folder: Path, result: Result, depth: Depth, transforms: dict[int, npt.NDArray[Any]], reference: int
+    folder: Path, result: Result, depth: DepthMap, transforms: dict[int, npt.NDArray[Any]], reference: int
 ) -> Judgement | None:
     """Compare with the simulated scene's truth in `folder` (see the spool); None when there is none."""
     if not (folder / "all_in_focus.png").exists():
@@ -72,7 +58,7 @@ def judge_by_truth(
     return judge(
         result.fused.image,
         depth.depth,
-        depth.sure,
+        depth.confidence(),
         crop=result.crop,
         true_image=true_image,
         true_depth=tifffile.imread(folder / "depth.tif"),
@@ -90,7 +76,7 @@ def save_image(scratch: Scratch, result: Result, metadata: Metadata, *, title: s
 
 
 def save_planes(
-    scratch: Scratch, result: Result, depth: Depth, *, title: str, unit: str, um_per_px: float | None
+    scratch: Scratch, result: Result, depth: DepthMap, *, title: str, unit: str, um_per_px: float | None
 ) -> None:
     """index.png and depth.tif."""
     about = f"{title}: depth in {unit}"
@@ -155,9 +141,9 @@ def _thumbnail(folder: Path, index: int) -> Path:
     return folder / "thumbnails" / f"{index:06d}.jpg"
 
 
-def save_report(scratch: Scratch, result: Result, depth: Depth, outcome: StackOutcome) -> None:
+def save_report(scratch: Scratch, result: Result, depth: DepthMap, outcome: StackOutcome) -> None:
     """depth.png (reduced, for people) and report.html, then shoot.json with the hash of every other file."""
-    shown_depth, zoom = depth.to_show(_REPORT_PX)
+    shown_depth, zoom = depth_to_show(depth, _REPORT_PX)
     um_per_px = outcome.lateral_um_per_px
     coloured = depth_picture(shown_depth, outcome.depth_unit, um_per_px / zoom if um_per_px else None)
     scratch.add("depth.png", lambda path: write_png(path, coloured))

@@ -44,7 +44,7 @@ class Stack:
         self, begin: Begin, say: Callable[[object], None], *, executor: Executor, read: Callable[[FrameRecord], Image]
     ) -> None:
         self.say = say
-        self._begin = begin
+        self._begin, self._executor = begin, executor
         self._began_s = time.monotonic()
         self._lock = threading.Lock()
         self._outcomes: dict[int, FrameOutcome] = {}
@@ -187,7 +187,7 @@ class Stack:
         results.save_contact_sheet(scratch, frames)
         if self._recorder is not None:
             results.write_winners(scratch.folder, result)
-        depth = results.find_depth(result)
+        depth = result.depth(self._executor)
         results.save_planes(scratch, result, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
         transforms = {f.index: np.array(f.transform).reshape(3, 3) for f in frames if f.used}
         judgement = (

@@ -16,7 +16,8 @@ from peers.textures import about, similarity, texture, view
 
 SIZE = (400, 300)
 METHODS = {
-    "soft": Method(),
+    "bands": Method(),
+    "soft": Method(fusion="soft"),
     "lob": Method(fusion="lob"),
     "homography": Method(registration=Registration(model="homography")),
     "notebook": notebook(),
@@ -69,8 +70,9 @@ def test_no_bit_depends_on_the_number_of_threads(name: str) -> None:
     many, _ = run(METHODS[name], frames, threads=7)
     assert one.crop == many.crop
     assert one.won == many.won
-    for plane in ("image", "index", "position", "measure"):
+    for plane in ("image", "index"):
         assert np.array_equal(getattr(one.fused, plane), getattr(many.fused, plane)), plane
+    assert np.array_equal(one.depth().depth, many.depth().depth)
 
 
 def test_a_slanted_plane_becomes_sharp_everywhere() -> None:
@@ -89,8 +91,9 @@ def test_a_slanted_plane_becomes_sharp_everywhere() -> None:
             np.abs(cv2.perspectiveTransform(corners, one.transform) - cv2.perspectiveTransform(corners, true)).max()
             < 0.3
         )
-    middle = result.fused.position[:, [10, width - 10]].mean(axis=0)
-    assert middle[0] < 0.12 < 0.18 < middle[1]
+    depth = result.depth().depth
+    assert depth.shape == (height, width)
+    assert depth[:, 20:40].mean() < 0.12 < 0.18 < depth[:, -40:-20].mean()
 
 
 def test_sixteen_bit_frames_stay_sixteen_bit() -> None:
@@ -179,7 +182,9 @@ def test_gaps_in_the_numbering_are_kept(executor) -> None:
     result = stacker.finish()
     assert set(np.unique(result.fused.index)) == {5, 60000}
     assert set(result.won) == {5, 60000}
-    assert set(np.unique(result.fused.position).tolist()) == {np.float32(0.005).item(), 60.0}
+    depth = result.depth().depth
+    assert 0.0049 < depth.min() < 1.0
+    assert 59.0 < depth.max() < 60.01
 
 
 def test_a_glance_is_small_and_uncropped(executor) -> None:

