@@ -184,11 +184,12 @@ class Stack:
         title = " ".join(filter(None, (begin.name, begin.specimen_id)))
         results.save_image(scratch, result, self._metadata or Metadata(), title=title, um_per_px=begin.um_per_px)
         frames = tuple(replace(self._outcomes[k], won=result.won.get(k, 0.0)) for k in sorted(self._outcomes))
+        results.save_index(scratch, result)
         results.save_contact_sheet(scratch, frames)
         if self._recorder is not None:
             results.write_winners(scratch.folder, result)
         depth = result.depth(self._executor)
-        results.save_planes(scratch, result, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
+        results.save_depth(scratch, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
         transforms = {f.index: np.array(f.transform).reshape(3, 3) for f in frames if f.used}
         judgement = (
             results.judge_by_truth(begin.truth, result, depth, transforms, self._reference) if begin.truth else None

@@ -23,8 +23,9 @@ from focusrail.worker.report import FILES
 from focusrail.worker.results import (
     depth_to_show,
     save_contact_sheet,
+    save_depth,
     save_image,
-    save_planes,
+    save_index,
     save_report,
     shown,
 )
@@ -92,7 +93,8 @@ def made(folder: Path, *, height: int, width: int, dtype: type = np.uint8) -> tu
     with Scratch(folder) as scratch:
         save_image(scratch, result, Metadata(), title="beetle", um_per_px=2.5)
         save_contact_sheet(scratch, outcome.frames)
-        save_planes(scratch, result, depth, title="beetle", unit="mm", um_per_px=2.5)
+        save_index(scratch, result)
+        save_depth(scratch, depth, title="beetle", unit="mm", um_per_px=2.5)
         save_report(scratch, result, depth, outcome)
     return result, time.process_time() - began_s
 
@@ -129,7 +131,8 @@ def test_what_is_written_takes_little_memory_beyond_the_planes(tmp_path: Path) -
         before = tracemalloc.get_traced_memory()[0]
         with Scratch(tmp_path) as scratch:
             save_image(scratch, result, Metadata(), title="beetle", um_per_px=None)
-            save_planes(scratch, result, depth_of(result), title="beetle", unit="mm", um_per_px=None)
+            save_index(scratch, result)
+            save_depth(scratch, depth_of(result), title="beetle", unit="mm", um_per_px=None)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
