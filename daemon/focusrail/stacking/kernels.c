@@ -583,13 +583,14 @@ FAST static void least_across(float *restrict out, const float *const *rows, int
 }
 
 FAST static void focus_row(float *restrict out, const float *restrict fine, const float *restrict least,
-                           const float *restrict colour, float fine_share, float colour_share, int width) {
+                           const float *restrict colour, float fine_share, float colour_share, float floor,
+                           int width) {
     for (int x = 0; x < width; x++) {
         const float *p = least + x;
         float m = p[-2] < p[-1] ? p[-2] : p[-1], n = p[1] < p[2] ? p[1] : p[2];
         m = m < n ? m : n;
         m = m < p[0] ? m : p[0];
-        float a = fine[x] * fine_share + 8.0f, b = m * fine_share + 8.0f, c = colour[x] * colour_share + 8.0f;
+        float a = fine[x] * fine_share + floor, b = m * fine_share + floor, c = colour[x] * colour_share + floor;
         out[x] = (a * a) * (b * c);
     }
 }
@@ -608,11 +609,11 @@ FAST static void widen2(float *restrict out, float *restrict mixed, const float 
     if (width % 2) out[width - 1] = mixed[half - 1] * 0.75f + mixed[half - 2] * 0.25f;
 }
 
-/* The focus of rows top..top+rows of a stripe of (height, width): (F + 4)^2 (M + 4) (C + 4), where F is the fine energy,
- * M its least value within two pixels and C the energy of the colour at half size, each in units of its noise. Returns 0,
- * or 1 for want of memory. */
+/* The focus of rows top..top+rows of a stripe of (height, width): (F + f)^2 (M + f) (C + f), where F is the fine energy,
+ * M its least value within two pixels and C the energy of the colour at half size, each in units of its noise, and f the
+ * floor. Returns 0, or 1 for want of memory. */
 int focus(const float *fine, int height, int width, const float *colour, int colour_rows, float fine_share,
-          float colour_share, int top, int rows, float *out) {
+          float colour_share, float floor, int top, int rows, float *out) {
     static _Thread_local room_t leasts, mixes, wides;
     int half = (width + 1) / 2;
     float *least = room(&leasts, (size_t)width + 4), *mixed = room(&mixes, (size_t)half + 2), *wide = room(&wides, width);
@@ -627,7 +628,7 @@ int focus(const float *fine, int height, int width, const float *colour, int col
         least[-2] = least[-1] = least[0];
         least[width] = least[width + 1] = least[width - 1];
         widen2(wide, mixed, colour + (size_t)near * half, colour + (size_t)far * half, width);
-        focus_row(out + (size_t)(y - top) * width, fine + (size_t)y * width, least, wide, fine_share, colour_share, width);
+        focus_row(out + (size_t)(y - top) * width, fine + (size_t)y * width, least, wide, fine_share, colour_share, floor, width);
     }
     return 0;
 }
