@@ -131,7 +131,7 @@ class BandsAccumulator:
         fine, rows = energy(scores.fine, self._scale), stripe.rows
         colour = self._colour_energy(*kernels.chroma(tile))
         focus = kernels.focus(
-            fine, colour, noise=(self._noise.fine, self._noise.colour), top=stripe.inner.start,
+            fine, colour, noise=(self._noise.fine, self._noise.colour), floor=_FLOOR, top=stripe.inner.start,
             rows=stripe.bottom - stripe.top,
         )  # fmt: skip
         kernels.blend(

@@ -219,7 +219,9 @@ def chroma(tile: Tile) -> tuple[Luma, Luma]:
     return first, second
 
 
-def focus(fine: Plane, colour: Plane, *, noise: tuple[np.float32, np.float32], top: int, rows: int) -> Plane:
+def focus(
+    fine: Plane, colour: Plane, *, shares: tuple[np.float32, np.float32], floor: np.float32, top: int, rows: int
+) -> Plane:
     """See kernels.focus."""
     height, width = fine.shape
     inner = np.arange(top, top + rows)
@@ -227,8 +229,8 @@ def focus(fine: Plane, colour: Plane, *, noise: tuple[np.float32, np.float32], t
     least = _least([least[:, np.clip(np.arange(width) - 2 + k, 0, width - 1)] for k in range(5)])
     lines = _widened(colour, inner)
     wide = np.ascontiguousarray(_widened(np.ascontiguousarray(lines.T), np.arange(width)).T)
-    a = fine[inner] * noise[0] + _F(4)
-    return (a * a) * ((least * noise[0] + _F(4)) * (wide * noise[1] + _F(4)))
+    a = fine[inner] * shares[0] + floor
+    return (a * a) * ((least * shares[0] + floor) * (wide * shares[1] + floor))
 
 
 def _least(planes: list[Plane]) -> Plane:
