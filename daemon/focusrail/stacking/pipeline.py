@@ -17,9 +17,10 @@ from focusrail.model.method import Method
 from focusrail.stacking.arrays import Image, Luma, Plane, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea, stripes, warp_stripe
 from focusrail.stacking.exposure import ExposureReference, normalise
+from focusrail.stacking.features import Found
 from focusrail.stacking.focus_measure import luma8
 from focusrail.stacking.fusion import Accumulator, Fused, accumulator
-from focusrail.stacking.registration import Features, Found, Registrar, detect
+from focusrail.stacking.registration import Registrar, Seen, detect
 from focusrail_drivers.base import Accelerator
 
 Spectator = Callable[[str, int, Stripe, Plane], None]  # stage, frame index, stripe, the stripe's own rows
@@ -31,7 +32,7 @@ class Examined:
 
     frame: Image
     luma8: Luma
-    features: Features | None  # None where transforms are known beforehand
+    seen: Seen | None  # None where transforms are known beforehand
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ class Stacker:
                 f"is {_size(frame.shape, frame.dtype)}, the first frame is {_size(*self._first)}: take out what is of "
                 "another size"
             )
-        if examined.features is not None:
-            found = self._registrar.add(examined.features)
+        if examined.seen is not None:
+            found = self._registrar.add(examined.seen, position)
         elif self._known is not None and index in self._known:
             found = self._known[index]
         else:
@@ -179,5 +180,5 @@ def relative_to(found: dict[int, Found], reference: int) -> dict[int, Found]:
     turned = {}
     for index, one in found.items():
         transform = inverse @ one.transform
-        turned[index] = Found(transform / transform[2, 2], one.matches, one.inliers, one.residual_px)
+        turned[index] = replace(one, transform=transform / transform[2, 2])
     return turned

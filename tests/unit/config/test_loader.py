@@ -66,7 +66,7 @@ BAD_CONFIGURATIONS = {
     ),
     "the model's own checks": (
         "stacking:\n  method:\n    registration:\n      detector: surf\n",
-        ["4: stacking.method.registration.detector: must be one of sift, orb, not 'surf'"],
+        ["4: stacking.method.registration.detector: must be one of dense, sift, orb, not 'surf'"],
     ),
     "unknown key of the model": (
         "stacking:\n  method:\n    fusio: lob\n",
