@@ -118,7 +118,7 @@ def _recipes() -> Path:
 @click.option("--method", "fusion", type=click.Choice(["bands", "soft", "lob"]), help="How frames are fused.")
 @click.option("--blur", "blur_px", type=int, help="lob: size of the Gaussian blur (odd; 5).")
 @click.option("--laplacian", "laplacian_px", type=int, help="lob: size of the Laplacian's kernel (odd; 5).")
-@click.option("--detector", type=click.Choice(["sift", "orb"]), help="Features to register by.")
+@click.option("--detector", type=click.Choice(["dense", "sift", "orb"]), help="Register by all pixels, or by features.")
 @click.option("--model", type=click.Choice(["similarity", "affine", "homography"]), help="Kind of transform.")
 @click.option("--estimator", type=click.Choice(["ransac", "lmeds", "rho", "least_squares"]), help="How it is fitted.")
 @click.option("--threshold-px", type=float, help="Reprojection error of an inlier (2.0).")

@@ -16,7 +16,8 @@ class Registration:
 
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID_EXTRA
 
-    detector: str = "sift"  # sift (L2, ratio test) or orb (Hamming, cross-check)
+    # dense (all pixels, coarse to fine; SIFT where that fails), sift (L2, ratio test) or orb (Hamming, cross-check)
+    detector: str = "dense"
     model: str = "similarity"  # similarity (4), affine (6) or homography (8 degrees of freedom)
     estimator: str = "ransac"  # ransac, lmeds, rho or least_squares
     threshold_px: float = 2.0  # reprojection error up to which a match is an inlier
@@ -26,10 +27,10 @@ class Registration:
     least_inliers: int = 8  # a frame with fewer is left out
     work_mpx: float = 0.6  # frames are reduced to about this for registration; 0: full size
     chain: bool = True  # to the neighbour and compose; else each frame directly to the reference
-    refine: bool = True  # subpixel by ECC on the reduced frames
+    refine: bool = True  # sift and orb: subpixel by dense alignment of the reduced frames
 
     def __post_init__(self) -> None:
-        one_of("detector", self.detector, ("sift", "orb"))
+        one_of("detector", self.detector, ("dense", "sift", "orb"))
         one_of("model", self.model, ("similarity", "affine", "homography"))
         one_of("estimator", self.estimator, ("ransac", "lmeds", "rho", "least_squares"))
         positive("threshold_px", self.threshold_px)
@@ -73,5 +74,7 @@ def notebook() -> Method:
         normalise_exposure=False,
         crop=False,
         border="black",
-        registration=Registration(model="homography", work_mpx=0, chain=False, refine=False, least_inliers=4),
+        registration=Registration(
+            detector="sift", model="homography", work_mpx=0, chain=False, refine=False, least_inliers=4
+        ),
     )

@@ -21,9 +21,10 @@ from focusrail.model.method import Method
 from focusrail.model.outcome import FrameOutcome, StackOutcome
 from focusrail.stacking.arrays import Image, Plane
 from focusrail.stacking.canvas import Stripe
+from focusrail.stacking.features import Found
 from focusrail.stacking.focus_measure import luma8
 from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, relative_to
-from focusrail.stacking.registration import Found, Registrar, detect
+from focusrail.stacking.registration import Registrar, detect
 from focusrail.store.image_io import Metadata, encode_jpeg
 from focusrail.worker import results
 from focusrail.worker.debug import StageRecorder
@@ -81,7 +82,8 @@ class Stack:
                 frame = read(record)
                 if size is None or frame.shape == size:  # others are named, and left out, when they are to be fused
                     size = frame.shape
-                    found[record.index] = registrar.add(detect(luma8(frame), self._begin.method.registration))
+                    seen = detect(luma8(frame), self._begin.method.registration)
+                    found[record.index] = registrar.add(seen, _position(record))
             except FrameError:
                 pass  # likewise
             self.say(Surveyed(record.index))
@@ -103,9 +105,8 @@ class Stack:
 
         The first that has one gives the results their metadata and is the reference, unless a survey chose another.
         """
-        position = float(record.index) if record.position_mm is None else record.position_mm
         try:
-            registered = self._stacker.register(examined, record.index, position)
+            registered = self._stacker.register(examined, record.index, _position(record))
         except FrameError as error:
             raise type(error)(f"{record.original.path.name} {error}") from error
         if not self._shape:
@@ -260,6 +261,11 @@ class Stack:
     def _watch(self, stage: str, index: int, stripe: Stripe, plane: Plane) -> None:
         assert self._recorder is not None
         self._recorder(stage, index, stripe, plane)
+
+
+def _position(record: FrameRecord) -> float:
+    """In mm; where no positions are known, frames are taken to be evenly spaced."""
+    return float(record.index) if record.position_mm is None else record.position_mm
 
 
 def _place(method: Method, frames: int) -> int:

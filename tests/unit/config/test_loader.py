@@ -66,7 +66,7 @@ BAD_CONFIGURATIONS = {
     ),
     "the model's own checks": (
         "stacking:\n  method:\n    registration:\n      detector: surf\n",
-        ["4: stacking.method.registration.detector: must be one of sift, orb, not 'surf'"],
+        ["4: stacking.method.registration.detector: must be one of dense, sift, orb, not 'surf'"],
     ),
     "unknown key of the model": (
         "stacking:\n  method:\n    fusio: lob\n",
@@ -140,7 +140,7 @@ BAD_RECIPES = {
     "NaN": ("name: a\nfrom_mm: 1\nto_mm: 2\nstep_mm: NaN\n", ["4: step_mm: must be a finite number, not nan"]),
     "a method that is not there": (
         "name: a\nfrom_mm: 1\nto_mm: 2\nframes: 3\nmethod:\n  fusion: magic\n",
-        ["6: method.fusion: must be one of soft, lob, not 'magic'"],
+        ["6: method.fusion: must be one of bands, soft, lob, not 'magic'"],
     ),
 }
 
