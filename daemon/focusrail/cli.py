@@ -17,7 +17,7 @@ import structlog
 import focusrail
 from focusrail.capture.events import Published
 from focusrail.capture.rig import Rig
-from focusrail.config.loader import default_config_path, dump, load_config, load_recipe
+from focusrail.config.loader import default_config_path, dump, load_config, load_recipe, shipped_with
 from focusrail.config.schema import Config
 from focusrail.console import ProgressDisplay, interruptible, summary
 from focusrail.errors import UNEXPECTED, ConfigError, FocusrailError, StoreNotWritable, exit_code
@@ -98,15 +98,9 @@ def _recipe(path: Path | None, config: Config, **overrides: str | None) -> Recip
     if path is None:
         if config.camera.driver != "simulated":
             raise ConfigError("name a recipe: only the simulated rig has a default one")
-        path = _recipes() / "demo.yaml"
+        path = shipped_with("recipes") / "demo.yaml"
     recipe = load_recipe(path, method=config.stacking.method)
     return replace(recipe, **{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
-
-
-def _recipes() -> Path:
-    """The folder of the recipes that come with focusrail: in a checkout, or where a wheel puts them."""
-    checkout = Path(__file__).parents[2] / "config" / "recipes"
-    return checkout if checkout.is_dir() else Path(sys.prefix, "share/focusrail/config/recipes")
 
 
 @cli.command()
