@@ -46,7 +46,8 @@ class Method:
     fusion: str = "soft"  # soft (|LoB| energy as a weight) or lob (the pixel with the largest |LoB|)
     blur_px: int = 5  # lob: Gaussian kernel size
     laplacian_px: int = 5  # lob: Laplacian kernel size
-    reference: str = "first"  # first, middle or last; while shooting always first
+    reference: str = "first"  # first, middle, last or auto (the smallest field); while shooting always first
+    aligned: bool = False  # the frames lie on each other already: no registration
     warp: str = "keys"  # keys (cubic convolution with six points), linear, cubic (four points) or lanczos
     normalise_exposure: bool = True
     crop: bool = True  # to the area that every frame covers
@@ -57,7 +58,7 @@ class Method:
         one_of("fusion", self.fusion, ("soft", "lob"))
         odd("blur_px", self.blur_px, most=31)
         odd("laplacian_px", self.laplacian_px, most=31)
-        one_of("reference", self.reference, ("first", "middle", "last"))
+        one_of("reference", self.reference, ("first", "middle", "last", "auto"))
         one_of("border", self.border, ("edge", "black"))
         one_of("warp", self.warp, ("keys", "linear", "cubic", "lanczos"))
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from focusrail.errors import FrameSizeDiffers, NotRegistered, TooFewFrames
@@ -34,7 +35,7 @@ class Examined:
 
     frame: Image
     luma8: Luma
-    features: Features | None  # None where transforms are known beforehand
+    features: Features | None  # None where transforms are known beforehand, or frames lie on each other already
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ class Stacker:
     def examine(self, frame: Image) -> Examined:
         """Luma and features of a frame."""
         grey = luma8(frame)
-        return Examined(frame, grey, detect(grey, self._method.registration) if self._known is None else None)
+        looked_at = self._known is None and not self._method.aligned
+        return Examined(frame, grey, detect(grey, self._method.registration) if looked_at else None)
 
     def register(self, examined: Examined, index: int, position: float) -> Registered:
         """Find a frame's place. Raises FrameSizeDiffers, NotRegistered: then the frame is to be left out."""
@@ -105,6 +107,8 @@ class Stacker:
             )
         if examined.features is not None:
             found = self._registrar.add(examined.features)
+        elif self._method.aligned:
+            found = Found()
         elif self._known is not None and index in self._known:
             found = self._known[index]
         else:
@@ -191,3 +195,17 @@ def relative_to(found: dict[int, Found], reference: int) -> dict[int, Found]:
         transform = inverse @ one.transform
         turned[index] = Found(transform / transform[2, 2], one.matches, one.inliers, one.residual_px)
     return turned
+
+
+def smallest_field(found: dict[int, Found], size: tuple[int, int]) -> int:
+    """The frame of (width, height) pixels that shows the least of the scene: every other one covers all of it.
+
+    Of equals, the earliest.
+    """
+    outline = np.array([[(0, 0), (size[0], 0), size, (0, size[1])]], np.float64)
+
+    def area(index: int) -> float:
+        x, y = cv2.perspectiveTransform(outline, found[index].transform)[0].T
+        return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
+
+    return min(sorted(found), key=area)

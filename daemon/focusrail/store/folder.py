@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,6 +21,8 @@ MEDIA_TYPES = {
     ".tif": "image/tiff",
     ".tiff": "image/tiff",
 }
+
+ALIGNED_FOLDERS = ("aligned", "slabs")  # within a result
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,19 @@ def list_folder(folder: Path) -> Listing:
         others = f", not {', '.join(skipped[:5])}{' ...' if len(skipped) > 5 else ''}" if skipped else ""
         raise NoFrames(f"no photographs in {folder}: JPEG, PNG and TIFF files are read{others}")
     return Listing(photographs, skipped)
+
+
+def lie_on_each_other(photographs: Sequence[Path]) -> bool:
+    """Whether all are aligned frames, or slabs, that a stack has left in a folder of its result (see its manifest)."""
+    folder = photographs[0].parent
+    if folder.name not in ALIGNED_FOLDERS:
+        return False
+    try:
+        page = json.loads((folder.parent / "shoot.json").read_bytes())
+        files = page["files"]
+        return all(f"{folder.name}/{photograph.name}" in files for photograph in photographs)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # no manifest of ours
+        return False
 
 
 def record_of(shoot_id: str, index: int, photograph: Path, *, position_mm: float | None) -> FrameRecord:

@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter
 
 from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
+from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import Recipe
 
 # --- engine to stacking process ---------------------------------------------------------------------------------------
@@ -41,6 +42,9 @@ class Begin:
     debug: bool = False
     recipe: Recipe | None = None
     survey: tuple[FrameRecord, ...] = ()
+    unwanted: tuple[FrameRecord, ...] = ()  # left out because it was asked for; they are not handed over
+    frames: int = 0  # that will be handed over, as far as is known
+    outputs: Outputs = Outputs()  # noqa: RUF009 - frozen, so it can be shared
     kind: Literal["begin"] = "begin"
 
 

@@ -17,12 +17,11 @@ import numpy as np
 import focusrail
 from focusrail.errors import FrameError, TooFewFrames
 from focusrail.model.frame import FrameRecord
-from focusrail.model.method import Method
 from focusrail.model.outcome import FrameOutcome, StackOutcome
 from focusrail.stacking.arrays import Image, Plane
 from focusrail.stacking.canvas import Stripe
 from focusrail.stacking.focus_measure import luma8
-from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, relative_to
+from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, relative_to, smallest_field
 from focusrail.stacking.registration import Found, Registrar, detect
 from focusrail.store.image_io import Metadata, encode_jpeg
 from focusrail.worker import results
@@ -34,6 +33,7 @@ from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
 _LIVE_PX = 1200
 _NAMED = 3  # frames that cannot be used, of those that an error names
+_UNWANTED = "it was asked for"
 _SMALL_CROP = 0.6  # of the canvas; less is worth a warning
 
 
@@ -47,7 +47,9 @@ class Stack:
         self._begin, self._executor = begin, executor
         self._began_s = time.monotonic()
         self._lock = threading.Lock()
-        self._outcomes: dict[int, FrameOutcome] = {}
+        self._outcomes = {
+            record.index: replace(self._blank(record), reason=_UNWANTED, unwanted=True) for record in begin.unwanted
+        }
         self._metadata: Metadata | None = None
         self._live = begin.live  # None as soon as it cannot be written
         self._recorder: StageRecorder | None = None
@@ -85,12 +87,18 @@ class Stack:
             except FrameError:
                 pass  # likewise
             self.say(Surveyed(record.index))
-        if not found:
+        if size is None or not found:
             raise TooFewFrames("none of the frames can be read")
-        wanted = self._begin.survey[_place(self._begin.method, len(self._begin.survey))].index
-        self._reference = min(found, key=lambda index: abs(index - wanted))
+        self._reference = self._choose_reference(found, (size[1], size[0]))
         record = next(r for r in self._begin.survey if r.index == self._reference)
         return relative_to(found, self._reference), read(record)
+
+    def _choose_reference(self, found: dict[int, Found], size: tuple[int, int]) -> int:
+        method, survey = self._begin.method, self._begin.survey
+        if method.reference == "auto":
+            return smallest_field(found, size)
+        wanted = survey[{"first": 0, "middle": len(survey) // 2, "last": len(survey) - 1}[method.reference]].index
+        return min(found, key=lambda index: abs(index - wanted))
 
     def examine(self, record: FrameRecord, image: Image) -> Examined:
         """See what can be seen in a frame alone, and save its thumbnail."""
@@ -172,7 +180,7 @@ class Stack:
         try:
             result = self._stacker.finish()
         except TooFewFrames as error:
-            reasons = [o.reason for o in self._outcomes.values() if o.reason]
+            reasons = [o.reason for o in self._outcomes.values() if o.reason and not o.unwanted]
             more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
             why = ": " + "; ".join(reasons[:_NAMED]) + more if reasons else ""
             raise TooFewFrames(f"{error}{why}") from error
@@ -221,7 +229,7 @@ class Stack:
 
     def _warnings(self, frames: tuple[FrameOutcome, ...], result_pixels: int) -> list[str]:
         said = []
-        left_out = [f for f in frames if not f.used]
+        left_out = [f for f in frames if not (f.used or f.unwanted)]
         if left_out:
             said.append(
                 f"{len(left_out)} of {len(frames)} frames were left out: {'; '.join(f.reason for f in left_out)}"
@@ -259,10 +267,6 @@ class Stack:
     def _watch(self, stage: str, index: int, stripe: Stripe, plane: Plane) -> None:
         assert self._recorder is not None
         self._recorder(stage, index, stripe, plane)
-
-
-def _place(method: Method, frames: int) -> int:
-    return {"first": 0, "middle": frames // 2, "last": frames - 1}[method.reference]
 
 
 def _peak_memory_bytes() -> int:
