@@ -206,8 +206,10 @@ class Service:
         check_known(without, range(len(photographs)))
         if method is None:
             method = self.config.stacking.method
-        if aligned or (aligned is None and lie_on_each_other(photographs)):
-            method = replace(method, aligned=True, reference="first")
+        ours = aligned is not False and lie_on_each_other(photographs)
+        if aligned or ours:  # and what is ours is also of one brightness already
+            same_light = method.normalise_exposure and not ours
+            method = replace(method, aligned=True, reference="first", normalise_exposure=same_light)
         shoot = Shoot(
             shoot_id=_new_id(self._clock),
             name=folder.resolve().name or "stack",

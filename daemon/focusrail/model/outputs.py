@@ -27,3 +27,10 @@ class Outputs:
                 "slab_overlap",
                 f"must be from 0 to half of the slab's {self.slab_frames} frames, not {self.slab_overlap}",
             )
+
+    def needed_bytes(self, frames: int, pixels: int) -> int:
+        """The room on the disk that these pictures of so many frames take, before they are cut."""
+        slabs = (
+            -(-frames // (self.slab_frames - self.slab_overlap)) + 1 if self.slab_frames else 0
+        )  # one while it is cut
+        return 6 * pixels * (slabs + (frames if self.aligned else 0))

@@ -6,7 +6,8 @@ is being fused. `examine` may be called from any thread, `register` from one and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -15,8 +16,9 @@ import numpy as np
 
 from focusrail.errors import FrameSizeDiffers, NotRegistered, TooFewFrames
 from focusrail.model.method import Method
+from focusrail.model.outputs import Outputs
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Image, Luma, Plane, Transform
+from focusrail.stacking.arrays import Image, Luma, Plane, Tile, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea, stripes, warp_stripe
 from focusrail.stacking.depth_map import DepthMap, find_depth
 from focusrail.stacking.exposure import ExposureReference
@@ -24,8 +26,10 @@ from focusrail.stacking.focus_measure import Scores, luma8
 from focusrail.stacking.focus_peak import PeakTracker
 from focusrail.stacking.fusion import Accumulator, Fused, accumulator
 from focusrail.stacking.registration import Features, Found, Registrar, detect
+from focusrail.stacking.slabs import Slab, Slabs
 from focusrail_drivers.base import Accelerator
 
+_NO_MORE = Outputs()
 Spectator = Callable[[str, int, Stripe, Plane], None]  # stage, frame index, stripe, the stripe's own rows
 
 
@@ -57,6 +61,7 @@ class Result:
     crop: tuple[int, int, int, int]  # x, y, width, height on the canvas
     won: dict[int, float]  # frame index -> share of the pixels for which it is the sharpest
     tracker: PeakTracker
+    halo_px: int = 0  # of the stripes that frames were warped in
 
     def depth(self, executor: Executor | None = None) -> DepthMap:
         """The depth map, in the unit of the positions, cropped likewise."""
@@ -76,8 +81,13 @@ class Stacker:
         spectator: Spectator | None = None,
         known: dict[int, Found] | None = None,
         reference: Image | None = None,
+        slab: Callable[[Slab], None] | None = None,
+        outputs: Outputs = _NO_MORE,
     ) -> None:
-        """`known` transforms (from a pass made before) replace registration; `reference` then gives the exposure."""
+        """`known` transforms (from a pass made before) replace registration; `reference` then gives the exposure.
+
+        `slab` is given every slab that `outputs` asks for, as soon as it is finished.
+        """
         self._method = method
         self._accelerator = accelerator
         self._executor = executor
@@ -89,6 +99,8 @@ class Stacker:
         self._accumulator: Accumulator | None = None
         self._tracker: PeakTracker | None = None
         self._valid: ValidArea | None = None
+        self._slabs: Slabs | None = None
+        self._slab, self._outputs = slab, outputs
         self._used: list[int] = []  # indices of the frames that have been fused
 
     def examine(self, frame: Image) -> Examined:
@@ -128,27 +140,36 @@ class Stacker:
             self._accumulator.prepare(frame)
             self._tracker = PeakTracker(frame, self._accelerator)
             self._valid = ValidArea(width, height)
+            self._slabs = self._begin_slabs(height, width)
         assert self._valid is not None
         assert self._tracker is not None
         self._valid.add(registered.found.transform)
         self._used.append(registered.index)
         number = self._tracker.begin(registered.position)
-        # The notebook's own arithmetic is defined on whole frames: a stripe's warp may round otherwise.
-        rows = height if self._method.border == "black" else STRIPE_ROWS
-        cut = stripes(height, halo_px=self._accumulator.halo_px, rows=rows)
+        if self._slabs is not None:
+            self._slabs.begin(frame, registered.index)
+        cut = _stripes(height, self._method, halo_px=self._accumulator.halo_px)
         return sum(self._executor.map(lambda s: self._fold(registered, s, number), cut)) / (height * width)
+
+    def _begin_slabs(self, height: int, width: int) -> Slabs | None:
+        if self._slab is None or not self._outputs.slab_frames:
+            return None
+
+        def make() -> Accumulator:
+            return accumulator(height, width, self._method, np.dtype(np.uint16), accelerator=self._accelerator)
+
+        return Slabs(self._outputs.slab_frames, self._outputs.slab_overlap, make=make, done=self._slab)
 
     def _fold(self, registered: Registered, stripe: Stripe, number: int) -> float:
         assert self._accumulator is not None
         assert self._tracker is not None
-        tile = warp_stripe(
-            registered.frame, registered.found.transform, stripe, kernel=self._method.warp,
-            black_border=self._method.border == "black", gain=registered.gain,
-        )  # fmt: skip
+        tile = _tile(registered.frame, registered.found.transform, stripe, self._method, gain=registered.gain)
         luma = kernels.luma(tile)
         scores = Scores.of(luma, self._accelerator)
         total, measure = self._accumulator.add(stripe, tile, luma, scores, registered.index)
         self._tracker.add(stripe, scores, number)
+        if self._slabs is not None:
+            self._slabs.add(stripe, tile, luma, scores, registered.index)
         if self._spectator is not None:
             aligned = kernels.join(tile[:, stripe.inner], registered.frame.dtype)
             self._spectator("aligned", registered.index, stripe, aligned)
@@ -159,6 +180,9 @@ class Stacker:
         """The result of all frames so far. Raises TooFewFrames when there are fewer than two, or no common area."""
         if self._accumulator is None or self._tracker is None or self._valid is None or len(self._used) < 2:
             raise TooFewFrames(f"a stack needs two frames that can be used, there is {len(self._used)}")
+        if self._slabs is not None:
+            self._slabs.finish()
+            self._slabs = None
         fused = self._accumulator.finish()
         height, width = fused.index.shape
         crop = self._valid.rectangle() if self._method.crop else (0, 0, width, height)
@@ -171,7 +195,7 @@ class Stacker:
         for top in range(0, h, STRIPE_ROWS):
             counts += np.bincount(cropped.index[top : top + STRIPE_ROWS].ravel(), minlength=len(counts))
         won = {k: float(counts[k] / (w * h)) for k in self._used}
-        return Result(cropped, crop, won, self._tracker)
+        return Result(cropped, crop, won, self._tracker, self._accumulator.halo_px)
 
     def glance(self, *, longest_px: int) -> Image | None:
         """The composite so far, uncropped and reduced to about `longest_px`; None before the first frame.
@@ -181,6 +205,35 @@ class Stacker:
         if self._accumulator is None or self._first is None:
             return None
         return self._accumulator.glance(max(1, max(self._first[0][:2]) // longest_px))
+
+
+def _stripes(height: int, method: Method, *, halo_px: int) -> Iterator[Stripe]:
+    # The notebook's own arithmetic is defined on whole frames: a stripe's warp may round otherwise.
+    rows = height if method.border == "black" else STRIPE_ROWS
+    return stripes(height, halo_px=halo_px, rows=rows)
+
+
+def _tile(frame: Image, transform: Transform, stripe: Stripe, method: Method, *, gain: float) -> Tile:
+    black = method.border == "black"
+    return warp_stripe(frame, transform, stripe, kernel=method.warp, black_border=black, gain=gain)
+
+
+def lay(
+    frame: Image, transform: Transform, *, gain: float, method: Method, result: Result, executor: Executor
+) -> Image:
+    """A frame as it was fused, cut as the result is: (height, width, 3) uint16, 65535 is white."""
+    x, y, width, height = result.crop
+    image = np.empty((height, width, 3), np.uint16)
+
+    def place(stripe: Stripe) -> None:
+        top, bottom = max(stripe.top, y), min(stripe.bottom, y + height)
+        tile = _tile(frame, transform, stripe, method, gain=gain)
+        rows = kernels.join(tile[:, top - stripe.halo_top : bottom - stripe.halo_top], image.dtype)
+        image[top - y : bottom - y] = rows[:, x : x + width]
+
+    cut = _stripes(len(frame), method, halo_px=result.halo_px)
+    deque(executor.map(place, [s for s in cut if s.bottom > y and s.top < y + height]), maxlen=0)
+    return image
 
 
 def _size(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> str:

@@ -107,6 +107,24 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """Pictures besides the results are going to take so much of the disk."""
+
+    needed_bytes: int
+    free_bytes: int
+    kind: Literal["room"] = "room"
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """One more of those pictures is written."""
+
+    done: int
+    total: int
+    kind: Literal["saved"] = "saved"
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The scratch folder is complete, up to making it durable."""
 
@@ -130,9 +148,9 @@ class Failed:
 
 
 Command = Annotated[Begin | Frame | Finish, Field(discriminator="kind")]
-Event = Annotated[Surveyed | Fused | LeftOut | Live | Finished | Failed, Field(discriminator="kind")]
+Event = Annotated[Surveyed | Fused | LeftOut | Live | Room | Saved | Finished | Failed, Field(discriminator="kind")]
 _COMMAND: TypeAdapter[Begin | Frame | Finish] = TypeAdapter(Command)
-_EVENT: TypeAdapter[Surveyed | Fused | LeftOut | Live | Finished | Failed] = TypeAdapter(Event)
+_EVENT: TypeAdapter[Surveyed | Fused | LeftOut | Live | Room | Saved | Finished | Failed] = TypeAdapter(Event)
 
 
 def encode(message: object) -> bytes:
@@ -145,6 +163,6 @@ def decode_command(line: bytes) -> Begin | Frame | Finish:
     return _COMMAND.validate_json(line)
 
 
-def decode_event(line: bytes) -> Surveyed | Fused | LeftOut | Live | Finished | Failed:
+def decode_event(line: bytes) -> Surveyed | Fused | LeftOut | Live | Room | Saved | Finished | Failed:
     """An event from its line. Raises ValueError."""
     return _EVENT.validate_json(line)

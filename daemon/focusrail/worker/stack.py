@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from itertools import count
 
 import numpy as np
 
@@ -24,11 +25,14 @@ from focusrail.stacking.focus_measure import luma8
 from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, relative_to, smallest_field
 from focusrail.stacking.registration import Found, Registrar, detect
 from focusrail.store.image_io import Metadata, encode_jpeg
+from focusrail.store.room import check_free
 from focusrail.worker import results
+from focusrail.worker.aligned import save_aligned
 from focusrail.worker.debug import StageRecorder
-from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, Surveyed
+from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, Room, Saved, Surveyed
 from focusrail.worker.reduction import thumbnail
 from focusrail.worker.scratch import Scratch
+from focusrail.worker.slabs import SlabFiles
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
 _LIVE_PX = 1200
@@ -58,6 +62,10 @@ class Stack:
         self._depth = 8
         self._thumbnails = begin.scratch / "thumbnails"
         self._thumbnails.mkdir(exist_ok=True)
+        self._read = read
+        self._records: dict[int, FrameRecord] = {}  # of the frames fused
+        self._has_room = False
+        self._slabs = SlabFiles(begin.scratch) if begin.outputs.slab_frames else None
         known, reference = self._survey(read) if begin.survey else (None, None)
         self._stacker = Stacker(
             begin.method,
@@ -66,6 +74,8 @@ class Stack:
             spectator=self._watch if begin.debug else None,
             known=known,
             reference=reference,
+            slab=self._slabs.keep if self._slabs is not None else None,
+            outputs=begin.outputs,
         )
 
     @property
@@ -81,6 +91,7 @@ class Stack:
         for record in self._begin.survey:
             try:
                 frame = read(record)
+                self._check_room(frame)
                 if size is None or frame.shape == size:  # others are named, and left out, when they are to be fused
                     size = frame.shape
                     found[record.index] = registrar.add(detect(luma8(frame), self._begin.method.registration))
@@ -101,10 +112,22 @@ class Stack:
         return min(found, key=lambda index: abs(index - wanted))
 
     def examine(self, record: FrameRecord, image: Image) -> Examined:
-        """See what can be seen in a frame alone, and save its thumbnail."""
+        """See what can be seen in a frame alone, and save its thumbnail. Raises DiskFull."""
+        self._check_room(image)
         small = encode_jpeg(thumbnail(image), quality=85)
         (self._thumbnails / f"{record.index:06d}.jpg").write_bytes(small)
         return self._stacker.examine(image)
+
+    def _check_room(self, image: Image) -> None:
+        """Refuse, before the first frame is worked on, what the disk has no room for. Raises DiskFull."""
+        begin = self._begin
+        needed = begin.outputs.needed_bytes(begin.frames, image.shape[0] * image.shape[1])
+        if needed and not self._has_room:
+            what = "aligned frames and slabs" if begin.outputs.aligned else "slabs"
+            folder = begin.scratch.parent
+            free = check_free(folder, needed, what=what, advice="do without some of them, or name another with -o")
+            self.say(Room(needed, free))
+        self._has_room = True
 
     def register(self, record: FrameRecord, examined: Examined, metadata: Metadata) -> Registered:
         """Find a frame's place. Raises FrameError with the file's name: the frame is left out.
@@ -143,6 +166,7 @@ class Stack:
             sharpness=sharpness,
             took_s=took_s,
         )
+        self._records[record.index] = record
         with self._lock:
             self._outcomes[record.index] = outcome
             used = sum(o.used for o in self._outcomes.values())
@@ -197,6 +221,7 @@ class Stack:
             results.write_winners(scratch.folder, result)
         depth = result.depth(self._executor)
         results.save_planes(scratch, result, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
+        lost = self._save_more(scratch, result, frames, title=title)
         transforms = {f.index: np.array(f.transform).reshape(3, 3) for f in frames if f.used}
         judgement = (
             results.judge_by_truth(begin.truth, result, depth, transforms, self._reference) if begin.truth else None
@@ -217,7 +242,7 @@ class Stack:
             settings=asdict(begin.method),
             timings_s={**command.timings_s, "stacking": began_s - self._began_s, "saving": saved_s - began_s},
             versions=_versions(),
-            warnings=(*command.warnings, *self._warnings(frames, width * height)),
+            warnings=(*command.warnings, *self._warnings(frames, width * height), *lost),
             lateral_um_per_px=begin.um_per_px,
             crop=result.crop,
             judgement=judgement,
@@ -226,6 +251,27 @@ class Stack:
         )
         results.save_report(scratch, result, depth, outcome)
         return outcome
+
+    def _save_more(
+        self, scratch: Scratch, result: Result, frames: tuple[FrameOutcome, ...], *, title: str
+    ) -> list[str]:
+        """What was asked for besides the results; a sentence for what of it is missing."""
+        begin, slabs = self._begin, self._slabs
+        used = [(self._records[f.index], f) for f in frames if f.used] if begin.outputs.aligned else []
+        total = len(used) + (slabs.count if slabs is not None else 0)
+        done = count(1)
+
+        def saved() -> None:  # also tells the engine that we have not got stuck
+            self.say(Saved(next(done), total))
+
+        if slabs is not None:
+            slabs.save(scratch, result.crop, title=title, um_per_px=begin.um_per_px, saved=saved)
+        if not begin.outputs.aligned:
+            return []
+        return save_aligned(
+            scratch, used, result, begin.method,
+            read=self._read, executor=self._executor, title=title, um_per_px=begin.um_per_px, saved=saved,
+        )  # fmt: skip
 
     def _warnings(self, frames: tuple[FrameOutcome, ...], result_pixels: int) -> list[str]:
         said = []
