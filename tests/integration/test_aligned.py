@@ -96,7 +96,8 @@ def test_the_manifest_proves_them_and_the_report_leads_to_them(home: Home, photo
         facts = page["files"][f"{path.parent.name}/{path.name}"]
         assert facts["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         with tifffile.TiffFile(path) as file:
-            assert (file.pages[0].dtype, file.pages[0].shape) == (np.uint16, pixels(result).shape)
+            assert file.pages[0].dtype == np.uint16
+            assert file.pages[0].shape == pixels(result).shape
     report = (result / "report.html").read_text(encoding="utf-8")
     assert 'href="./aligned/"' in report and 'href="./slabs/"' in report
     assert "000004.tif" not in report, "of hundreds of files the report names the folder"
@@ -121,7 +122,8 @@ def test_two_methods_give_pictures_that_lie_on_each_other(stack: Stack, few: Pat
     assert pages[0]["result"]["crop"] == pages[1]["result"]["crop"]
     for k in range(5):
         name = f"aligned/{k:06d}.tif"
-        assert np.array_equal(*(tifffile.imread(done.folder / name) for done in results))
+        one, other = (tifffile.imread(done.folder / name) for done in results)
+        assert np.array_equal(one, other)
     shift, _ = cv2.phaseCorrelate(*(pixels(done.folder).mean(axis=2).astype(np.float64) for done in results))
     assert np.hypot(*shift) < 0.05
 
@@ -138,7 +140,7 @@ def test_what_lies_on_each_other_is_fused_again_without_being_moved(home: Home, 
     assert pixels(again).shape == pixels(first).shape
     assert page["result"]["crop"]["width"] == pixels(first).shape[1]
     apart = np.abs(pixels(again).astype(float) - pixels(first)).mean()
-    blurred = cv2.warpAffine(pixels(first), np.float32([[1, 0, 1], [0, 1, 0]]), pixels(first).shape[1::-1])
+    blurred = cv2.warpAffine(pixels(first), np.array([[1, 0, 1], [0, 1, 0]], np.float32), pixels(first).shape[1::-1])
     assert apart < 0.35 * np.abs(blurred.astype(float) - pixels(first)).mean(), "a pixel's shift is much more"
     assert "aligned already" in (again / "report.html").read_text(encoding="utf-8")
 
