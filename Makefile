@@ -16,7 +16,7 @@ READY := $(VENV)/.ready-$(word 2,$(FACTS))$(subst $(empty) $(empty),,$(patsubst 
 COMPILED := hatch_build.py $(shell find daemon drivers -name '*.c')
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet install
 
-.PHONY: help demo test test-long pictures lint format kv260 lock clean system system-test
+.PHONY: help demo test test-long bench pictures lint format kv260 lock clean system system-test system-bench
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ pictures: demo ## the pictures of README.md and docs, from the demo's newest sho
 
 test-long: $(READY) ## an hour: a thousand kills, and the memory of 300 frames
 	FOCUSRAIL_KILLS=1000 FOCUSRAIL_MEMORY_FRAMES=300 $(VENV)/bin/pytest tests/crash tests/integration/test_memory.py $(ARGS)
+
+bench: system-bench $(READY) ## hours: focusrail and its peers on the same stacks, by size, quality and cost (ARGS="--scenes demo")
+	$(VENV)/bin/python -m benchmarks.compare --size 2 24 --out benchmarks/results $(ARGS)
 
 lint: $(READY) ## the gates: ruff, mypy, import-linter
 	$(VENV)/bin/ruff check
@@ -57,6 +60,10 @@ system:
 # ffmpeg makes the video that the OpenCV camera's test plays back.
 system-test:
 	@sh requirements/system.sh $(PYTHON) ffmpeg
+
+# What the benchmark compares with and PyPI does not have.
+system-bench:
+	@sh requirements/system.sh $(PYTHON) enfuse align_image_stack
 
 # Without a file of this name the environment is new, or was made by another interpreter, elsewhere, or from other
 # locks: start afresh. With an older one, pip only has to bring it up to date.

@@ -75,22 +75,9 @@ def score(
 
     `crop` is (x, y, width, height) on the truth, `focus_mm` the first and last frame's position. Raises NotTheScene.
     """
-    got = np.asarray(result, dtype=np.float32) * np.float32(255 / np.iinfo(result.dtype).max)
-    to_truth = fitted(got, truth)
     x, y, width, height = crop
-    to_crop = np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1]], np.float64) @ to_truth
-    seen = cv2.warpAffine(got, to_crop[:2], (width, height), flags=cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
-    ones = np.full(got.shape[:2], 255, np.uint8)
-    valid = np.asarray(cv2.warpAffine(ones, to_crop[:2], (width, height), flags=cv2.INTER_LINEAR)) == 255
-    if valid.mean() < 0.5:
-        raise NotTheScene(f"the result shows {valid.mean():.0%} of the crop")
     wanted = truth[y : y + height, x : x + width].astype(np.float32)
-    seen = np.asarray(seen, dtype=np.float32)
-    for channel in range(3):
-        a, b = seen[:, :, channel][valid].astype(np.float64), wanted[:, :, channel][valid]
-        seen[:, :, channel] *= np.float32((a * b).sum() / max(1.0, (a * a).sum()))
-    np.clip(seen, 0, 255, out=seen)
-    seen[~valid] = wanted[~valid]
+    seen, valid, to_truth = laid_on(result, truth, crop)
     where = regions(
         wanted, depth_mm[y : y + height, x : x + width], focus_mm=focus_mm, step_mm=step_mm,
         edge_px=EDGE_PX * truth.shape[1] / 1728,
@@ -122,6 +109,32 @@ def score_in(stack: Stack, result: Image) -> Score:
         result, truth=stack.truth(), depth_mm=stack.depth_mm(), crop=stack.crop,
         focus_mm=(positions[0], positions[-1]), step_mm=positions[1] - positions[0],
     )  # fmt: skip
+
+
+def laid_on(result: Image, truth: npt.NDArray[np.uint8], crop: tuple[int, int, int, int]) -> tuple[Plane, Mask, Matrix]:
+    """The result on the truth's crop (height, width, 3), 0..255, in its exposure; where it is; result to truth (3, 3).
+
+    What the result does not show is filled with the truth. Raises NotTheScene.
+    """
+    got = np.asarray(result, dtype=np.float32) * np.float32(255 / np.iinfo(result.dtype).max)
+    to_truth = fitted(got, truth)
+    x, y, width, height = crop
+    to_crop = np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1]], np.float64) @ to_truth
+    warped = cv2.warpAffine(
+        got, to_crop[:2], (width, height), flags=cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE
+    )
+    seen = np.asarray(warped, dtype=np.float32)
+    ones = np.full(got.shape[:2], 255, np.uint8)
+    valid = np.asarray(cv2.warpAffine(ones, to_crop[:2], (width, height), flags=cv2.INTER_LINEAR)) == 255
+    if valid.mean() < 0.5:
+        raise NotTheScene(f"the result shows {valid.mean():.0%} of the crop")
+    wanted = truth[y : y + height, x : x + width].astype(np.float32)
+    for channel in range(3):
+        a, b = seen[:, :, channel][valid].astype(np.float64), wanted[:, :, channel][valid]
+        seen[:, :, channel] *= np.float32((a * b).sum() / max(1.0, (a * a).sum()))
+    np.clip(seen, 0, 255, out=seen)
+    seen[~valid] = wanted[~valid]
+    return seen, valid, to_truth
 
 
 def fitted(got: Plane, truth: npt.NDArray[np.uint8]) -> Matrix:

@@ -27,7 +27,7 @@ from focusrail.model.recipe import Recipe
 from focusrail.model.selection import parse_frames
 from focusrail.service import Service
 from focusrail.store.durable import write_durably
-from focusrail.store.spool import suffix_of
+from focusrail.store.media_types import suffix_of
 from focusrail.telemetry.logging import configure_logging
 from focusrail_drivers import registry
 from focusrail_drivers.base import DriverError
@@ -121,7 +121,7 @@ def _recipes() -> Path:
     type=click.Choice(["first", "middle", "last", "auto"]),
     help="The frame the others are laid on; auto: the smallest field.",
 )
-@click.option("--method", "fusion", type=click.Choice(["soft", "lob"]), help="Fusion: weighted mean, or largest |LoB|.")
+@click.option("--method", "fusion", type=click.Choice(["bands", "soft", "lob"]), help="How frames are fused.")
 @click.option("--blur", "blur_px", type=int, help="lob: size of the Gaussian blur (odd; 5).")
 @click.option("--laplacian", "laplacian_px", type=int, help="lob: size of the Laplacian's kernel (odd; 5).")
 @click.option("--detector", type=click.Choice(["sift", "orb"]), help="Features to register by.")

@@ -43,7 +43,7 @@ class Method:
 
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID_EXTRA
 
-    fusion: str = "soft"  # soft (|LoB| energy as a weight) or lob (the pixel with the largest |LoB|)
+    fusion: str = "bands"  # bands (two, each a weighted mean), soft (one) or lob (the pixel with the largest |LoB|)
     blur_px: int = 5  # lob: Gaussian kernel size
     laplacian_px: int = 5  # lob: Laplacian kernel size
     reference: str = "first"  # first, middle, last or auto (the smallest field); while shooting always first
@@ -55,7 +55,7 @@ class Method:
     registration: Registration = field(default_factory=Registration)
 
     def __post_init__(self) -> None:
-        one_of("fusion", self.fusion, ("soft", "lob"))
+        one_of("fusion", self.fusion, ("bands", "soft", "lob"))
         odd("blur_px", self.blur_px, most=31)
         odd("laplacian_px", self.laplacian_px, most=31)
         one_of("reference", self.reference, ("first", "middle", "last", "auto"))

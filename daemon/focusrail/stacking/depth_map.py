@@ -48,7 +48,8 @@ class DepthMap:
     """Where each pixel is sharpest. All planes (height, width)."""
 
     depth: Plane  # float32, in the unit of the positions; where there is a hole, a guess from its surroundings
-    half_confidence: Plane  # the same at half size, rows // 2 and columns // 2 of the canvas
+    step: float  # the usual distance between frames, in the same unit
+    half_confidence: Plane  # confidence() at half size: float32, a pixel for two rows and columns of the canvas
     corner: tuple[int, int]  # row and column of the depth's first pixel in the enlarged half-size plane: 0 or 1
 
     def confidence(self) -> Plane:
@@ -81,7 +82,7 @@ def find_depth(
     _fill_holes(position, sure, run=run)
     large = _enlarged(position, most_apart=0.5 * spacing.step, run=run)
     corner = (y % 2, x % 2)
-    return DepthMap(_cut(large, corner, (height, width)), sure, corner)
+    return DepthMap(_cut(large, corner, (height, width)), spacing.step, sure, corner)
 
 
 def _cut(plane: Plane, corner: tuple[int, int], shape: tuple[int, ...]) -> Plane:
@@ -199,7 +200,8 @@ def _roughness(position: Plane) -> Plane:
     """Root mean square departure from the neighbourhood's mean, which for a plane is nothing, however steep."""
     size = (_ROUGH_PX, _ROUGH_PX)
     apart = position - cv2.blur(position, size)
-    return cv2.sqrt(cv2.blur(cv2.multiply(apart, apart, dst=apart), size))
+    mean = cv2.blur(cv2.multiply(apart, apart, dst=apart), size)
+    return cv2.sqrt(np.maximum(mean, 0, out=mean))  # running sums may end below zero
 
 
 def _fill_holes(position: Plane, sure: Plane, *, run: _Map) -> None:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Image, Luma, Plane
+from focusrail.stacking.arrays import Image, Luma, Plane, Tile
 from focusrail_drivers.base import Accelerator, ScoreScale
 
 # The energy's smoothing: a Gaussian of one pixel, cut off at three; its middle and one side.
@@ -87,8 +87,13 @@ def enlarged(plane: Plane, size: tuple[int, int]) -> Plane:
     return cv2.pyrUp(plane, dstsize=size)
 
 
-def noise_floor(frame: Image, measure: Callable[[Luma], Plane]) -> float:
+def noise_floor(frame: Image, measure: Callable[[Tile], Plane]) -> float:
     """What noise makes of a flat area: the 20th percentile of an energy over evenly spread stripes of a frame."""
     step = max(1, frame.shape[0] // _FLOOR_STRIPES)
-    samples = [measure(luma8(frame[y : y + 24])).ravel() for y in range(0, frame.shape[0], step)]
-    return max(_LEAST_FLOOR, float(np.percentile(np.concatenate(samples), _FLOOR_PERCENTILE)))
+    parts = (kernels.split(frame[y : y + 24], gain=1.0) for y in range(0, frame.shape[0], step))
+    return plane_floor(np.concatenate([measure(part).ravel() for part in parts]))
+
+
+def plane_floor(energies: Plane) -> float:
+    """The same of energies of a whole frame."""
+    return max(_LEAST_FLOOR, float(np.percentile(energies, _FLOOR_PERCENTILE)))

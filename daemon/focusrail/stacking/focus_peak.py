@@ -73,8 +73,8 @@ class PeakTracker:
         """`first` is the first frame, whole; its quiet parts tell the noise."""
         self._scale = scale = accelerator.configure()
         self._floors = (
-            noise_floor(first, lambda luma: halved_energy(accelerator.measure(luma), scale)),
-            noise_floor(first, lambda luma: energy(accelerator.measure(cv2.pyrDown(luma)), scale)),
+            noise_floor(first, lambda part: halved_energy(accelerator.measure(kernels.luma(part)), scale)),
+            noise_floor(first, lambda part: energy(accelerator.measure(cv2.pyrDown(kernels.luma(part))), scale)),
         )
         self.peaks = FocusPeaks.empty(*first.shape[:2])
         self.positions: list[float] = []  # of the frames by their number

@@ -14,16 +14,16 @@ import numpy as np
 
 from focusrail.model.method import Method
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Image, Luma, Plane, Tile
+from focusrail.stacking.arrays import Image, Luma, Plane, Tile, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe
 from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy, enlarged, lob, lob_halo_px, noise_floor
-from focusrail_drivers.base import Accelerator, ScoreScale
+from focusrail_drivers.base import Accelerator
 
 # Soft weights w = ((E1 + c n1) (E2 + c n2))^3, of the energies at full and at half size: the power decides how hard
 # the sharpest wins, and c times the noise floors n makes flat areas average instead of picking the loudest noise. Two
 # sizes, because noise, and texture behind a thin thing, are loud in one of them, and the thing itself in both. All
 # measured: see docs/algorithms.md.
-_FLOOR_FACTOR = 4.0
+_FLOOR_FACTOR, _POWER = 4.0, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +32,20 @@ class Fused:
 
     image: Image  # (height, width, 3), the frames' dtype
     index: Plane  # (height, width) uint16: the frame with the largest focus measure
-    measure: Plane  # (height, width): the largest focus measure, proportional to |LoB|
-    noise: float  # the focus measure that noise alone makes
 
 
 class Accumulator(Protocol):
-    """Folds registered frames into one."""
+    """Folds registered frames into one. Frames come in index order: `begin`, then `add` for each stripe."""
 
-    halo_px: int
+    halo_px: int  # even
 
-    def prepare(self, frame: Image) -> None:
-        """See the first frame, whole, before it is folded in."""
+    def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
+        """See a frame, whole, before its stripes come."""
 
-    def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> tuple[float, Plane]:
-        """Fold in a stripe (with halo) of a registered frame; return the sum of its focus measure and the measure.
+    def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> Plane:
+        """Fold in a stripe (with halo) of a registered frame, times its gain; return its focus measure, without halo.
 
-        Safe from several threads for different stripes. The measure is (rows, width), for whoever wants to look at it.
+        Safe from several threads for different stripes.
         """
 
     def finish(self) -> Fused:
@@ -68,25 +66,20 @@ class LobAccumulator:
         self._image = np.zeros((3, height, width), dtype)
         self._measure = np.full((height, width), -1, measure)
         self._index = np.zeros((height, width), np.uint16)
-        self._noise = 0.0
 
-    def prepare(self, frame: Image) -> None:
-        """Read the noise level from evenly spread stripes."""
-        self._noise = noise_floor(frame, self._lob)
+    def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
+        pass
 
-    def _lob(self, luma: Luma) -> Plane:
-        return lob(luma, blur_px=self._blur_px, laplacian_px=self._laplacian_px)
-
-    def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> tuple[float, Plane]:
-        measure, rows = self._lob(luma)[stripe.inner], stripe.rows
+    def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> Plane:
+        measure, rows = lob(luma, blur_px=self._blur_px, laplacian_px=self._laplacian_px)[stripe.inner], stripe.rows
         kernels.choose(
             measure, tile[:, stripe.inner], largest=self._measure[rows], best=self._image[:, rows],
             winner=self._index[rows], frame=index,
         )  # fmt: skip
-        return float(cv2.sumElems(measure)[0]), measure
+        return measure
 
     def finish(self) -> Fused:
-        return Fused(cv2.merge(list(self._image)), self._index, self._measure, self._noise)
+        return Fused(cv2.merge(list(self._image)), self._index)
 
     def glance(self, step: int) -> Image:
         return cv2.merge(list(np.ascontiguousarray(self._image[:, ::step, ::step])))
@@ -97,55 +90,43 @@ class SoftAccumulator:
 
     halo_px = ENERGY_HALO_PX
 
-    def __init__(
-        self, height: int, width: int, dtype: np.dtype[np.generic], *, accelerator: Accelerator, scale: ScoreScale
-    ) -> None:
-        self._accelerator, self._scale, self._dtype = accelerator, scale, dtype
+    def __init__(self, height: int, width: int, dtype: np.dtype[np.generic], accelerator: Accelerator) -> None:
+        self._accelerator, self._scale, self._dtype = accelerator, accelerator.configure(), dtype
         self._mean = np.zeros((3, height, width), np.uint16)
         self._weight = np.zeros((height, width), np.float32)
         self._focus = np.zeros((height, width), np.float32)  # the largest so far
         self._index = np.zeros((height, width), np.uint16)
-        self._noise = [0.0, 0.0]  # of the fine and of the coarse energy
+        self._noise: tuple[float, float] | None = None  # of the fine and of the coarse energy
 
-    def prepare(self, frame: Image) -> None:
-        """Read the noise floors from evenly spread stripes; the same for all frames, so weights stay comparable."""
+    def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
+        """Read the noise floors from the first frame; the same for all frames, so weights stay comparable."""
         measure, scale = self._accelerator.measure, self._scale
-        self._noise = [
-            noise_floor(frame, lambda luma: energy(measure(luma), scale)),
-            noise_floor(frame, lambda luma: energy(measure(cv2.pyrDown(luma)), scale)),
-        ]
+        if self._noise is None:
+            self._noise = (
+                noise_floor(frame, lambda part: energy(measure(kernels.luma(part)), scale)),
+                noise_floor(frame, lambda part: energy(measure(cv2.pyrDown(kernels.luma(part))), scale)),
+            )
 
-    def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> tuple[float, Plane]:
-        size = (luma.shape[1], luma.shape[0])
+    def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> Plane:
+        assert self._noise is not None
+        size, rows = (luma.shape[1], luma.shape[0]), stripe.rows
         focus = energy(scores.fine, self._scale)[stripe.inner]
         focus += np.float32(_FLOOR_FACTOR * self._noise[0])
         coarse = enlarged(energy(scores.coarse, self._scale), size)[stripe.inner]
         coarse += np.float32(_FLOOR_FACTOR * self._noise[1])
         focus *= coarse
-        rows = stripe.rows
         kernels.blend(
             focus, tile[:, stripe.inner], mean=self._mean[:, rows], largest=self._focus[rows],
-            weight=self._weight[rows], winner=self._index[rows], frame=index,
+            weight=self._weight[rows], winner=self._index[rows], frame=index, power=_POWER,
         )  # fmt: skip
-        magnitude = cv2.sqrt(cv2.sqrt(focus))
-        return float(cv2.sumElems(magnitude)[0]), magnitude
+        return focus
 
     def finish(self) -> Fused:
         image = np.empty((*self._index.shape, 3), self._dtype)
         for start in range(0, len(image), STRIPE_ROWS):
             rows = slice(start, start + STRIPE_ROWS)
             image[rows] = kernels.join(self._mean[:, rows], self._dtype)
-        magnitude = cv2.sqrt(cv2.sqrt(self._focus))
-        return Fused(image, self._index, magnitude, float((self._noise[0] * self._noise[1]) ** 0.25))
+        return Fused(image, self._index)
 
     def glance(self, step: int) -> Image:
         return kernels.join(np.ascontiguousarray(self._mean[:, ::step, ::step]), self._dtype)
-
-
-def accumulator(
-    height: int, width: int, method: Method, dtype: np.dtype[np.generic], *, accelerator: Accelerator
-) -> Accumulator:
-    """The accumulator of a fusion method for a canvas of (height, width)."""
-    if method.fusion == "lob":
-        return LobAccumulator(height, width, method, dtype)
-    return SoftAccumulator(height, width, dtype, accelerator=accelerator, scale=accelerator.configure())

@@ -373,14 +373,15 @@ void track(const float *fine, int fine_stride, const float *coarse, int coarse_s
     }
 }
 
-/* A weight focus^3, relative to that of the largest focus so far: nothing overflows, and the sum of weights stays
+/* A weight focus^power, relative to that of the largest focus so far: nothing overflows, and the sum of weights stays
  * between 1 and the number of frames. `share` is the pixel's share of the mean. */
 FAST static void weigh(float *restrict share, const float *restrict focus, float *restrict largest,
-                       float *restrict weight, uint16_t *restrict winner, uint16_t frame, int count) {
+                       float *restrict weight, uint16_t *restrict winner, uint16_t frame, int power, int count) {
     for (int i = 0; i < count; i++) {
         float now = focus[i], before = largest[i];
         int won = now > before;
-        float ratio = (won ? before : now) / (won ? now : before), w = ratio * ratio * ratio;
+        float ratio = (won ? before : now) / (won ? now : before);
+        float w = power == 3 ? ratio * ratio * ratio : ratio * ratio;
         float sum = won ? weight[i] * w + 1.0f : weight[i] + w;
         share[i] = (won ? 1.0f : w) / sum;
         weight[i] = sum;
@@ -396,17 +397,236 @@ FAST static void mix(uint16_t *restrict mean, const uint16_t *restrict pixels, c
     }
 }
 
-/* Fold the pixels of a tile, whose planes are `tile_plane` apart, into their running mean. Returns 0, or 1 for want of
- * memory. */
-int blend(const float *focus, const uint16_t *tile, size_t tile_plane, uint16_t *mean, size_t plane, float *largest,
-          float *weight, uint16_t *winner, int frame, int rows, int width) {
-    static _Thread_local room_t shares;
-    float *share = room(&shares, (size_t)width);
+/* The same for details, whose zero is at 32768. */
+FAST static void mix_detail(uint16_t *restrict mean, const uint16_t *restrict pixels, const float *restrict base,
+                            const float *restrict share, int count) {
+    for (int i = 0; i < count; i++) {
+        float before = (float)mean[i], detail = ((float)pixels[i] - base[i]) * 0.5f + 32768.0f;
+        float after = before + share[i] * (detail - before) + 0.5f;
+        after = after < 0.0f ? 0.0f : after;
+        after = after > 65535.0f ? 65535.0f : after;
+        mean[i] = (uint16_t)(int32_t)after;
+    }
+}
+
+/* A plane reduced 2^level times, whose pixel j stands for the place 2^level j + 1/2, enlarged by a cubic B-spline. */
+typedef struct {
+    const float *plane;
+    int height, width, level;
+} base_t;
+
+static inline void spline(float t, float *w) {
+    float s = 1.0f - t;
+    w[0] = s * s * s * (1.0f / 6.0f);
+    w[1] = 2.0f / 3.0f - t * t * (1.0f - t * 0.5f);
+    w[2] = 2.0f / 3.0f - s * s * (1.0f - s * 0.5f);
+    w[3] = t * t * t * (1.0f / 6.0f);
+}
+
+/* For places 1/2 .. size - 1/2 beyond pixel j: the weights of j-1..j+2, one row a tap. */
+static void phases(float *weights, int size) {
+    for (int r = 0; r < size; r++) {
+        float w[4];
+        spline(((float)r + 0.5f) / (float)size, w);
+        for (int k = 0; k < 4; k++) weights[k * size + r] = w[k];
+    }
+}
+
+static inline void widen(float *restrict out, const float *restrict row, const float *restrict weights, int size,
+                         int pixels) {
+    for (int j = 0; j < pixels; j++)
+        for (int r = 0; r < size; r++)
+            out[j * size + r] = weights[r] * row[j] + weights[size + r] * row[j + 1] + weights[2 * size + r] * row[j + 2] +
+                                weights[3 * size + r] * row[j + 3];
+}
+
+FAST static void widen4(float *out, const float *row, const float *weights, int pixels) { widen(out, row, weights, 4, pixels); }
+FAST static void widen8(float *out, const float *row, const float *weights, int pixels) { widen(out, row, weights, 8, pixels); }
+FAST static void widen16(float *out, const float *row, const float *weights, int pixels) { widen(out, row, weights, 16, pixels); }
+
+FAST static void combine4(float *restrict out, const float *restrict a, const float *restrict b, const float *restrict c,
+                          const float *restrict d, const float *w, int count) {
+    for (int i = 0; i < count; i++) out[i] = w[0] * a[i] + w[1] * b[i] + w[2] * c[i] + w[3] * d[i];
+}
+
+/* Row `y` of the enlarged plane: (width). `line` has room for the plane's width and 6 more, `wide` for the enlarged one
+ * and two pixels more; returns where in `wide` the row begins. */
+static const float *enlarged_row(const base_t *base, const float *plane, int y, float *line, float *wide,
+                                 const float *weights) {
+    int size = 1 << base->level, j = (y + size - 1) / size - 1, pixels = base->width + 1;
+    const float *rows[4];
+    float w[4];
+    spline(((float)(y - 1 - j * size) + 0.5f) / (float)size, w);
+    for (int k = 0; k < 4; k++) rows[k] = plane + clamp(j - 1 + k, 0, base->height - 1) * base->width;
+    combine4(line + 2, rows[0], rows[1], rows[2], rows[3], w, base->width);
+    line[0] = line[1] = line[2];
+    for (int k = 0; k < 4; k++) line[base->width + 2 + k] = line[base->width + 1];
+    if (size == 4)
+        widen4(wide, line, weights, pixels);
+    else if (size == 8)
+        widen8(wide, line, weights, pixels);
+    else
+        widen16(wide, line, weights, pixels);
+    return wide + size - 1;
+}
+
+/* Fold the pixels of a tile, whose planes are `tile_plane` apart, into their running mean; with a base (three planes of
+ * (base_height, base_width), reduced 2, 3 or 4 times `level`) into that of the details above it. `top` is the first row
+ * on the canvas. Returns 0, or 1 for want of memory. */
+int blend(const float *focus, const uint16_t *tile, size_t tile_plane, const float *base, int base_height,
+          int base_width, int level, int top, uint16_t *mean, size_t plane, float *largest, float *weight,
+          uint16_t *winner, int frame, int power, int rows, int width) {
+    static _Thread_local room_t shares, lines, wides;
+    base_t below = {base, base_height, base_width, level};
+    size_t size = (size_t)1 << level;
+    float *share = room(&shares, (size_t)width), *line = 0, *wide = 0, weights[64];
     if (!share) return 1;
+    if (base) {
+        line = room(&lines, (size_t)base_width + 8);
+        wide = room(&wides, (size_t)(base_width + 2) * size);
+        if (!line || !wide) return 1;
+        phases(weights, (int)size);
+    }
     for (int y = 0; y < rows; y++) {
         size_t at = (size_t)y * width;
-        weigh(share, focus + at, largest + at, weight + at, winner + at, (uint16_t)frame, width);
-        for (int c = 0; c < 3; c++) mix(mean + c * plane + at, tile + c * tile_plane + at, share, width);
+        weigh(share, focus + at, largest + at, weight + at, winner + at, (uint16_t)frame, power, width);
+        for (int c = 0; c < 3; c++) {
+            const uint16_t *pixels = tile + c * tile_plane + at;
+            if (base) {
+                const float *plane_c = base + (size_t)c * base_height * base_width;
+                mix_detail(mean + c * plane + at, pixels, enlarged_row(&below, plane_c, top + y, line, wide, weights),
+                           share, width);
+            } else {
+                mix(mean + c * plane + at, pixels, share, width);
+            }
+        }
+    }
+    return 0;
+}
+
+FAST static void add_detail(uint16_t *restrict out, const uint16_t *restrict mean, const float *restrict base, int count) {
+    for (int i = 0; i < count; i++) {
+        float v = ((float)mean[i] - 32768.0f) * 2.0f + base[i] + 0.5f;
+        v = v < 0.0f ? 0.0f : v;
+        v = v > 65535.0f ? 65535.0f : v;
+        out[i] = (uint16_t)(int32_t)v;
+    }
+}
+
+/* Base and mean details together: rows top, top + step, ... of the canvas. Returns 0, or 1 for want of memory. */
+int compose(const uint16_t *mean, size_t plane, const float *base, int base_height, int base_width, int level, int top,
+            int step, int rows, int width, uint16_t *out) {
+    static _Thread_local room_t lines, wides;
+    base_t below = {base, base_height, base_width, level};
+    size_t size = (size_t)1 << level;
+    float *line = room(&lines, (size_t)base_width + 8), *wide = room(&wides, (size_t)(base_width + 2) * size), weights[64];
+    if (!line || !wide) return 1;
+    phases(weights, (int)size);
+    for (int c = 0; c < 3; c++)
+        for (int y = 0; y < rows; y++) {
+            int row = top + y * step;
+            add_detail(out + ((size_t)c * rows + y) * width, mean + c * plane + (size_t)row * width,
+                       enlarged_row(&below, base + (size_t)c * base_height * base_width, row, line, wide, weights),
+                       width);
+        }
+    return 0;
+}
+
+static inline uint8_t to_byte(float v) { return (uint8_t)(int32_t)(v > 255.0f ? 255.0f : v < 0.0f ? 0.0f : v); }
+
+/* Of sums of four 16-bit pixels. */
+static inline uint8_t red_of(float b, float g, float r) {
+    return to_byte((r * 0.5f - g * 0.4187f - b * 0.0813f) * (1.0f / 1028.0f) + 128.5f);
+}
+
+static inline uint8_t blue_of(float b, float g, float r) {
+    return to_byte((b * 0.5f - g * 0.3313f - r * 0.1687f) * (1.0f / 1028.0f) + 128.5f);
+}
+
+FAST static void chroma_row(uint8_t *restrict red, uint8_t *restrict blue, const uint16_t *restrict above,
+                            const uint16_t *restrict below, size_t plane, int width) {
+    const uint16_t *ga = above + plane, *ra = above + 2 * plane, *gb = below + plane, *rb = below + 2 * plane;
+    for (int x = 0; x < width / 2; x++) {
+        float b = (float)(above[2 * x] + above[2 * x + 1] + below[2 * x] + below[2 * x + 1]);
+        float g = (float)(ga[2 * x] + ga[2 * x + 1] + gb[2 * x] + gb[2 * x + 1]);
+        float r = (float)(ra[2 * x] + ra[2 * x + 1] + rb[2 * x] + rb[2 * x + 1]);
+        red[x] = red_of(b, g, r);
+        blue[x] = blue_of(b, g, r);
+    }
+    if (width % 2) {
+        int x = width - 1;
+        float b = 2.0f * (float)(above[x] + below[x]), g = 2.0f * (float)(ga[x] + gb[x]), r = 2.0f * (float)(ra[x] + rb[x]);
+        red[x / 2] = red_of(b, g, r);
+        blue[x / 2] = blue_of(b, g, r);
+    }
+}
+
+/* Red and blue against luma (Rec. 601) of means of 2 x 2 pixels, or of what there is at the end of an odd side; 128 is
+ * grey. */
+void chroma(const uint16_t *tile, size_t plane, int rows, int width, uint8_t *red, uint8_t *blue) {
+    for (int y = 0; y < (rows + 1) / 2; y++) {
+        size_t at = (size_t)y * ((width + 1) / 2);
+        chroma_row(red + at, blue + at, tile + (size_t)2 * y * width,
+                   tile + (size_t)smaller(2 * y + 1, rows - 1) * width, plane, width);
+    }
+}
+
+FAST static void least_across(float *restrict out, const float *const *rows, int width) {
+    const float *restrict a = rows[0], *restrict b = rows[1], *restrict c = rows[2], *restrict d = rows[3];
+    const float *restrict e = rows[4];
+    for (int x = 0; x < width; x++) {
+        float m = a[x] < b[x] ? a[x] : b[x], n = c[x] < d[x] ? c[x] : d[x];
+        m = m < n ? m : n;
+        out[x] = m < e[x] ? m : e[x];
+    }
+}
+
+FAST static void focus_row(float *restrict out, const float *restrict fine, const float *restrict least,
+                           const float *restrict colour, float fine_share, float colour_share, int width) {
+    for (int x = 0; x < width; x++) {
+        const float *p = least + x;
+        float m = p[-2] < p[-1] ? p[-2] : p[-1], n = p[1] < p[2] ? p[1] : p[2];
+        m = m < n ? m : n;
+        m = m < p[0] ? m : p[0];
+        float a = fine[x] * fine_share + 4.0f, b = m * fine_share + 4.0f, c = colour[x] * colour_share + 4.0f;
+        out[x] = (a * a) * (b * c);
+    }
+}
+
+/* A half-size row, three quarters of one and a quarter of another, at full width. */
+FAST static void widen2(float *restrict out, float *restrict mixed, const float *restrict near, const float *restrict far,
+                        int width) {
+    int half = (width + 1) / 2;
+    for (int x = 0; x < half; x++) mixed[x] = near[x] * 0.75f + far[x] * 0.25f;
+    mixed[-1] = mixed[0];
+    mixed[half] = mixed[half - 1];
+    for (int x = 0; x < width / 2; x++) {
+        out[2 * x] = mixed[x] * 0.75f + mixed[x - 1] * 0.25f;
+        out[2 * x + 1] = mixed[x] * 0.75f + mixed[x + 1] * 0.25f;
+    }
+    if (width % 2) out[width - 1] = mixed[half - 1] * 0.75f + mixed[half - 2] * 0.25f;
+}
+
+/* The focus of rows top..top+rows of a stripe of (height, width): (F + 4)^2 (M + 4) (C + 4), where F is the fine energy,
+ * M its least value within two pixels and C the energy of the colour at half size, each in units of its noise. Returns 0,
+ * or 1 for want of memory. */
+int focus(const float *fine, int height, int width, const float *colour, int colour_rows, float fine_share,
+          float colour_share, int top, int rows, float *out) {
+    static _Thread_local room_t leasts, mixes, wides;
+    int half = (width + 1) / 2;
+    float *least = room(&leasts, (size_t)width + 4), *mixed = room(&mixes, (size_t)half + 2), *wide = room(&wides, width);
+    if (!least || !mixed || !wide) return 1;
+    least += 2;
+    mixed += 1;
+    for (int y = top; y < top + rows; y++) {
+        const float *around[5];
+        int near = y / 2, far = (int)clamp(y % 2 ? near + 1 : near - 1, 0, colour_rows - 1);
+        for (int k = 0; k < 5; k++) around[k] = fine + clamp(y - 2 + k, 0, height - 1) * width;
+        least_across(least, around, width);
+        least[-2] = least[-1] = least[0];
+        least[width] = least[width + 1] = least[width - 1];
+        widen2(wide, mixed, colour + (size_t)near * half, colour + (size_t)far * half, width);
+        focus_row(out + (size_t)(y - top) * width, fine + (size_t)y * width, least, wide, fine_share, colour_share, width);
     }
     return 0;
 }

@@ -140,22 +140,78 @@ def track(fine: Plane, coarse: Plane, *, floors: tuple[float, float], state: Pla
     )  # fmt: skip
 
 
-def blend(focus: Plane, tile: Tile, *, mean: Plane, largest: Plane, weight: Plane, winner: Plane, frame: int) -> None:
-    """Fold the pixels of a tile into their mean, with the weight focus^3.
+def blend(
+    focus: Plane,
+    tile: Tile,
+    *,
+    mean: Plane,
+    largest: Plane,
+    weight: Plane,
+    winner: Plane,
+    frame: int,
+    power: int,
+    base: Plane | None = None,
+    level: int = 0,
+    top: int = 0,
+) -> None:
+    """Fold the pixels of a tile into their mean, with the weight focus^power (2 or 3).
 
     focus, largest and weight (rows, width) float32, where `weight` is the sum of weights relative to that of the
-    largest focus so far; tile and mean (3, rows, width) uint16; winner (rows, width) uint16.
+    largest focus so far; tile and mean (3, rows, width) uint16; winner (rows, width) uint16. With `base`, three float32
+    planes of the whole canvas that are reduced 2^level times (2, 3 or 4), the mean is half the details above that,
+    around 32768, and `top` is the tile's first row on the canvas.
     """
     if _LIBRARY is None:
-        kernels_plain.blend(focus, tile, mean=mean, largest=largest, weight=weight, winner=winner, frame=frame)
+        kernels_plain.blend(
+            focus, tile, base=base, level=level, top=top, mean=mean, largest=largest, weight=weight, winner=winner,
+            frame=frame, power=power,
+        )  # fmt: skip
         return
     rows, width = focus.shape
+    below = (None, 0, 0) if base is None else (_at(base), *base.shape[1:])
     _done(
         _LIBRARY.blend(
-            _at(focus), _at(tile), _apart(tile), _at(mean), _apart(mean), _at(largest), _at(weight), _at(winner),
-            frame, rows, width,
+            _at(focus), _at(tile), _apart(tile), *below, level, top, _at(mean), _apart(mean), _at(largest),
+            _at(weight), _at(winner), frame, power, rows, width,
         )
     )  # fmt: skip
+
+
+def compose(mean: Plane, *, base: Plane, level: int, top: int, rows: int, step: int = 1) -> Tile:
+    """Base and mean details of `blend` together: rows top, top + step, ... of the canvas, (3, rows, width) uint16."""
+    if _LIBRARY is None:
+        return kernels_plain.compose(mean, base=base, level=level, top=top, step=step, rows=rows)
+    out = np.empty((3, rows, mean.shape[2]), np.uint16)
+    below = (_at(base), *base.shape[1:])
+    _done(_LIBRARY.compose(_at(mean), _apart(mean), *below, level, top, step, rows, mean.shape[2], _at(out)))
+    return out
+
+
+def chroma(tile: Tile) -> tuple[Luma, Luma]:
+    """Red and blue against luma (Rec. 601), of means of 2 x 2 pixels: two uint8 planes of half the size, rounded up."""
+    if _LIBRARY is None:
+        return kernels_plain.chroma(tile)
+    _, rows, width = tile.shape
+    red, blue = np.empty((2, (rows + 1) // 2, (width + 1) // 2), np.uint8)
+    _LIBRARY.chroma(_at(tile), _apart(tile), rows, width, _at(red), _at(blue))
+    return red, blue
+
+
+def focus(fine: Plane, colour: Plane, *, noise: tuple[float, float], top: int, rows: int) -> Plane:
+    """(F + 4)^2 (M + 4) (C + 4) for rows [top, top + rows) of a stripe: (rows, width) float32.
+
+    F is the fine energy (height, width) in units of its noise, M its least value within two pixels, C the energy of the
+    colour at half the size, rounded up, in units of its own noise.
+    """
+    shares = _single(1 / noise[0]), _single(1 / noise[1])
+    if _LIBRARY is None:
+        return kernels_plain.focus(
+            fine, colour, noise=(np.float32(shares[0]), np.float32(shares[1])), top=top, rows=rows
+        )
+    out = np.empty((rows, fine.shape[1]), np.float32)
+    singles = map(ctypes.c_float, shares)
+    _done(_LIBRARY.focus(_at(fine), *fine.shape, _at(colour), len(colour), *singles, top, rows, _at(out)))
+    return out
 
 
 def _single(value: float) -> float:

@@ -147,16 +147,97 @@ def track(fine: Plane, coarse: Plane, *, floors: tuple[np.float32, np.float32], 
     previous[...] = code
 
 
-def blend(focus: Plane, tile: Tile, *, mean: Plane, largest: Plane, weight: Plane, winner: Plane, frame: int) -> None:
+def blend(
+    focus: Plane, tile: Tile, *, base: Plane | None, level: int, top: int, mean: Plane, largest: Plane, weight: Plane,
+    winner: Plane, frame: int, power: int,
+) -> None:  # fmt: skip
     """See kernels.blend."""
     won = focus > largest
     ratio = np.where(won, largest, focus) / np.where(won, focus, largest)
-    relative = ratio * ratio * ratio
+    relative = ratio * ratio * ratio if power == 3 else ratio * ratio
     total = np.where(won, weight * relative + _F(1), weight + relative)
     share = np.where(won, _F(1), relative) / total
     weight[...] = total
     largest[won] = focus[won]
     winner[won] = frame
-    for kept, pixels in zip(mean, tile, strict=True):
-        before = kept.astype(_F)
-        kept[...] = (before + share * (pixels.astype(_F) - before) + _F(0.5)).astype(np.int32).astype(np.uint16)
+    rows, width = focus.shape
+    for channel, (kept, pixels) in enumerate(zip(mean, tile, strict=True)):
+        before, now = kept.astype(_F), pixels.astype(_F)
+        if base is not None:
+            now = (now - _enlarged(base[channel], level, np.arange(top, top + rows), width)) * _F(0.5) + _F(32768)
+        after = np.clip(before + share * (now - before) + _F(0.5), _F(0), _F(65535))
+        kept[...] = after.astype(np.int32).astype(np.uint16)
+
+
+def compose(mean: Plane, *, base: Plane, level: int, top: int, step: int, rows: int) -> Tile:
+    """See kernels.compose."""
+    out, at = np.empty((3, rows, mean.shape[2]), np.uint16), top + step * np.arange(rows)
+    for channel, detail in enumerate(mean):
+        whole = (detail[at].astype(_F) - _F(32768)) * _F(2) + _enlarged(base[channel], level, at, mean.shape[2])
+        out[channel] = np.clip(whole + _F(0.5), _F(0), _F(65535)).astype(np.int32).astype(np.uint16)
+    return out
+
+
+def _enlarged(plane: Plane, level: int, rows: npt.NDArray[np.int64], width: int) -> Plane:
+    """Rows of a plane enlarged 2^level times by a cubic B-spline, cut at `width`."""
+    size = 1 << level
+    (height, _), columns = plane.shape, np.arange(width)
+    y, x = -(-rows // size) - 1, -(-columns // size) - 1
+    w = _spline(((rows - 1 - y * size).astype(_F) + _F(0.5)) / _F(size))
+    four = [plane[np.clip(y - 1 + k, 0, height - 1)] for k in range(4)]
+    line = w[0][:, None] * four[0] + w[1][:, None] * four[1] + w[2][:, None] * four[2] + w[3][:, None] * four[3]
+    w = _spline(((columns - 1 - x * size).astype(_F) + _F(0.5)) / _F(size))
+    four = [line[:, np.clip(x - 1 + k, 0, plane.shape[1] - 1)] for k in range(4)]
+    return w[0] * four[0] + w[1] * four[1] + w[2] * four[2] + w[3] * four[3]
+
+
+def _spline(t: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+    s, sixth, two_thirds = _F(1) - t, _F(1) / _F(6), _F(2) / _F(3)
+    return [
+        s * s * s * sixth,
+        two_thirds - t * t * (_F(1) - t * _F(0.5)),
+        two_thirds - s * s * (_F(1) - s * _F(0.5)),
+        t * t * t * sixth,
+    ]
+
+
+def chroma(tile: Tile) -> tuple[Luma, Luma]:
+    """See kernels.chroma."""
+    _, rows, width = tile.shape
+    y, x = np.arange(0, rows, 2), np.arange(0, width, 2)
+    below, right = np.minimum(y + 1, rows - 1), np.minimum(x + 1, width - 1)
+    wide = tile.astype(np.int32)
+    b, g, r = (
+        (plane[y][:, x] + plane[y][:, right] + plane[below][:, x] + plane[below][:, right]).astype(_F) for plane in wide
+    )
+    share = _F(1) / _F(1028)
+    red = (r * _F(0.5) - g * _F(0.4187) - b * _F(0.0813)) * share + _F(128.5)
+    blue = (b * _F(0.5) - g * _F(0.3313) - r * _F(0.1687)) * share + _F(128.5)
+    first, second = (np.clip(plane, _F(0), _F(255)).astype(np.int32).astype(np.uint8) for plane in (red, blue))
+    return first, second
+
+
+def focus(fine: Plane, colour: Plane, *, noise: tuple[np.float32, np.float32], top: int, rows: int) -> Plane:
+    """See kernels.focus."""
+    height, width = fine.shape
+    inner = np.arange(top, top + rows)
+    least = _least([fine[np.clip(inner - 2 + k, 0, height - 1)] for k in range(5)])
+    least = _least([least[:, np.clip(np.arange(width) - 2 + k, 0, width - 1)] for k in range(5)])
+    lines = _widened(colour, inner)
+    wide = np.ascontiguousarray(_widened(np.ascontiguousarray(lines.T), np.arange(width)).T)
+    a = fine[inner] * noise[0] + _F(4)
+    return (a * a) * ((least * noise[0] + _F(4)) * (wide * noise[1] + _F(4)))
+
+
+def _least(planes: list[Plane]) -> Plane:
+    least = planes[0]
+    for plane in planes[1:]:
+        least = np.minimum(least, plane)
+    return least
+
+
+def _widened(plane: Plane, rows: npt.NDArray[np.int64]) -> Plane:
+    """Rows of a half-size plane at full size: three quarters of the nearer row and a quarter of the next."""
+    near = rows // 2
+    far = np.clip(near + np.where(rows % 2 == 1, 1, -1), 0, len(plane) - 1)
+    return plane[near] * _F(0.75) + plane[far] * _F(0.25)

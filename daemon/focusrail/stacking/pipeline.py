@@ -6,10 +6,9 @@ is being fused. `examine` may be called from any thread, `register` from one and
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -18,13 +17,15 @@ from focusrail.errors import FrameSizeDiffers, NotRegistered, TooFewFrames
 from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Image, Luma, Plane, Tile, Transform
-from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea, stripes, warp_stripe
+from focusrail.stacking.accumulators import accumulator
+from focusrail.stacking.arrays import Image, Luma, Plane, Transform
+from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea
 from focusrail.stacking.depth_map import DepthMap, find_depth
 from focusrail.stacking.exposure import ExposureReference
 from focusrail.stacking.focus_measure import Scores, luma8
 from focusrail.stacking.focus_peak import PeakTracker
-from focusrail.stacking.fusion import Accumulator, Fused, accumulator
+from focusrail.stacking.fusion import Accumulator, Fused
+from focusrail.stacking.laying import lay_stripe, stripes_of
 from focusrail.stacking.registration import Features, Found, Registrar, detect
 from focusrail.stacking.slabs import Slab, Slabs
 from focusrail_drivers.base import Accelerator
@@ -137,7 +138,6 @@ class Stacker:
         height, width = frame.shape[:2]
         if self._accumulator is None:
             self._accumulator = accumulator(height, width, self._method, frame.dtype, accelerator=self._accelerator)
-            self._accumulator.prepare(frame)
             self._tracker = PeakTracker(frame, self._accelerator)
             self._valid = ValidArea(width, height)
             self._slabs = self._begin_slabs(height, width)
@@ -146,9 +146,11 @@ class Stacker:
         self._valid.add(registered.found.transform)
         self._used.append(registered.index)
         number = self._tracker.begin(registered.position)
+        transform, gain, index = registered.found.transform, registered.gain, registered.index
+        self._accumulator.begin(frame, transform, gain, index)
         if self._slabs is not None:
-            self._slabs.begin(frame, registered.index)
-        cut = _stripes(height, self._method, halo_px=self._accumulator.halo_px)
+            self._slabs.begin(frame, transform, gain, index)
+        cut = stripes_of(height, self._method, halo_px=self._accumulator.halo_px)
         return sum(self._executor.map(lambda s: self._fold(registered, s, number), cut)) / (height * width)
 
     def _begin_slabs(self, height: int, width: int) -> Slabs | None:
@@ -163,10 +165,10 @@ class Stacker:
     def _fold(self, registered: Registered, stripe: Stripe, number: int) -> float:
         assert self._accumulator is not None
         assert self._tracker is not None
-        tile = _tile(registered.frame, registered.found.transform, stripe, self._method, gain=registered.gain)
+        tile = lay_stripe(registered.frame, registered.found.transform, stripe, self._method, gain=registered.gain)
         luma = kernels.luma(tile)
         scores = Scores.of(luma, self._accelerator)
-        total, measure = self._accumulator.add(stripe, tile, luma, scores, registered.index)
+        measure = self._accumulator.add(stripe, tile, luma, scores, registered.index)
         self._tracker.add(stripe, scores, number)
         if self._slabs is not None:
             self._slabs.add(stripe, tile, luma, scores, registered.index)
@@ -174,7 +176,7 @@ class Stacker:
             aligned = kernels.join(tile[:, stripe.inner], registered.frame.dtype)
             self._spectator("aligned", registered.index, stripe, aligned)
             self._spectator("measure", registered.index, stripe, measure)
-        return total
+        return float(cv2.sumElems(scores.fine[stripe.inner])[0]) / self._accelerator.configure().scale
 
     def finish(self) -> Result:
         """The result of all frames so far. Raises TooFewFrames when there are fewer than two, or no common area."""
@@ -190,7 +192,7 @@ class Stacker:
         if w == 0 or h == 0:
             raise TooFewFrames("the frames have no area in common: they are probably not of one stack")
         window = (slice(y, y + h), slice(x, x + w))
-        cropped = replace(fused, image=fused.image[window], index=fused.index[window], measure=fused.measure[window])
+        cropped = Fused(fused.image[window], fused.index[window])
         counts = np.zeros(max(self._used) + 1, np.int64)
         for top in range(0, h, STRIPE_ROWS):
             counts += np.bincount(cropped.index[top : top + STRIPE_ROWS].ravel(), minlength=len(counts))
@@ -205,35 +207,6 @@ class Stacker:
         if self._accumulator is None or self._first is None:
             return None
         return self._accumulator.glance(max(1, max(self._first[0][:2]) // longest_px))
-
-
-def _stripes(height: int, method: Method, *, halo_px: int) -> Iterator[Stripe]:
-    # The notebook's own arithmetic is defined on whole frames: a stripe's warp may round otherwise.
-    rows = height if method.border == "black" else STRIPE_ROWS
-    return stripes(height, halo_px=halo_px, rows=rows)
-
-
-def _tile(frame: Image, transform: Transform, stripe: Stripe, method: Method, *, gain: float) -> Tile:
-    black = method.border == "black"
-    return warp_stripe(frame, transform, stripe, kernel=method.warp, black_border=black, gain=gain)
-
-
-def lay(
-    frame: Image, transform: Transform, *, gain: float, method: Method, result: Result, executor: Executor
-) -> Image:
-    """A frame as it was fused, cut as the result is: (height, width, 3) uint16, 65535 is white."""
-    x, y, width, height = result.crop
-    image = np.empty((height, width, 3), np.uint16)
-
-    def place(stripe: Stripe) -> None:
-        top, bottom = max(stripe.top, y), min(stripe.bottom, y + height)
-        tile = _tile(frame, transform, stripe, method, gain=gain)
-        rows = kernels.join(tile[:, top - stripe.halo_top : bottom - stripe.halo_top], image.dtype)
-        image[top - y : bottom - y] = rows[:, x : x + width]
-
-    cut = _stripes(len(frame), method, halo_px=result.halo_px)
-    deque(executor.map(place, [s for s in cut if s.bottom > y and s.top < y + height]), maxlen=0)
-    return image
 
 
 def _size(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> str:

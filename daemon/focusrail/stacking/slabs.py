@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from focusrail.stacking.arrays import Image, Luma, Tile
+from focusrail.stacking.arrays import Image, Luma, Tile, Transform
 from focusrail.stacking.canvas import Stripe
 from focusrail.stacking.focus_measure import Scores
 from focusrail.stacking.fusion import Accumulator
@@ -42,8 +42,8 @@ class Slabs:
         self._open: dict[int, _Open] = {}  # by the number of the slab
         self._last_done = -1  # frame index
 
-    def begin(self, frame: Image, index: int) -> None:
-        """A frame is to be folded in next, stripe by stripe; indices grow."""
+    def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
+        """A frame is to be folded in next, stripe by stripe, as for `Accumulator.begin`; indices grow."""
         for number in [number for number, slab in self._open.items() if slab.ends <= index]:
             self._close(number)
         newest = index // self._step
@@ -51,8 +51,8 @@ class Slabs:
         for number in range(oldest, newest + 1):
             if number not in self._open:
                 self._open[number] = _Open(self._make(), number * self._step + self._frames)
-                self._open[number].accumulator.prepare(frame)
             self._open[number].indices.append(index)
+            self._open[number].accumulator.begin(frame, transform, gain, index)
 
     def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> None:
         """Fold in a stripe (with halo), as `Accumulator.add` does; from any thread."""

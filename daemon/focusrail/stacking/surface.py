@@ -14,6 +14,7 @@ from focusrail.stacking.arrays import Plane
 _LEAST_SURE_SHARE = 0.5  # of the pixels around a vertex
 _SMOOTH_CELLS = 2  # a vertex is averaged with so many to each side, of its own surface
 _SMALLEST_CELLS = 24  # patches of fewer vertices are specks
+_LARGEST_HOLE = 0.005  # of the picture: up to this holes are closed
 _CUT_STEPS = 1.0  # how far apart two corners of a triangle may be at most, in steps between frames ...
 _CUT_CELLS = 3.0  # ... or, where the lateral scale is known, in widths of a cell: 72 degrees
 
@@ -25,6 +26,7 @@ class Surface:
     vertices: npt.NDArray[np.float32]  # (n, 3): x and y in px from the picture's top left corner, depth
     triangles: npt.NDArray[np.uint32]  # (m, 3): counter-clockwise as the camera sees them
     cell_px: int  # distance of vertices
+    guessed: float  # share of the vertices that close small holes
 
 
 def find_surface(
@@ -32,22 +34,26 @@ def find_surface(
 ) -> Surface:
     """The surface of a depth map (height, width) float32, where `sure` (bool) says so.
 
-    `step` is the distance between frames in the depth's unit; `px_per_depth` how many pixels wide one such unit is,
-    None if that is unknown. There may be no triangles at all.
+    Small holes in it are closed where their rim is of one depth: `depth` has a guess there. `step` is the distance
+    between frames in the depth's unit; `px_per_depth` how many pixels wide one such unit is, None if that is unknown.
+    There may be no triangles at all.
     """
     height, width = depth.shape
     cell = max(1, min(height, width, math.ceil(math.sqrt(2 * height * width / most_triangles))))
     cut = _CUT_STEPS * step
     if px_per_depth is not None:
         cut = max(cut, _CUT_CELLS * cell / px_per_depth)
-    grid = _thinned(depth, sure, cell=cell, apart=0.5 * step)
-    grid = _without_specks(_smoothed(grid, apart=0.5 * step))
+    grid = _without_specks(_thinned(depth, sure, cell=cell, apart=0.5 * step))
+    measured = np.isfinite(grid)
+    grid = _closed(grid, _thinned(depth, np.ones_like(sure), cell=cell, apart=0.5 * step), most_apart=step)
+    grid = _smoothed(grid, apart=0.5 * step)
     triangles = _triangles(grid, cut=cut)
     used, triangles = np.unique(triangles, return_inverse=True)  # vertices of no triangle are left out
     row, column = np.divmod(used, grid.shape[1])
     middle = (cell - 1) / 2 + 0.5  # of a cell; the first pixel's middle is half a pixel from the corner
     at = np.stack([column * cell + middle, row * cell + middle, grid.ravel()[used]], axis=1)
-    return Surface(at.astype(np.float32), triangles.reshape(-1, 3).astype(np.uint32), cell)
+    guessed = float(1 - measured.ravel()[used].mean()) if used.size else 0.0
+    return Surface(at.astype(np.float32), triangles.reshape(-1, 3).astype(np.uint32), cell, guessed)
 
 
 def _thinned(depth: Plane, sure: Plane, *, cell: int, apart: float) -> Plane:
@@ -83,6 +89,27 @@ def _middle(depth: Plane, sure: Plane, *, cell: int, rows: int, columns: int) ->
         if done.all():
             break
     return found
+
+
+def _closed(grid: Plane, guess: Plane, *, most_apart: float) -> Plane:
+    """With holes closed that are small and do not touch the border, and whose rim lies within `most_apart`."""
+    hole = np.isnan(grid)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(hole.astype(np.uint8), connectivity=8)
+    low, high = np.full(count, np.inf, np.float32), np.full(count, -np.inf, np.float32)
+    padded = np.pad(grid, 1, constant_values=-np.inf)  # a rim beyond the border is as far off as can be
+    rows, columns = np.nonzero(hole)
+    for y in (0, 1, 2):
+        for x in (0, 1, 2):
+            beside = padded[rows + y, columns + x]
+            known = ~np.isnan(beside)
+            of = labels[rows, columns][known]
+            np.minimum.at(low, of, beside[known])
+            np.maximum.at(high, of, beside[known])
+    small = stats[:, cv2.CC_STAT_AREA] <= max(1.0, _LARGEST_HOLE * grid.size)
+    with np.errstate(invalid="ignore"):  # nothing beside a hole, or the border only
+        close = small & (high - low <= most_apart)
+    close[0] = False  # what is no hole
+    return np.where(close[labels], np.clip(guess, low[labels], high[labels]), grid).astype(np.float32)
 
 
 def _smoothed(grid: Plane, *, apart: float) -> Plane:

@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-import tifffile
 from PIL import Image as PilImage
 
 from focusrail.errors import DamagedImage, NotAnImage
-from focusrail.store.image_metadata import DAMAGED_METADATA, read_orientation
+from focusrail.store.image_metadata import read_orientation
+from focusrail.store.media_types import is_raw
+from focusrail.store.raw_decoding import decode_raw
+from focusrail.store.tiff_decoding import decode_tiff
 
 Image: TypeAlias = npt.NDArray[Any]  # (height, width, 3) BGR, uint8 or uint16
 
@@ -25,6 +27,7 @@ _SIGNATURES = {
     b"MM\0*": "TIFF",
     b"II+\0": "TIFF",  # BigTIFF
     b"MM\0+": "TIFF",
+    b"RIFF": "WebP",
 }
 _MOST_STRAY_BYTES = 16  # before a marker; more means that the decoder has lost its place
 _STRAY = re.compile(r"(\d+) extraneous bytes before marker")
@@ -51,28 +54,33 @@ def decode(data: bytes, name: str) -> Image:
 def _decode(data: bytes, name: str) -> Image:
     if not data:
         raise NotAnImage(f"{name} is empty: copy it again from the camera, or leave it out")
+    if is_raw(name):
+        return decode_raw(data, name)
     kind = next((kind for signature, kind in _SIGNATURES.items() if data.startswith(signature)), None)
-    if kind is None:
+    if kind is None or (kind == "WebP" and data[8:12] != b"WEBP"):
         raise NotAnImage(f"{name} is not a JPEG, PNG or TIFF image: remove it from the stack")
     if kind == "JPEG":
         return _decode_jpeg(data, name)
-    if kind == "PNG" and b"IEND" not in data[-64:]:
+    if (kind == "PNG" and b"IEND" not in data[-64:]) or (kind == "WebP" and len(data) < _riff_bytes(data)):
         raise _damaged(name, "its end is missing")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    pixels = image.dtype if image is not None else _tiff_dtype(data) if kind == "TIFF" else None
-    if pixels is not None and pixels not in (np.uint8, np.uint16):
-        raise NotAnImage(f"{name} has {pixels} pixels: 8 and 16 bit integers are read")
+    if kind == "TIFF":
+        image, orientation = decode_tiff(data, name)
+    elif kind == "WebP":
+        # OpenCV 4 overlooks the orientation of a WebP, OpenCV 5 does not.
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        image, orientation = cv2.imdecode(np.frombuffer(data, np.uint8), flags), read_orientation(data)
+    else:
+        image, orientation = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH), 1
     if image is None:
         raise _damaged(name, "it cannot be decoded")
-    return image
+    if image.dtype not in (np.uint8, np.uint16):
+        raise NotAnImage(f"{name} has {image.dtype} pixels: 8 and 16 bit integers are read")
+    return _upright(image, orientation)
 
 
-def _tiff_dtype(data: bytes) -> np.dtype[Any] | None:
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            return file.pages[0].dtype
-    except (tifffile.TiffFileError, *DAMAGED_METADATA):
-        return None
+def _riff_bytes(data: bytes) -> int:
+    """How long a RIFF file says it is."""
+    return 8 + int.from_bytes(data[4:8], "little")
 
 
 def _decode_jpeg(data: bytes, name: str) -> Image:

@@ -58,17 +58,31 @@ def read_metadata(data: bytes) -> Metadata:
     """EXIF and colour profile of an original; empty where there are none or they are damaged."""
     try:
         with quietly(), PilImage.open(io.BytesIO(data)) as image:
-            exif, icc_profile = image.getexif(), image.info.get("icc_profile", b"")
-            exif.pop(ORIENTATION, None)
-            if image.format == "TIFF":
-                for tag in set(exif) - _DESCRIPTIVE:
-                    del exif[tag]
-            exif.get_ifd(CAMERA_IFD)  # the camera's own settings: Pillow writes back only what it has read
-            # Results are in colour: the profile of a grey original does not fit them.
-            fits = isinstance(icc_profile, bytes) and icc_profile[16:20] == b"RGB "
-            return Metadata(exif.tobytes() if len(exif) else b"", icc_profile if fits else b"")
+            return _carried(image.getexif(), image.info.get("icc_profile"), is_tiff=image.format == "TIFF")
+    except DAMAGED_METADATA:
+        return _raw_metadata(data)
+
+
+def _raw_metadata(data: bytes) -> Metadata:
+    """Of what is built like a TIFF and is no picture to Pillow: most cameras' raw files."""
+    exif = PilImage.Exif()
+    try:
+        with quietly():
+            exif.load(data)
+            return _carried(exif, None, is_tiff=True)
     except DAMAGED_METADATA:
         return Metadata()
+
+
+def _carried(exif: PilImage.Exif, icc_profile: object, *, is_tiff: bool) -> Metadata:
+    exif.pop(ORIENTATION, None)
+    if is_tiff:
+        for tag in set(exif) - _DESCRIPTIVE:
+            del exif[tag]
+    exif.get_ifd(CAMERA_IFD)  # the camera's own settings: Pillow writes back only what it has read
+    # Results are in colour: the profile of a grey original does not fit them.
+    fitting = icc_profile if isinstance(icc_profile, bytes) and icc_profile[16:20] == b"RGB " else b""
+    return Metadata(exif.tobytes() if len(exif) else b"", fitting)
 
 
 def result_exif(metadata: Metadata, *, description: str, width_px: int, height_px: int) -> PilImage.Exif:

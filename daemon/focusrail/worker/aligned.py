@@ -17,7 +17,8 @@ from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
 from focusrail.model.outcome import FrameOutcome
 from focusrail.stacking.arrays import Image
-from focusrail.stacking.pipeline import Result, lay
+from focusrail.stacking.laying import lay
+from focusrail.stacking.pipeline import Result
 from focusrail.store.image_io import Metadata, write_tiff
 from focusrail.worker.scratch import Scratch
 
@@ -50,7 +51,10 @@ def save_aligned(
             lost.append(f"frame {record.index} is not in {FOLDER}/: {error}")
             continue
         transform = np.array(outcome.transform).reshape(3, 3)
-        image = lay(frame, transform, gain=outcome.gain, method=method, result=result, executor=executor)
+        image = lay(
+            frame, transform, method,
+            gain=outcome.gain, halo_px=result.halo_px, crop=result.crop, executor=executor,
+        )  # fmt: skip
         if pending:
             scratch.durable_s(pending)
         pending = f"{FOLDER}/{record.index:06d}.tif"

@@ -62,6 +62,7 @@ def mesh_glb(
         "depth_step": step,
         "picture_px": [width, height],
         "vertex_distance_px": surface.cell_px,
+        "guessed_share": round(surface.guessed, 4),
         "origin": "middle of the picture; x right, y up, z towards the camera",
     }
     unknown = [part for part, known in ((f"x and y in {across}", metres_per_px), (f"z in {along}", in_mm)) if not known]

@@ -206,6 +206,16 @@ def test_a_part_of_the_canvas_has_the_depth_of_the_whole() -> None:
     assert np.abs(part.depth - cut)[inner].max() < 0.01
 
 
+def test_islands_in_a_flat_sea_have_a_depth_and_a_confidence() -> None:
+    positions = list(np.linspace(0.0, 9.0, 10))
+    random = np.random.default_rng(4)
+    field = cv2.GaussianBlur(random.normal(0, 1, (300, 400)), (0, 0), 4.0)
+    truth = np.maximum(-0.5, field / field.std() * 4)
+    found = depth_of(gaussian_peaks(truth, positions, width=1.3), positions)
+    assert np.isfinite(found.confidence()).all()
+    assert np.isfinite(found.depth).all()
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     height=st.integers(1, 30), width=st.integers(1, 30), frames=st.integers(1, 7),

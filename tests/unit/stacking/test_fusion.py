@@ -8,23 +8,23 @@ from hypothesis import strategies as st
 
 from focusrail.model.method import Method
 from focusrail.stacking import kernels
+from focusrail.stacking.accumulators import accumulator
 from focusrail.stacking.canvas import stripes
 from focusrail.stacking.focus_measure import Scores, lob
-from focusrail.stacking.fusion import Accumulator, Fused, LobAccumulator, accumulator
+from focusrail.stacking.fusion import Accumulator, Fused, LobAccumulator
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from peers.textures import texture
 
-SOFT, LOB = Method(), Method(fusion="lob")
+BANDS, SOFT, LOB = Method(), Method(fusion="soft"), Method(fusion="lob")
 
 
 def make(method: Method, first: np.ndarray) -> Accumulator:
     height, width = first.shape[:2]
-    made = accumulator(height, width, method, first.dtype, accelerator=CpuAccelerator())
-    made.prepare(first)
-    return made
+    return accumulator(height, width, method, first.dtype, accelerator=CpuAccelerator())
 
 
 def fold(into: Accumulator, frame: np.ndarray, index: int) -> None:
+    into.begin(frame, np.eye(3), 1.0, index)
     for stripe in stripes(frame.shape[0], halo_px=into.halo_px):
         tile = kernels.split(frame[stripe.halo_top : stripe.halo_bottom], gain=1.0)
         luma = kernels.luma(tile)
@@ -57,7 +57,6 @@ def test_lob_takes_each_pixel_from_the_frame_with_the_largest_measure() -> None:
     measures = np.stack([lob(g, blur_px=5, laplacian_px=5) for g in greys])
     winner = len(frames) - 1 - np.argmax(measures[::-1], axis=0)  # of equals the latest
     assert np.array_equal(fused.index, winner)
-    assert np.array_equal(fused.measure, measures.max(axis=0))
     assert np.array_equal(fused.image, np.choose(winner[..., None], np.stack(frames)))
 
 
@@ -72,7 +71,6 @@ def test_lob_with_large_kernels_works_in_floating_point() -> None:
     frames = [texture(70, 60, seed=k) for k in range(2)]
     fused = fuse(Method(fusion="lob", laplacian_px=7), frames)
     assert set(np.unique(fused.index)) == {0, 1}
-    assert fused.measure.dtype == np.float32
 
 
 @settings(deadline=None, max_examples=40)
@@ -96,7 +94,6 @@ def test_soft_never_leaves_the_range_of_the_frames(frames: int, seed: int, dtype
     assert fused.image.dtype == dtype
     assert (fused.image >= np.min(stack, axis=0)).all()
     assert (fused.image <= np.max(stack, axis=0)).all()
-    assert np.isfinite(fused.measure).all()
     assert fused.index.max() < frames
 
 
@@ -126,37 +123,40 @@ def test_half_sharp_frames_make_one_sharp_image() -> None:
     soft = blurred(sharp)
     left, right = sharp.copy(), sharp.copy()
     left[:, 80:], right[:, :80] = soft[:, 80:], soft[:, :80]
-    for method in (SOFT, LOB):
+    for method in (BANDS, SOFT, LOB):
         fused = fuse(method, [left, right])
         assert np.mean(fused.index[:70, :70] == 0) > 0.8
         assert np.mean(fused.index[:70, 90:] == 1) > 0.8
         assert np.abs(fused.image.astype(float) - sharp).mean() < 2
 
 
-@pytest.mark.parametrize("method", [SOFT, LOB])
+@pytest.mark.parametrize("method", [BANDS, SOFT, LOB])
 def test_sixteen_bits_come_out_as_sixteen_bits(method: Method) -> None:
     frame = texture(70, 60).astype(np.uint16) * 257
     frame += np.random.default_rng(0).integers(0, 100, frame.shape, np.uint16)
     fused = fuse(method, [frame, frame])
     assert fused.image.dtype == np.uint16
-    assert np.array_equal(fused.image, frame)
+    # Bands are kept apart at half the sixteen bits' resolution.
+    assert np.abs(fused.image.astype(int) - frame).max() <= (2 if method is BANDS else 0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("method", [SOFT, LOB])
+@pytest.mark.parametrize("method", [BANDS, SOFT, LOB])
 def test_one_frame_alone_comes_out_unchanged(method: Method, dtype: type) -> None:
     frame = np.random.default_rng(4).integers(0, np.iinfo(dtype).max, (70, 60, 3), dtype, endpoint=True)
-    assert np.array_equal(fuse(method, [frame]).image, frame)
+    off = np.abs(fuse(method, [frame]).image.astype(int) - frame)
+    assert off.max() <= (1 if method is BANDS and dtype == np.uint16 else 0)
 
 
 def bytes_of(accumulated: Accumulator) -> int:
     return sum(v.nbytes for v in vars(accumulated).values() if isinstance(v, np.ndarray))
 
 
-@pytest.mark.parametrize("method", [SOFT, LOB])
+@pytest.mark.parametrize("method", [BANDS, SOFT, LOB])
 def test_memory_does_not_grow_with_the_number_of_frames(method: Method) -> None:
     frame = texture(64, 48)
     folded = make(method, frame)
+    fold(folded, frame, 0)
     held = bytes_of(folded)
     names = set(vars(folded))
     for index in range(40):
@@ -166,7 +166,7 @@ def test_memory_does_not_grow_with_the_number_of_frames(method: Method) -> None:
     assert held <= frame.nbytes * 10
 
 
-@pytest.mark.parametrize("method", [SOFT, LOB])
+@pytest.mark.parametrize("method", [BANDS, SOFT, LOB])
 def test_finishing_and_glancing_leave_the_accumulator_as_it_was(method: Method) -> None:
     frames = [texture(70, 60, seed=k) for k in range(3)]
     watched = make(method, frames[0])
@@ -179,7 +179,7 @@ def test_finishing_and_glancing_leave_the_accumulator_as_it_was(method: Method) 
     assert np.array_equal(watched.glance(1), undisturbed.image)
 
 
-@pytest.mark.parametrize("method", [SOFT, LOB])
+@pytest.mark.parametrize("method", [BANDS, SOFT, LOB])
 def test_what_a_glance_shows_does_not_change_when_more_frames_come(method: Method) -> None:
     frames = [texture(70, 60, seed=k) for k in range(2)]
     folded = make(method, frames[0])

@@ -63,8 +63,8 @@ def test_a_warp_is_the_same_in_numpy(size, seed, dtype, degrees, scale, x, y, ga
 
 
 @settings(deadline=None, max_examples=40)
-@given(SIZES, SEEDS, st.sampled_from([np.uint8, np.uint16]))
-def test_every_other_loop_is_the_same_in_numpy(size, seed, dtype) -> None:
+@given(SIZES, SEEDS, st.sampled_from([np.uint8, np.uint16]), st.integers(2, 4))
+def test_every_other_loop_is_the_same_in_numpy(size, seed, dtype, level) -> None:
     def work() -> list[np.ndarray]:
         rng = np.random.default_rng(seed)
         image = pixels(rng, (*size, 3), dtype)
@@ -83,14 +83,29 @@ def test_every_other_loop_is_the_same_in_numpy(size, seed, dtype) -> None:
                 measure = rng.integers(0, 9, size).astype(measure_dtype)
                 kernels.choose(measure, tile, largest=most, best=best, winner=winners[0], frame=frame)
             made.append(most)
+        bands, shape = mean.copy(), (-(-size[0] // 2**level), -(-size[1] // 2**level))
+        base = rng.random((3, *shape), np.float32) * 65535
+        colour = rng.random(((size[0] + 1) // 2, (size[1] + 1) // 2), np.float32) * 30
+        made += kernels.chroma(tile)
         for frame in range(5):
             fine, coarse = rng.random((2, *size), np.float32) * 50
             kernels.track(fine, coarse, floors=(0.3, 0.1), state=state, now=frame)
             tile = pixels(rng, (3, *size), np.uint16)
             kernels.blend(
-                fine + 1, tile, mean=mean, largest=largest, weight=weight, winner=winners[1], frame=frame
+                fine + 1, tile, mean=mean, largest=largest, weight=weight, winner=winners[1], frame=frame,
+                power=3,
             )  # fmt: skip
-        return [*made, state, mean, largest, weight, best, winners]
+            top = int(rng.integers(0, size[0]))
+            rows = int(rng.integers(1, size[0] - top + 1))
+            sharp = kernels.focus(fine, colour, noise=(0.7, 1.9), top=top, rows=rows)
+            part = slice(top, top + rows)
+            kernels.blend(
+                sharp, tile[:, part], mean=bands[:, part], largest=largest[part], weight=weight[part],
+                winner=winners[1][part], frame=frame, power=2, base=base, level=level, top=top,
+            )  # fmt: skip
+            made.append(sharp)
+        made.append(kernels.compose(bands, base=base, level=level, top=0, rows=(size[0] + 2) // 3, step=3))
+        return [*made, state, bands, mean, largest, weight, best, winners]
 
     same_bits(work)
 
@@ -185,7 +200,7 @@ def test_blending_is_the_weighted_mean_of_all_frames_and_never_leaves_their_rang
     mean, winner = np.zeros((3, 20, 40), np.uint16), np.zeros((20, 40), np.uint16)
     largest, weight = np.zeros((20, 40), np.float32), np.zeros((20, 40), np.float32)
     for index, (one, frame) in enumerate(zip(focus, frames, strict=True)):
-        kernels.blend(one, frame, mean=mean, largest=largest, weight=weight, winner=winner, frame=index)
+        kernels.blend(one, frame, mean=mean, largest=largest, weight=weight, winner=winner, frame=index, power=3)
     weights = focus[:, None].astype(np.float64) ** 3
     assert np.abs(mean - (weights * frames).sum(0) / weights.sum(0)).max() < 8.0
     assert np.array_equal(winner, focus.argmax(0))

@@ -41,7 +41,7 @@ def stack(
         return stacker.finish().fused.image, slabs
 
 
-@pytest.mark.parametrize("fusion", ["soft", "lob"])
+@pytest.mark.parametrize("fusion", ["bands", "soft", "lob"])
 def test_a_slab_is_what_a_stack_of_its_frames_alone_would_be(fusion: str) -> None:
     method = Method(fusion=fusion, crop=False, normalise_exposure=False)
     pictures = dict(enumerate(frames(8)))
@@ -77,7 +77,7 @@ def intervals(indices: list[int], count: int, overlap: int) -> tuple[list[tuple[
 
     slabs = Slabs(count, overlap, make=make, done=finished)
     for index in indices:
-        slabs.begin(np.zeros((2, 2, 3), np.uint16), index)
+        slabs.begin(np.zeros((2, 2, 3), np.uint16), np.eye(3), 1.0, index)
         most = max(most, len(slabs._open))
     slabs.finish()
     return done, most

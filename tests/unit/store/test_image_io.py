@@ -175,7 +175,7 @@ def test_damaged_metadata_never_cost_the_picture_nor_the_result(seed: int) -> No
         assert np.array_equal(decode(Path(folder, "a.tif").read_bytes(), "a"), PICTURE)
 
 
-@pytest.mark.parametrize("data", [b"\xff", b"hello", b"MMM, a recipe", b"II. Part two", b"GIF89a", b"%PDF-1.7"])
+@pytest.mark.parametrize("data", [b"\xff", b"hello", b"MMM, a recipe", b"II. Part two", b"GIF89a", b"RIFF\0\0\0\0WAVE"])
 def test_what_is_no_image_is_called_so(data: bytes) -> None:
     with pytest.raises(NotAnImage, match=r"notes\.jpg is not a JPEG, PNG or TIFF image"):
         decode(data, "notes.jpg")
@@ -217,6 +217,21 @@ def test_grey_pictures_become_three_equal_channels(kind: str) -> None:
 
 def test_transparency_is_dropped() -> None:
     assert np.array_equal(decode(saved(rgb(PICTURE).convert("RGBA"), "PNG"), "a.png"), PICTURE)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_webp_is_read_upright_and_without_transparency(mode: str, orientation: int) -> None:
+    picture = rgb(PICTURE)
+    if mode == "RGBA":
+        picture.putalpha(100)
+    data = saved(picture, "WEBP", lossless=True, exact=True, exif=exif(orientation=orientation), icc_profile=SRGB)
+    png = saved(rgb(PICTURE), "PNG", exif=exif(orientation=orientation))
+    assert np.array_equal(decode(data, "a.webp"), decode(png, "a.png"))
+    assert read_metadata(data).icc_profile == SRGB
+    for length in range(12, len(data), len(data) // 30):
+        with pytest.raises(DamagedImage):
+            decode(data[:length], "a.webp")
 
 
 def test_exif_and_colour_profile_are_carried_over_upright() -> None:

@@ -61,10 +61,9 @@ def made(folder: Path, *, height: int, width: int, dtype: type = np.uint8) -> tu
     rng = np.random.default_rng(3)
     image = cv2.resize(rng.integers(0, np.iinfo(dtype).max, (height // 4, width // 4, 3), dtype), (width, height))
     index = cv2.resize(rng.integers(0, 20, (height // 8, width // 8), np.uint16), (width, height))
-    measure = cv2.resize(rng.uniform(0, 20, (height // 8, width // 8)).astype(np.float32), (width, height))
     tracker = PeakTracker(image[:8, :8], CpuAccelerator())
     result = Result(
-        Fused(image, index, measure, 1.0),
+        Fused(image, index),
         (0, 0, width, height),
         dict.fromkeys(range(20), 0.05),
         tracker,
@@ -101,7 +100,7 @@ def made(folder: Path, *, height: int, width: int, dtype: type = np.uint8) -> tu
 def depth_of(result: Result) -> DepthMap:
     height, width = result.fused.index.shape
     sure = np.ones(((height + 1) // 2, (width + 1) // 2), np.float32)
-    return DepthMap(result.fused.index * np.float32(0.05) + np.float32(10), sure, (0, 0))
+    return DepthMap(result.fused.index * np.float32(0.05) + np.float32(10), 0.05, sure, (0, 0))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -149,7 +148,7 @@ def test_depth_that_nobody_can_be_sure_of_is_not_shown() -> None:
     depth, sure = np.full((480, 640), 5.0, np.float32), np.zeros((240, 320), np.float32)
     sure[:, 160:] = 1
     for longest_px in (640, 160):
-        shown_depth, zoom = depth_to_show(DepthMap(depth, sure, (0, 0)), longest_px)
+        shown_depth, zoom = depth_to_show(DepthMap(depth, 0.05, sure, (0, 0)), longest_px)
         assert zoom == longest_px / 640
         assert shown_depth.shape == (longest_px * 3 // 4, longest_px)
         assert np.isnan(shown_depth[:, : int(270 * zoom)]).all()

@@ -1,0 +1,21 @@
+"""Which accumulator a fusion method has."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from focusrail.model.method import Method
+from focusrail.stacking.bands import BandsAccumulator
+from focusrail.stacking.fusion import Accumulator, LobAccumulator, SoftAccumulator
+from focusrail_drivers.base import Accelerator
+
+
+def accumulator(
+    height: int, width: int, method: Method, dtype: np.dtype[np.generic], *, accelerator: Accelerator
+) -> Accumulator:
+    """The accumulator of a fusion method for a canvas of (height, width)."""
+    if method.fusion == "lob":
+        return LobAccumulator(height, width, method, dtype)
+    if method.fusion == "soft":
+        return SoftAccumulator(height, width, dtype, accelerator)
+    return BandsAccumulator(height, width, method, dtype, accelerator)
