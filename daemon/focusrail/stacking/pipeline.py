@@ -26,6 +26,7 @@ from focusrail.stacking.focus_measure import Scores, luma8
 from focusrail.stacking.focus_peak import PeakTracker
 from focusrail.stacking.fusion import Accumulator, Fused
 from focusrail.stacking.laying import lay_stripe, stripes_of
+from focusrail.stacking.reach import Unreached, unreached
 from focusrail.stacking.registration import Features, Found, Registrar, detect
 from focusrail.stacking.slabs import Slab, Slabs
 from focusrail_drivers.base import Accelerator
@@ -68,6 +69,11 @@ class Result:
         """The depth map, in the unit of the positions, cropped likewise."""
         seen = self.tracker
         return find_depth(seen.peaks, seen.positions, noise=seen.noise, crop=self.crop, executor=executor)
+
+    def unreached(self) -> list[Unreached]:
+        """What is still getting sharper where the stack begins or ends."""
+        seen = self.tracker
+        return unreached(seen.peaks, seen.positions, noise=seen.noise, crop=self.crop)
 
 
 class Stacker:

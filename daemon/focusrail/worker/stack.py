@@ -26,7 +26,7 @@ from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, r
 from focusrail.stacking.registration import Found, Registrar, detect
 from focusrail.store.image_io import Metadata, encode_jpeg
 from focusrail.store.room import check_free
-from focusrail.worker import results
+from focusrail.worker import doubts, results, suspects
 from focusrail.worker.aligned import save_aligned
 from focusrail.worker.debug import StageRecorder
 from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, Room, Saved, Surveyed
@@ -38,7 +38,6 @@ from focusrail_drivers.accelerators.cpu import CpuAccelerator
 _LIVE_PX = 1200
 _NAMED = 3  # frames that cannot be used, of those that an error names
 _UNWANTED = "it was asked for"
-_SMALL_CROP = 0.6  # of the canvas; less is worth a warning
 
 
 class Stack:
@@ -213,20 +212,30 @@ class Stack:
 
     def _save(self, scratch: Scratch, result: Result, command: Finish, *, began_s: float) -> StackOutcome:
         begin = self._begin
+        height, width = result.fused.index.shape
         title = " ".join(filter(None, (begin.name, begin.specimen_id)))
         results.save_image(scratch, result, self._metadata or Metadata(), title=title, um_per_px=begin.um_per_px)
-        frames = tuple(replace(self._outcomes[k], won=result.won.get(k, 0.0)) for k in sorted(self._outcomes))
+        odd = suspects.suspects([self._outcomes[k] for k in sorted(self._outcomes)])
+        frames = tuple(
+            replace(self._outcomes[k], won=result.won.get(k, 0.0), suspect=odd.get(k, ""))
+            for k in sorted(self._outcomes)
+        )
         results.save_contact_sheet(scratch, frames)
         if self._recorder is not None:
             results.write_winners(scratch.folder, result)
         depth = result.depth(self._executor)
         results.save_planes(scratch, result, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
+        warnings = [
+            *doubts.left_out(frames),
+            *doubts.small_crop(width * height / (self._shape[0] * self._shape[1])),
+            *doubts.too_shallow(result.unreached(), frames),
+            *([suspects.warning(odd)] if odd else []),
+        ]
         lost = self._save_more(scratch, result, frames, title=title)
         transforms = {f.index: np.array(f.transform).reshape(3, 3) for f in frames if f.used}
         judgement = (
             results.judge_by_truth(begin.truth, result, depth, transforms, self._reference) if begin.truth else None
         )
-        height, width = result.fused.index.shape
         saved_s = max(map(scratch.durable_s, ("result.jpg", "result.tif")))
         outcome = StackOutcome(
             shoot_id=begin.shoot_id,
@@ -242,7 +251,7 @@ class Stack:
             settings=asdict(begin.method),
             timings_s={**command.timings_s, "stacking": began_s - self._began_s, "saving": saved_s - began_s},
             versions=_versions(),
-            warnings=(*command.warnings, *self._warnings(frames, width * height), *lost),
+            warnings=(*command.warnings, *warnings, *lost),
             lateral_um_per_px=begin.um_per_px,
             crop=result.crop,
             judgement=judgement,
@@ -272,20 +281,6 @@ class Stack:
             scratch, used, result, begin.method,
             read=self._read, executor=self._executor, title=title, um_per_px=begin.um_per_px, saved=saved,
         )  # fmt: skip
-
-    def _warnings(self, frames: tuple[FrameOutcome, ...], result_pixels: int) -> list[str]:
-        said = []
-        left_out = [f for f in frames if not (f.used or f.unwanted)]
-        if left_out:
-            said.append(
-                f"{len(left_out)} of {len(frames)} frames were left out: {'; '.join(f.reason for f in left_out)}"
-            )
-        share = result_pixels / (self._shape[0] * self._shape[1])
-        if share < _SMALL_CROP:
-            said.append(
-                f"only {share:.0%} of the frame is covered by all frames: another reference frame may keep more"
-            )
-        return said
 
     def _blank(self, record: FrameRecord) -> FrameOutcome:
         return FrameOutcome(
