@@ -75,6 +75,26 @@ def test_the_others_are_laid_on_the_reference(stack: Stack, few: Path, reference
     assert scales == sorted(scales) or scales == sorted(scales, reverse=True)
 
 
+def test_the_automatic_reference_has_the_smallest_field_wherever_it_stands(
+    stack: Stack, few: Path, tmp_path: Path
+) -> None:
+    def kept(folder: Path, reference: str) -> tuple[int, list[float]]:
+        page = manifest(stack(folder, method=Method(reference=reference)).folder)
+        scales = [float(np.hypot(*frame["transform"][:4:3])) for frame in page["frames"]]
+        return page["result"]["width_px"] * page["result"]["height_px"], scales
+
+    sizes = {reference: kept(few, reference) for reference in ("first", "last", "auto")}
+    assert sizes["auto"][0] == max(pixels for pixels, _ in sizes.values()) > min(pixels for pixels, _ in sizes.values())
+    assert min(sizes["auto"][1]) == pytest.approx(1), "no frame shows less than the reference"
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    smallest = sizes["auto"][1].index(min(sizes["auto"][1]))
+    order = [k for k in range(4) if k != smallest]
+    for place, k in enumerate([order[0], smallest, *order[1:]]):
+        shutil.copy(sorted(few.iterdir())[k], mixed / f"{place}.jpg")
+    assert kept(mixed, "auto")[1].index(min(kept(mixed, "auto")[1])) == 1
+
+
 def test_a_reference_that_cannot_be_read_is_replaced_by_its_neighbour(stack: Stack, few: Path) -> None:
     last = max(few.iterdir())
     last.write_bytes(last.read_bytes()[:3000])

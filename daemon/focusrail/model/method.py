@@ -49,7 +49,8 @@ class Method:
     detail_gain: float = 1.06
     blur_px: int = 5  # lob: Gaussian kernel size
     laplacian_px: int = 5  # lob: Laplacian kernel size
-    reference: str = "first"  # first, middle or last; while shooting always first
+    reference: str = "first"  # first, middle, last or auto (the smallest field); while shooting always first
+    aligned: bool = False  # the frames lie on each other already: no registration
     warp: str = "keys"  # keys (cubic convolution with six points), linear, cubic (four points) or lanczos
     normalise_exposure: bool = True
     crop: bool = True  # to the area that every frame covers
@@ -61,7 +62,7 @@ class Method:
         positive("detail_gain", self.detail_gain)
         odd("blur_px", self.blur_px, most=31)
         odd("laplacian_px", self.laplacian_px, most=31)
-        one_of("reference", self.reference, ("first", "middle", "last"))
+        one_of("reference", self.reference, ("first", "middle", "last", "auto"))
         one_of("border", self.border, ("edge", "black"))
         one_of("warp", self.warp, ("keys", "linear", "cubic", "lanczos"))
 

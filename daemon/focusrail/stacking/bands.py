@@ -39,9 +39,9 @@ def reduced(image: Image, level: int) -> Image:
     height, width = image.shape[:2]
     small = image[: max(1, height // 2 * 2), : max(1, width // 2 * 2)]
     small = cv2.resize(small, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
-    if small.dtype == np.uint8:
-        small = small.astype(np.uint16) * 257
-    for _ in range(level - 1):
+    for halvings_left in range(level - 1, 0, -1):
+        if halvings_left == 1 and small.dtype == np.uint8:  # so that rounding shows no steps in what is smooth
+            small = small.astype(np.uint16) * 257
         small = cv2.pyrDown(small)
     return small
 
@@ -70,7 +70,7 @@ class BandsAccumulator:
         self._to_full = np.array([[size, 0, 0.5], [0, size, 0.5], [0, 0, 1]], np.float64)
         self._details = np.full((3, height, width), 32768, np.uint16)
         self._weight = np.zeros((height, width), np.float32)
-        self._focus = np.zeros((height, width), np.float32)  # the largest so far
+        self._focus = np.zeros((height, width), np.uint16)  # the largest so far, as codes
         self._index = np.zeros((height, width), np.uint16)
         self._noise: _Noise | None = None
         self._coarse: _Coarse | None = None
@@ -172,5 +172,5 @@ class _Coarse:
 
     @staticmethod
     def empty(height: int, width: int) -> _Coarse:
-        focus, weight = np.zeros((2, height, width), np.float32)
-        return _Coarse(np.zeros((3, height, width), np.uint16), focus, weight, np.zeros((height, width), np.uint16))
+        focus, index = np.zeros((2, height, width), np.uint16)
+        return _Coarse(np.zeros((3, height, width), np.uint16), focus, np.zeros((height, width), np.float32), index)

@@ -341,17 +341,29 @@ int smooth(float *out, const float *plane, int height, int width, const float *k
     return 0;
 }
 
-/* What was best so far stays comparable as the upper half of a float's bits, rounded: 8 bits of mantissa. */
+/* Positive floats are kept, where memory counts, as the upper half of their bits without the sign: 8 bits of mantissa,
+ * and in the order of the numbers. */
+typedef union {
+    float number;
+    uint32_t bits;
+} float_t32;
+
+static inline uint16_t encode(float number) {
+    float_t32 it = {number};
+    return (uint16_t)((it.bits + 0x4000u) >> 15);
+}
+
+static inline float decode(uint16_t code) {
+    float_t32 it = {.bits = (uint32_t)code << 15};
+    return it.number;
+}
+
 FAST static void track_row(const float *restrict fine, const float *restrict coarse, float fine_floor,
                            float coarse_floor, uint16_t *restrict best, uint16_t *restrict before,
                            uint16_t *restrict after, uint16_t *restrict previous, uint16_t *restrict rank,
                            uint16_t now, int count) {
     for (int i = 0; i < count; i++) {
-        union {
-            float number;
-            uint32_t bits;
-        } energy = {sqrtf((fine[i] + fine_floor) * (coarse[i] + coarse_floor))};
-        uint16_t code = (uint16_t)((energy.bits + 0x4000u) >> 15);
+        uint16_t code = encode(sqrtf((fine[i] + fine_floor) * (coarse[i] + coarse_floor)));
         uint16_t won = (uint16_t)-(code > best[i]), next = (uint16_t)-(rank[i] == (uint16_t)(now - 1));
         after[i] = (uint16_t)(~won & ((code & next) | (after[i] & ~next)));
         before[i] = (uint16_t)((previous[i] & won) | (before[i] & ~won));
@@ -373,20 +385,20 @@ void track(const float *fine, int fine_stride, const float *coarse, int coarse_s
     }
 }
 
-/* A weight focus^power, relative to that of the largest focus so far: nothing overflows, and the sum of weights stays
- * between 1 and the number of frames. `share` is the pixel's share of the mean. */
-FAST static void weigh(float *restrict share, const float *restrict focus, float *restrict largest,
+/* A weight focus^power, relative to that of the largest focus so far (rounded, as it is kept): nothing overflows, and the
+ * sum of weights stays between about 1 and the number of frames. `share` is the pixel's share of the mean. */
+FAST static void weigh(float *restrict share, const float *restrict focus, uint16_t *restrict largest,
                        float *restrict weight, uint16_t *restrict winner, uint16_t frame, int power, int count) {
     for (int i = 0; i < count; i++) {
-        float now = focus[i], before = largest[i];
-        int won = now > before;
-        float ratio = (won ? before : now) / (won ? now : before);
-        float w = power == 3 ? ratio * ratio * ratio : ratio * ratio;
-        float sum = won ? weight[i] * w + 1.0f : weight[i] + w;
-        share[i] = (won ? 1.0f : w) / sum;
+        uint16_t code = encode(focus[i]), won = (uint16_t)-(code > largest[i]);
+        uint16_t kept = (uint16_t)((code & won) | (largest[i] & ~won));
+        float unit = 1.0f / decode(kept), old = decode(largest[i]) * unit, now = focus[i] * unit;
+        float w = power == 3 ? now * now * now : now * now, v = power == 3 ? old * old * old : old * old;
+        float sum = weight[i] * v + w;
+        share[i] = w / sum;
         weight[i] = sum;
-        largest[i] = won ? now : before;
-        winner[i] = won ? frame : winner[i];
+        largest[i] = kept;
+        winner[i] = (uint16_t)((frame & won) | (winner[i] & ~won));
     }
 }
 
@@ -474,8 +486,8 @@ static const float *enlarged_row(const base_t *base, const float *plane, int y, 
  * (base_height, base_width), reduced 2, 3 or 4 times `level`) into that of the details above it. `top` is the first row
  * on the canvas. Returns 0, or 1 for want of memory. */
 int blend(const float *focus, const uint16_t *tile, size_t tile_plane, const float *base, int base_height,
-          int base_width, int level, int top, uint16_t *mean, size_t plane, float *largest, float *weight,
-          uint16_t *winner, int frame, int power, int rows, int width) {
+          int base_width, int level, int top, uint16_t *mean, size_t plane, uint16_t *largest,
+          float *weight, uint16_t *winner, int frame, int power, int rows, int width) {
     static _Thread_local room_t shares, lines, wides;
     base_t below = {base, base_height, base_width, level};
     size_t size = (size_t)1 << level;

@@ -160,7 +160,8 @@ def save_report(scratch: Scratch, result: Result, depth: DepthMap, outcome: Stac
         depth=encode_jpeg(coloured, quality=_REPORT_QUALITY),
         contact_sheet=(scratch.folder / "contact_sheet.jpg").read_bytes(),
     )
-    report = render_report(outcome, pictures, files=[*scratch.names(), "shoot.json"])
+    folders = {name if "/" not in name else name[: name.index("/") + 1] for name in scratch.names()}
+    report = render_report(outcome, pictures, files=[*sorted(folders), "shoot.json"])
     scratch.add("report.html", lambda path: path.write_text(report, encoding="utf-8"))
     page = to_json(manifest(outcome, scratch.facts()))
     (scratch.folder / "shoot.json").write_text(page, encoding="utf-8")
