@@ -17,7 +17,7 @@ import structlog
 import focusrail
 from focusrail.capture.events import Published
 from focusrail.capture.rig import Rig
-from focusrail.config.loader import default_config_path, dump, load_config, load_recipe
+from focusrail.config.loader import default_config_path, dump, load_config, load_recipe, shipped_with
 from focusrail.config.schema import Config
 from focusrail.console import ProgressDisplay, interruptible, summary
 from focusrail.errors import UNEXPECTED, ConfigError, FocusrailError, InvalidValue, StoreNotWritable, exit_code
@@ -100,15 +100,9 @@ def _recipe(path: Path | None, config: Config, **overrides: str | None) -> Recip
     if path is None:
         if config.camera.driver != "simulated":
             raise ConfigError("name a recipe: only the simulated rig has a default one")
-        path = _recipes() / "demo.yaml"
+        path = shipped_with("recipes") / "demo.yaml"
     recipe = load_recipe(path, method=config.stacking.method)
     return replace(recipe, **{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
-
-
-def _recipes() -> Path:
-    """The folder of the recipes that come with focusrail: in a checkout, or where a wheel puts them."""
-    checkout = Path(__file__).parents[2] / "config" / "recipes"
-    return checkout if checkout.is_dir() else Path(sys.prefix, "share/focusrail/config/recipes")
 
 
 @cli.command()
@@ -124,7 +118,7 @@ def _recipes() -> Path:
 @click.option("--method", "fusion", type=click.Choice(["bands", "soft", "lob"]), help="How frames are fused.")
 @click.option("--blur", "blur_px", type=int, help="lob: size of the Gaussian blur (odd; 5).")
 @click.option("--laplacian", "laplacian_px", type=int, help="lob: size of the Laplacian's kernel (odd; 5).")
-@click.option("--detector", type=click.Choice(["sift", "orb"]), help="Features to register by.")
+@click.option("--detector", type=click.Choice(["dense", "sift", "orb"]), help="Register by all pixels, or by features.")
 @click.option("--model", type=click.Choice(["similarity", "affine", "homography"]), help="Kind of transform.")
 @click.option("--estimator", type=click.Choice(["ransac", "lmeds", "rho", "least_squares"]), help="How it is fitted.")
 @click.option("--threshold-px", type=float, help="Reprojection error of an inlier (2.0).")

@@ -22,6 +22,7 @@ from focusrail.stacking.fusion import Fused
 from focusrail_drivers.base import Accelerator
 
 _POWER = 2  # of the focus, as the weight of a frame
+_FLOOR = 8  # times the noise: below it all frames weigh alike
 # The coarse band is the picture at 1/4 of its size, of larger ones at 1/8 or 1/16 (from so many megapixels on).
 _LEVEL, _LEVEL_3_MPX, _LEVEL_4_MPX = 2, 7.0, 83.0
 _LEAST_PX = 7  # of the coarse focus: its least value among so many, against halos of strong edges
@@ -117,8 +118,8 @@ class BandsAccumulator:
         y = luma * np.float32(1 / noise.coarse)
         least = cv2.erode(y, np.ones((_LEAST_PX, _LEAST_PX), np.uint8))
         c = colour * np.float32(1 / noise.coarse_colour) + 1
-        y += 4
-        focus: Plane = y * y * (least + 4)
+        y += _FLOOR
+        focus: Plane = y * y * (least + _FLOOR)
         focus *= c * np.sqrt(c)
         size = (luma.shape[1], luma.shape[0])
         focus *= cv2.pyrUp(coarser_colour, dstsize=size) * np.float32(1 / noise.coarser_colour) + 1
@@ -130,7 +131,7 @@ class BandsAccumulator:
         fine, rows = energy(scores.fine, self._scale), stripe.rows
         colour = self._colour_energy(*kernels.chroma(tile))
         focus = kernels.focus(
-            fine, colour, noise=(self._noise.fine, self._noise.colour), top=stripe.inner.start,
+            fine, colour, noise=(self._noise.fine, self._noise.colour), floor=_FLOOR, top=stripe.inner.start,
             rows=stripe.bottom - stripe.top,
         )  # fmt: skip
         kernels.blend(
@@ -154,7 +155,9 @@ class BandsAccumulator:
     def _composed(self, top: int, *, rows: int, step: int = 1) -> Image:
         assert self._coarse is not None
         base = self._coarse.mean.astype(np.float32)
-        tile = kernels.compose(self._details, base=base, level=self._level, top=top, rows=rows, step=step)
+        tile = kernels.compose(
+            self._details, base=base, level=self._level, top=top, rows=rows, step=step, gain=self._method.detail_gain
+        )
         return kernels.join(tile, self._dtype)
 
 

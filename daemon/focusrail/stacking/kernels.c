@@ -504,18 +504,19 @@ int blend(const float *focus, const uint16_t *tile, size_t tile_plane, const flo
     return 0;
 }
 
-FAST static void add_detail(uint16_t *restrict out, const uint16_t *restrict mean, const float *restrict base, int count) {
+FAST static void add_detail(uint16_t *restrict out, const uint16_t *restrict mean, const float *restrict base,
+                            float gain, int count) {
     for (int i = 0; i < count; i++) {
-        float v = ((float)mean[i] - 32768.0f) * 2.0f + base[i] + 0.5f;
+        float v = ((float)mean[i] - 32768.0f) * gain + base[i] + 0.5f;
         v = v < 0.0f ? 0.0f : v;
         v = v > 65535.0f ? 65535.0f : v;
         out[i] = (uint16_t)(int32_t)v;
     }
 }
 
-/* Base and mean details together: rows top, top + step, ... of the canvas. Returns 0, or 1 for want of memory. */
-int compose(const uint16_t *mean, size_t plane, const float *base, int base_height, int base_width, int level, int top,
-            int step, int rows, int width, uint16_t *out) {
+/* Base and mean details, times `gain`, together: rows top, top + step, ... of the canvas. Returns 0, or 1 for want of memory. */
+int compose(const uint16_t *mean, size_t plane, const float *base, int base_height, int base_width, int level,
+            float gain, int top, int step, int rows, int width, uint16_t *out) {
     static _Thread_local room_t lines, wides;
     base_t below = {base, base_height, base_width, level};
     size_t size = (size_t)1 << level;
@@ -527,7 +528,7 @@ int compose(const uint16_t *mean, size_t plane, const float *base, int base_heig
             int row = top + y * step;
             add_detail(out + ((size_t)c * rows + y) * width, mean + c * plane + (size_t)row * width,
                        enlarged_row(&below, base + (size_t)c * base_height * base_width, row, line, wide, weights),
-                       width);
+                       2.0f * gain, width);
         }
     return 0;
 }
@@ -582,13 +583,14 @@ FAST static void least_across(float *restrict out, const float *const *rows, int
 }
 
 FAST static void focus_row(float *restrict out, const float *restrict fine, const float *restrict least,
-                           const float *restrict colour, float fine_share, float colour_share, int width) {
+                           const float *restrict colour, float fine_share, float colour_share, float floor,
+                           int width) {
     for (int x = 0; x < width; x++) {
         const float *p = least + x;
         float m = p[-2] < p[-1] ? p[-2] : p[-1], n = p[1] < p[2] ? p[1] : p[2];
         m = m < n ? m : n;
         m = m < p[0] ? m : p[0];
-        float a = fine[x] * fine_share + 4.0f, b = m * fine_share + 4.0f, c = colour[x] * colour_share + 4.0f;
+        float a = fine[x] * fine_share + floor, b = m * fine_share + floor, c = colour[x] * colour_share + floor;
         out[x] = (a * a) * (b * c);
     }
 }
@@ -607,11 +609,11 @@ FAST static void widen2(float *restrict out, float *restrict mixed, const float 
     if (width % 2) out[width - 1] = mixed[half - 1] * 0.75f + mixed[half - 2] * 0.25f;
 }
 
-/* The focus of rows top..top+rows of a stripe of (height, width): (F + 4)^2 (M + 4) (C + 4), where F is the fine energy,
- * M its least value within two pixels and C the energy of the colour at half size, each in units of its noise. Returns 0,
- * or 1 for want of memory. */
+/* The focus of rows top..top+rows of a stripe of (height, width): (F + f)^2 (M + f) (C + f), where F is the fine energy,
+ * M its least value within two pixels and C the energy of the colour at half size, each in units of its noise, and f the
+ * floor. Returns 0, or 1 for want of memory. */
 int focus(const float *fine, int height, int width, const float *colour, int colour_rows, float fine_share,
-          float colour_share, int top, int rows, float *out) {
+          float colour_share, float floor, int top, int rows, float *out) {
     static _Thread_local room_t leasts, mixes, wides;
     int half = (width + 1) / 2;
     float *least = room(&leasts, (size_t)width + 4), *mixed = room(&mixes, (size_t)half + 2), *wide = room(&wides, width);
@@ -626,7 +628,7 @@ int focus(const float *fine, int height, int width, const float *colour, int col
         least[-2] = least[-1] = least[0];
         least[width] = least[width + 1] = least[width - 1];
         widen2(wide, mixed, colour + (size_t)near * half, colour + (size_t)far * half, width);
-        focus_row(out + (size_t)(y - top) * width, fine + (size_t)y * width, least, wide, fine_share, colour_share, width);
+        focus_row(out + (size_t)(y - top) * width, fine + (size_t)y * width, least, wide, fine_share, colour_share, floor, width);
     }
     return 0;
 }

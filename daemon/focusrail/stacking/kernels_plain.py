@@ -169,11 +169,13 @@ def blend(
         kept[...] = after.astype(np.int32).astype(np.uint16)
 
 
-def compose(mean: Plane, *, base: Plane, level: int, top: int, step: int, rows: int) -> Tile:
+def compose(mean: Plane, *, base: Plane, level: int, gain: np.float32, top: int, step: int, rows: int) -> Tile:
     """See kernels.compose."""
     out, at = np.empty((3, rows, mean.shape[2]), np.uint16), top + step * np.arange(rows)
     for channel, detail in enumerate(mean):
-        whole = (detail[at].astype(_F) - _F(32768)) * _F(2) + _enlarged(base[channel], level, at, mean.shape[2])
+        whole = (detail[at].astype(_F) - _F(32768)) * (_F(2) * gain) + _enlarged(
+            base[channel], level, at, mean.shape[2]
+        )
         out[channel] = np.clip(whole + _F(0.5), _F(0), _F(65535)).astype(np.int32).astype(np.uint16)
     return out
 
@@ -217,7 +219,9 @@ def chroma(tile: Tile) -> tuple[Luma, Luma]:
     return first, second
 
 
-def focus(fine: Plane, colour: Plane, *, noise: tuple[np.float32, np.float32], top: int, rows: int) -> Plane:
+def focus(
+    fine: Plane, colour: Plane, *, shares: tuple[np.float32, np.float32], floor: np.float32, top: int, rows: int
+) -> Plane:
     """See kernels.focus."""
     height, width = fine.shape
     inner = np.arange(top, top + rows)
@@ -225,8 +229,8 @@ def focus(fine: Plane, colour: Plane, *, noise: tuple[np.float32, np.float32], t
     least = _least([least[:, np.clip(np.arange(width) - 2 + k, 0, width - 1)] for k in range(5)])
     lines = _widened(colour, inner)
     wide = np.ascontiguousarray(_widened(np.ascontiguousarray(lines.T), np.arange(width)).T)
-    a = fine[inner] * noise[0] + _F(4)
-    return (a * a) * ((least * noise[0] + _F(4)) * (wide * noise[1] + _F(4)))
+    a = fine[inner] * shares[0] + floor
+    return (a * a) * ((least * shares[0] + floor) * (wide * shares[1] + floor))
 
 
 def _least(planes: list[Plane]) -> Plane:

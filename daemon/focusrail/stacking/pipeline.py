@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -22,12 +22,13 @@ from focusrail.stacking.arrays import Image, Luma, Plane, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea
 from focusrail.stacking.depth_map import DepthMap, find_depth
 from focusrail.stacking.exposure import ExposureReference
+from focusrail.stacking.features import Found
 from focusrail.stacking.focus_measure import Scores, luma8
 from focusrail.stacking.focus_peak import PeakTracker
 from focusrail.stacking.fusion import Accumulator, Fused
 from focusrail.stacking.laying import lay_stripe, stripes_of
 from focusrail.stacking.reach import Unreached, unreached
-from focusrail.stacking.registration import Features, Found, Registrar, detect
+from focusrail.stacking.registration import Registrar, Seen, detect
 from focusrail.stacking.slabs import Slab, Slabs
 from focusrail_drivers.base import Accelerator
 
@@ -41,7 +42,7 @@ class Examined:
 
     frame: Image
     luma8: Luma
-    features: Features | None  # None where transforms are known beforehand, or frames lie on each other already
+    seen: Seen | None  # None where transforms are known beforehand, or frames lie on each other already
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,8 @@ class Stacker:
                 f"is {_size(frame.shape, frame.dtype)}, the first frame is {_size(*self._first)}: take out what is of "
                 "another size"
             )
-        if examined.features is not None:
-            found = self._registrar.add(examined.features)
+        if examined.seen is not None:
+            found = self._registrar.add(examined.seen, position)
         elif self._method.aligned:
             found = Found()
         elif self._known is not None and index in self._known:
@@ -225,7 +226,7 @@ def relative_to(found: dict[int, Found], reference: int) -> dict[int, Found]:
     turned = {}
     for index, one in found.items():
         transform = inverse @ one.transform
-        turned[index] = Found(transform / transform[2, 2], one.matches, one.inliers, one.residual_px)
+        turned[index] = replace(one, transform=transform / transform[2, 2])
     return turned
 
 

@@ -37,7 +37,9 @@ def depth_to_show(depth: DepthMap, longest_px: int) -> tuple[npt.NDArray[Any], f
     NaN where nothing in the neighbourhood is sure: a guess must not look like a measurement.
     """
     shown, zoom = reduced(depth.depth, longest_px)
-    sure, _ = reduced(depth.confidence(), longest_px)
+    # Its plane of half the size begins a pixel earlier at most, which nobody sees in so small a picture.
+    sure, _ = reduced(depth.half_confidence, longest_px)
+    sure = cv2.resize(sure, (shown.shape[1], shown.shape[0]), interpolation=cv2.INTER_LINEAR)
     near = cv2.GaussianBlur(sure, (0, 0), max(0.5, _NEIGHBOURHOOD_PX * zoom))
     return np.where(near < _LEAST_SURE, np.float32("nan"), shown), zoom
 
@@ -75,16 +77,18 @@ def save_image(scratch: Scratch, result: Result, metadata: Metadata, *, title: s
     scratch.add("result.tif", lambda path: write_tiff(path, image, metadata, description=title, um_per_px=um_per_px))
 
 
-def save_planes(
-    scratch: Scratch, result: Result, depth: DepthMap, *, title: str, unit: str, um_per_px: float | None
-) -> None:
-    """index.png and depth.tif."""
+def save_index(scratch: Scratch, result: Result) -> None:
+    """index.png: what takes longest to write, and waits for nothing."""
+    scratch.add("index.png", lambda path: write_index(path, result.fused.index))
+
+
+def save_depth(scratch: Scratch, depth: DepthMap, *, title: str, unit: str, um_per_px: float | None) -> None:
+    """depth.tif: every pixel."""
     about = f"{title}: depth in {unit}"
     scratch.add(
         "depth.tif",
         lambda path: write_tiff(path, depth.depth, Metadata(), description=about, um_per_px=um_per_px),
     )
-    scratch.add("index.png", lambda path: write_index(path, result.fused.index))
 
 
 def write_winners(folder: Path, result: Result) -> None:

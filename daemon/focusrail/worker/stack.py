@@ -21,9 +21,10 @@ from focusrail.model.frame import FrameRecord
 from focusrail.model.outcome import FrameOutcome, StackOutcome
 from focusrail.stacking.arrays import Image, Plane
 from focusrail.stacking.canvas import Stripe
+from focusrail.stacking.features import Found
 from focusrail.stacking.focus_measure import luma8
 from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, relative_to, smallest_field
-from focusrail.stacking.registration import Found, Registrar, detect
+from focusrail.stacking.registration import Registrar, detect
 from focusrail.store.image_io import Metadata, encode_jpeg
 from focusrail.store.room import check_free
 from focusrail.worker import doubts, results, suspects
@@ -37,6 +38,7 @@ from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
 _LIVE_PX = 1200
 _NAMED = 3  # frames that cannot be used, of those that an error names
+_SHAKEN = "it is much less sharp than its neighbour in all places"
 _UNWANTED = "it was asked for"
 
 
@@ -93,7 +95,8 @@ class Stack:
                 self._check_room(frame)
                 if size is None or frame.shape == size:  # others are named, and left out, when they are to be fused
                     size = frame.shape
-                    found[record.index] = registrar.add(detect(luma8(frame), self._begin.method.registration))
+                    seen = detect(luma8(frame), self._begin.method.registration)
+                    found[record.index] = registrar.add(seen, _position(record))
             except FrameError:
                 pass  # likewise
             self.say(Surveyed(record.index))
@@ -133,9 +136,8 @@ class Stack:
 
         The first that has one gives the results their metadata and is the reference, unless a survey chose another.
         """
-        position = float(record.index) if record.position_mm is None else record.position_mm
         try:
-            registered = self._stacker.register(examined, record.index, position)
+            registered = self._stacker.register(examined, record.index, _position(record))
         except FrameError as error:
             raise type(error)(f"{record.original.path.name} {error}") from error
         if not self._shape:
@@ -164,6 +166,7 @@ class Stack:
             gain=registered.gain,
             sharpness=sharpness,
             took_s=took_s,
+            suspect=_SHAKEN if found.shaken else "",
         )
         self._records[record.index] = record
         with self._lock:
@@ -220,11 +223,12 @@ class Stack:
             replace(self._outcomes[k], won=result.won.get(k, 0.0), suspect=odd.get(k, ""))
             for k in sorted(self._outcomes)
         )
+        results.save_index(scratch, result)
         results.save_contact_sheet(scratch, frames)
         if self._recorder is not None:
             results.write_winners(scratch.folder, result)
         depth = result.depth(self._executor)
-        results.save_planes(scratch, result, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
+        results.save_depth(scratch, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
         warnings = [
             *doubts.left_out(frames),
             *doubts.small_crop(width * height / (self._shape[0] * self._shape[1])),
@@ -308,6 +312,11 @@ class Stack:
     def _watch(self, stage: str, index: int, stripe: Stripe, plane: Plane) -> None:
         assert self._recorder is not None
         self._recorder(stage, index, stripe, plane)
+
+
+def _position(record: FrameRecord) -> float:
+    """In mm; where no positions are known, frames are taken to be evenly spaced."""
+    return float(record.index) if record.position_mm is None else record.position_mm
 
 
 def _peak_memory_bytes() -> int:

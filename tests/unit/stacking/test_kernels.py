@@ -97,14 +97,14 @@ def test_every_other_loop_is_the_same_in_numpy(size, seed, dtype, level) -> None
             )  # fmt: skip
             top = int(rng.integers(0, size[0]))
             rows = int(rng.integers(1, size[0] - top + 1))
-            sharp = kernels.focus(fine, colour, noise=(0.7, 1.9), top=top, rows=rows)
+            sharp = kernels.focus(fine, colour, noise=(0.7, 1.9), floor=8, top=top, rows=rows)
             part = slice(top, top + rows)
             kernels.blend(
                 sharp, tile[:, part], mean=bands[:, part], largest=largest[part], weight=weight[part],
                 winner=winners[1][part], frame=frame, power=2, base=base, level=level, top=top,
             )  # fmt: skip
             made.append(sharp)
-        made.append(kernels.compose(bands, base=base, level=level, top=0, rows=(size[0] + 2) // 3, step=3))
+        made.append(kernels.compose(bands, base=base, level=level, top=0, rows=(size[0] + 2) // 3, step=3, gain=1.06))
         return [*made, state, bands, mean, largest, weight, best, winners]
 
     same_bits(work)

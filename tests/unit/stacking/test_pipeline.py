@@ -9,8 +9,8 @@ import pytest
 
 from focusrail.errors import FrameSizeDiffers, NotRegistered, TooFewFrames
 from focusrail.model.method import Method, Registration, notebook
+from focusrail.stacking.features import Found
 from focusrail.stacking.pipeline import Result, Stacker, relative_to, smallest_field
-from focusrail.stacking.registration import Found
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from peers.textures import about, similarity, texture, view
 
@@ -162,7 +162,7 @@ def test_transforms_known_beforehand_are_taken_as_they_are(executor) -> None:
     frame = texture(*SIZE[::-1])
     stacker = Stacker(Method(), accelerator=CpuAccelerator(), executor=executor, known=known, reference=frame)
     examined = stacker.examine(frame)
-    assert examined.features is None
+    assert examined.seen is None
     assert np.array_equal(stacker.register(examined, 0, 0.0).found.transform, similarity(x=2))
     with pytest.raises(NotRegistered, match="beforehand"):
         stacker.register(stacker.examine(frame), 5, 0.0)

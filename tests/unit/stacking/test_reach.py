@@ -10,9 +10,9 @@ import pytest
 
 from focusrail.model.method import Method
 from focusrail.stacking.arrays import Transform
+from focusrail.stacking.features import Found
 from focusrail.stacking.pipeline import Stacker
 from focusrail.stacking.reach import Unreached
-from focusrail.stacking.registration import Found
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from focusrail_drivers.simulation.noise import Sensor
 from focusrail_drivers.simulation.scene import SceneOptions

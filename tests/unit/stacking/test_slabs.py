@@ -9,9 +9,9 @@ import pytest
 
 from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
+from focusrail.stacking.features import Found
 from focusrail.stacking.fusion import Accumulator, LobAccumulator
 from focusrail.stacking.pipeline import Stacker
-from focusrail.stacking.registration import Found
 from focusrail.stacking.slabs import Slab, Slabs
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from peers.textures import similarity, texture, view
