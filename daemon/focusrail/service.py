@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import structlog
 
+from focusrail.capture.begin import NO_MORE, begin
 from focusrail.capture.carriage import Carriage
 from focusrail.capture.engine import Engine
 from focusrail.capture.events import Merging, Published, Skipped, Started
@@ -50,8 +52,6 @@ from focusrail_drivers.base import DriverError
 from focusrail_drivers.clock import Clock, SystemClock
 
 log = structlog.get_logger(__name__)
-
-_NO_MORE = Outputs()
 
 
 class Service:
@@ -188,7 +188,7 @@ class Service:
         step_mm: float | None = None,
         without: frozenset[int] = frozenset(),
         aligned: bool | None = None,
-        outputs: Outputs = _NO_MORE,
+        outputs: Outputs = NO_MORE,
         debug: bool = False,
     ) -> tuple[Listing, Published]:
         """Stack a folder of photographs, which stay where they are, but for those numbered `without`.
@@ -236,10 +236,8 @@ class Service:
             wanted = [index for index in range(len(photographs)) if index not in without]
             # Of what is not wanted anyway it does not matter whether it can be read.
             unwanted = [r for r in records(sorted(without)) if isinstance(r, FrameRecord)]
-            begin = self._begin(
-                shoot, place, unwanted=unwanted, in_mm=step_mm is not None, outputs=outputs, debug=debug
-            )
-            return listing, self._stack(shoot, place, records(wanted), replace(begin, frames=len(wanted)))
+            told = self._begin(shoot, place, unwanted=unwanted, in_mm=step_mm is not None, outputs=outputs, debug=debug)
+            return listing, self._stack(shoot, place, records(wanted), replace(told, frames=len(wanted)))
 
     def restack(
         self,
@@ -248,7 +246,7 @@ class Service:
         out: Path | None = None,
         method: Method | None = None,
         without: frozenset[int] = frozenset(),
-        outputs: Outputs = _NO_MORE,
+        outputs: Outputs = NO_MORE,
         debug: bool = False,
     ) -> Published:
         """Stack what the spool holds of a shoot, but for the frames numbered `without`, as its next version.
@@ -269,21 +267,21 @@ class Service:
                 wanted = [record for record in frames if record.index not in without]
                 unwanted = [record for record in frames if record.index in without]
                 in_mm = frames[0].position_mm is not None
-                begin = self._begin(shoot, place, unwanted=unwanted, in_mm=in_mm, outputs=outputs, debug=debug)
-                return self._stack(shoot, place, iter(wanted), replace(begin, frames=len(wanted)))
+                told = self._begin(shoot, place, unwanted=unwanted, in_mm=in_mm, outputs=outputs, debug=debug)
+                return self._stack(shoot, place, iter(wanted), replace(told, frames=len(wanted)))
 
     def _stack(
-        self, shoot: Shoot, place: Destination, records: Iterator[FrameRecord | LeftOut], begin: Begin
+        self, shoot: Shoot, place: Destination, records: Iterator[FrameRecord | LeftOut], told: Begin
     ) -> Published:
         began_s = time.monotonic()
-        self._listen(Started(shoot.shoot_id, shoot.name, begin.frames, shoot.source))
+        self._listen(Started(shoot.shoot_id, shoot.name, told.frames, shoot.source))
         self.journal.advance(shoot, State.MERGING)
         unread: list[LeftOut] = []
         if shoot.method.reference != "first":  # all transforms are found before the first frame is fused
             everything = list(records)
-            begin = replace(begin, survey=tuple(r for r in everything if isinstance(r, FrameRecord)))
+            told = replace(told, survey=tuple(r for r in everything if isinstance(r, FrameRecord)))
             records = iter(everything)
-        with self._stacking(shoot, place, begin) as (process, left_out):
+        with self._stacking(shoot, place, told) as (process, left_out):
             for record in records:
                 if isinstance(record, LeftOut):
                     unread.append(record)
@@ -294,45 +292,15 @@ class Service:
             warnings = tuple(event.message for event in unread)
             finished = process.finish(Finish(warnings=warnings, timings_s={"reading": time.monotonic() - began_s}))
             left_out.extend(by_name(event.error, event.message) for event in unread)
-            without = [record.index for record in begin.unwanted]
+            without = [record.index for record in told.unwanted]
             return self._publish(shoot, place, finished, left_out, without=without)
 
-    def _begin(
-        self,
-        shoot: Shoot,
-        place: Destination,
-        *,
-        in_mm: bool,
-        unwanted: Sequence[FrameRecord] = (),
-        outputs: Outputs = _NO_MORE,
-        debug: bool = False,
-    ) -> Begin:
-        folder, stacking = self._spool.folder(shoot.shoot_id), self.config.stacking
-        return Begin(
-            shoot_id=shoot.shoot_id,
-            name=shoot.name,
-            specimen_id=shoot.specimen_id,
-            source=shoot.source,
-            created_at=shoot.created_at,
-            version=place.version,
-            method=shoot.method,
-            scratch=place.scratch,
-            depth_unit="mm" if in_mm else "frames",
-            live=folder / "live.jpg" if shoot.recipe is not None else None,
-            live_every=stacking.preview_every,
-            truth=folder / "truth",
-            um_per_px=self.config.camera.um_per_px,
-            threads=stacking.threads,
-            debug=debug,
-            recipe=shoot.recipe,
-            unwanted=tuple(unwanted),
-            frames=len(shoot.positions_mm),
-            outputs=outputs,
-        )
+    def _begin(self, shoot: Shoot, place: Destination, **more: Any) -> Begin:
+        return begin(shoot, place, self.config, self._spool.folder(shoot.shoot_id), **more)
 
     @contextmanager
     def _stacking(
-        self, shoot: Shoot, place: Destination, begin: Begin
+        self, shoot: Shoot, place: Destination, told: Begin
     ) -> Iterator[tuple[StackingProcess, list[FocusrailError]]]:
         """A stacking process, ended and cleaned up after whatever happens; and the sentences of frames left out."""
         left_out: list[FocusrailError] = []
@@ -345,7 +313,7 @@ class Service:
 
         stacking = self.config.stacking
         process = StackingProcess(
-            begin,
+            told,
             place,
             in_flight_bytes=stacking.in_flight_mb << 20,
             memory_limit_mb=stacking.memory_limit_mb,
