@@ -90,7 +90,7 @@ def test_it_is_told_in_which_part_of_the_picture() -> None:
         for r in range(3)
         for c in range(3)
     }
-    assert whole.ninths[0] == max(shares, key=lambda ninth: shares[ninth])
+    assert set(whole.ninths[:2]) == set(sorted(shares, key=lambda ninth: shares[ninth])[-2:])
     assert all(shares[ninth] > 0 for ninth in whole.ninths)
 
 
