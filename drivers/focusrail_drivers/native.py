@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def load(module_file: str, name: str) -> ctypes.CDLL | None:
-    """The library at the path `name` beside a module (its `__file__`); None where it was not compiled, or for another machine.
+    """The library at `name`, a path from a module (its `__file__`); None where it was not compiled for this machine.
 
     `FOCUSRAIL_PLAIN=1` in the environment leaves it aside, so that what numpy makes can be compared.
     """
