@@ -68,11 +68,14 @@ def _notches(sharpness: Sequence[float]) -> list[tuple[int, float]]:
 
 
 def _outstanding(values: Sequence[float], *, least: float, times: float) -> list[int]:
-    """Places of frames whose value is far above those around, and not for that of the frame before."""
+    """Places of frames whose value is far above those around, and not for that of the frame before.
+
+    Only where two frames on either side tell what is usual, beyond those that may share its fault. The first frame
+    does not: it fits itself.
+    """
     found: list[int] = []
-    for at in range(2, len(values) - 2):
-        before, after = values[max(0, at - 3) : at - 1], values[at + 2 : at + 4]
-        usual = max(median(before), median(after))
+    for at in range(4, len(values) - 3):
+        usual = max(median(values[at - 3 : at - 1]), median(values[at + 2 : at + 4]))
         if values[at] > max(least, times * usual) and at - 1 not in found:
             found.append(at)
     return found
