@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -149,6 +150,10 @@ class Registrar:
             return None
         ours, theirs = (float(one.frame.luma.mean()) for one in (seen, target))
         if not theirs / _ALIKE < ours < theirs * _ALIKE:
+            return None
+        # What is out of focus is smoother than its neighbour; what is rougher is another picture.
+        ours, theirs = (float(np.abs(cv2.Laplacian(one.frame.luma, cv2.CV_16S)).mean()) for one in (seen, target))
+        if ours > theirs * _ALIKE:
             return None
         transform = self._geometry.predict(position, seen.frame.full_size())
         return None if transform is None else Found(transform, predicted=True)
