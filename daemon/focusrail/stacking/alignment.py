@@ -31,14 +31,16 @@ from focusrail.stacking.band_pass import (
 )  # fmt: skip
 
 _STEPS = (3, 4, 4, 8)  # finest to coarsest
-_ENOUGH_PX = 0.002  # a smaller step ends a level
+_ENOUGH_PX = 0.03  # a smaller step ends a level: the next would be its square
+_LARGEST_STEP = 0.25  # of half the frame: nothing is found that far away
 _TUKEY = 4.0  # times the robust standard deviation
 _REWEIGHTINGS = 4
-_SHARPNESS_POWER = 1.5  # what is in focus decides: only there is the transform that of the plane in focus
+_SHARPNESS_POWER = 2.0  # what is in focus decides: only there is the transform that of the plane in focus
 _REFOCUS_WIDTH = 0.7  # of the log ratio of strengths at which a block counts e times less
 _PULL_PX2, _PULL_TRUST = 0.7, 0.1  # see _fit
 _AGREE = 0.6  # correlation above which a group of blocks shows the same
 _SUBPIXELS = 32  # to which OpenCV rounds coordinates
+_NOWHERE: Values = np.zeros((1, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +51,31 @@ class Aligned:
     textured: int  # groups of blocks that show more than noise in both frames
     agreeing: int  # of these, how many show the same after alignment
     residual_px: float  # median displacement that the agreeing ones have left, reduced pixels
-    refocus: float  # log ratio of the frames' strengths where it is most in favour of the frame (95th percentile)
 
 
-def align(
-    frame: tuple[Level, ...],
-    target: tuple[Level, ...],
-    starts: list[Transform],
-    *,
-    model: str,
-    refine_only: bool = False,
-) -> Aligned:
-    """The transform from `frame` to `target`, in reduced pixels of the finest level.
+def ranked(frame: tuple[Level, ...], target: tuple[Level, ...], starts: list[Transform]) -> list[Transform]:
+    """The starts, that one first with which the pictures agree best on the coarsest level."""
+    coarsest = len(frame) - 1
+    scores = [
+        _compare(frame[-1], target[-1], _to_level(start, coarsest), exact=False).correlation() for start in starts
+    ]
+    return [starts[k] for k in sorted(range(len(starts)), key=lambda k: (-scores[k], k))]
 
-    Of several starts the one is followed that agrees best on the coarsest level. With `refine_only` there is one, known
-    to a few pixels, and only the two finest levels are used.
+
+def align(frame: tuple[Level, ...], target: tuple[Level, ...], start: Transform, *, model: str, levels: int) -> Aligned:
+    """The transform from `frame` to `target`, in reduced pixels of the finest level, on up to `levels` levels.
+
+    The start must lead to within two pixels of the coarsest of them.
     """
-    depth = min(len(frame), 2 if refine_only else len(frame))
-    best: tuple[float, Transform] = (-1.0, starts[0])
-    coarse = depth - 1
-    for start in starts:
-        guess, score = _solve(frame[coarse], target[coarse], _to_level(start, coarse), model, _STEPS[coarse])
-        if score > best[0]:
-            best = (score, _from_level(guess, coarse))
-    transform = best[1]
-    for level in range(coarse - 1, -1, -1):
-        guess, _ = _solve(frame[level], target[level], _to_level(transform, level), model, _STEPS[level])
+    transform = start
+    last: _Blocks | None = None
+    for level in range(min(len(frame), levels) - 1, -1, -1):
+        guess, last = _solve(
+            frame[level], target[level], _to_level(transform, level), model, _STEPS[level], exact=level == 0
+        )
         transform = _from_level(guess, level)
-    return _judged(frame[0], target[0], transform)
+    assert last is not None
+    return _judged(last, transform)
 
 
 def _to_level(transform: Transform, level: int) -> Transform:
@@ -104,22 +103,33 @@ class _Blocks:
     ratio: Values  # log of the frames' strengths, smoothed
     weakest: Values  # the smaller of the two strengths, smoothed
 
+    def correlation(self) -> float:
+        """Of the two bands where the frames overlap, -1..1."""
+        power = float(np.sqrt(self.frame[self.inside].sum() * self.target[self.inside].sum()))
+        return float(self.both[self.inside].sum()) / power if power > 0 else -1.0
 
-def _sampled(plane: Plane, to_frame: Transform, size: tuple[int, int]) -> tuple[Plane, Values, Values]:
+
+def _sampled(plane: Plane, to_frame: Transform, size: tuple[int, int], *, exact: bool) -> tuple[Plane, Values, Values]:
     """The plane as seen through a transform, and by how much its coordinates had to be rounded, block by block.
 
     Interpolation by fewer points has a phase error that pulls the result to whole pixels: 0.03 px with four.
     """
     width, height = size
-    x, y = np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64)[:, None]
-    rows = [(row[0] * x + (row[1] * y + row[2])) for row in to_frame]
+    x, y = np.arange(width), np.arange(height)[:, None]
+    # The sum of a row's and a column's part; only a homography has to be divided.
+    rows = [np.add((row[1] * y + row[2]).astype(np.float32), (row[0] * x).astype(np.float32)) for row in to_frame[:2]]
     if not np.array_equal(to_frame[2], (0.0, 0.0, 1.0)):
-        rows = [rows[0] / rows[2], rows[1] / rows[2], rows[2]]
+        below = (to_frame[2, 0] * x + (to_frame[2, 1] * y + 1)).astype(np.float32)
+        rows = [row / below for row in rows]
+    if not exact:
+        return cv2.remap(plane, *rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), _NOWHERE, _NOWHERE
     rounded, off = [], []
-    for coordinate in rows[:2]:
-        whole = np.rint(coordinate * _SUBPIXELS) / _SUBPIXELS
-        off.append(means(whole - coordinate, BLOCK_PX))
-        rounded.append(whole.astype(np.float32))
+    for coordinate in rows:
+        whole = coordinate * np.float32(_SUBPIXELS)
+        np.rint(whole, out=whole)
+        whole *= np.float32(1 / _SUBPIXELS)
+        rounded.append(whole)
+        off.append(means(np.subtract(whole, coordinate, out=coordinate), BLOCK_PX))
     seen = cv2.remap(plane, *rounded, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT_101)
     return seen, off[0], off[1]
 
@@ -132,12 +142,12 @@ def _centres(shape: tuple[int, ...]) -> tuple[Values, Values]:
     return x, y
 
 
-def _compare(frame: Level, target: Level, transform: Transform) -> _Blocks:
+def _compare(frame: Level, target: Level, transform: Transform, *, exact: bool) -> _Blocks:
     """Lay the frame on the target and sum up over blocks what tells how they differ."""
     height, width = target.band.shape
     to_frame = np.linalg.inv(transform)
     to_frame /= to_frame[2, 2]
-    seen, off_x, off_y = _sampled(frame.band, to_frame, (width, height))
+    seen, off_x, off_y = _sampled(frame.band, to_frame, (width, height), exact=exact)
     total = seen + target.band
     across = cv2.filter2D(total, -1, np.array([[-0.25, 0, 0.25]], np.float32))
     down = cv2.filter2D(total, -1, np.array([[-0.25], [0], [0.25]], np.float32))
@@ -206,8 +216,8 @@ def _update(parameters: Values, normal: Transform) -> Transform:
     return np.linalg.inv(normal) @ small @ normal
 
 
-def _fit(blocks: _Blocks, jacobian: Values, *, pulled: bool) -> tuple[Values, Values]:
-    """The parameters on which the blocks agree, and the blocks' own displacements (n, 2).
+def _fit(blocks: _Blocks, jacobian: Values) -> Values:
+    """The parameters on which the blocks agree.
 
     One more unknown is fitted and thrown away. Where sharpness rises across a block, the finer part of the pattern
     weighs more on one side than on the other, and the block seems to move along the gradient of the log of the ratio of
@@ -224,10 +234,8 @@ def _fit(blocks: _Blocks, jacobian: Values, *, pulled: bool) -> tuple[Values, Va
     strength = blocks.weakest.ravel()
     trust = blocks.inside.ravel() / noise * np.exp(-((blocks.ratio.ravel() / _REFOCUS_WIDTH) ** 2))
     trust = trust * (strength / max(float(strength.max()), 1e-12)) ** _SHARPNESS_POWER
-    design = jacobian
-    if pulled:
-        gradient = np.stack(np.gradient(blocks.ratio, BLOCK_PX), axis=-1)[..., ::-1].reshape(-1, 2, 1)
-        design = np.concatenate([jacobian, gradient], axis=2)
+    gradient = np.stack(np.gradient(blocks.ratio, BLOCK_PX), axis=-1)[..., ::-1].reshape(-1, 2, 1)
+    design = np.concatenate([jacobian, gradient], axis=2)
     # Gauss-Newton's normal equations of every block, summed with weights.
     hx = xx[:, None] * design[:, 0] + xy[:, None] * design[:, 1]
     hy = xy[:, None] * design[:, 0] + yy[:, None] * design[:, 1]
@@ -237,9 +245,8 @@ def _fit(blocks: _Blocks, jacobian: Values, *, pulled: bool) -> tuple[Values, Va
     for _ in range(_REWEIGHTINGS):
         matrix = (weight[:, None] * design[:, 0]).T @ hx + (weight[:, None] * design[:, 1]).T @ hy
         vector = weight @ right
-        if pulled:
-            vector[free] += _PULL_TRUST * matrix[free, free] * _PULL_PX2
-            matrix[free, free] *= 1 + _PULL_TRUST
+        vector[free] += _PULL_TRUST * matrix[free, free] * _PULL_PX2
+        matrix[free, free] *= 1 + _PULL_TRUST
         scale = np.sqrt(np.maximum(np.diag(matrix), 1e-30))
         solved = np.linalg.lstsq(matrix / np.outer(scale, scale), vector / scale, rcond=1e-9)[0] / scale
         parameters = solved[:free]
@@ -249,31 +256,28 @@ def _fit(blocks: _Blocks, jacobian: Values, *, pulled: bool) -> tuple[Values, Va
             break
         largest = max(_TUKEY**2 * 1.48**2 * float(np.median(squared[counted])), 1e-12)
         weight = trust * np.clip(1 - squared / largest, 0, None) ** 2
-    return parameters, own - jacobian @ parameters
+    return parameters
 
 
-def _solve(frame: Level, target: Level, start: Transform, model: str, steps: int) -> tuple[Transform, float]:
-    """Gauss-Newton from a start; and how well the pictures agree before the last step, -1..1."""
-    transform, score = start, -1.0
+def _solve(
+    frame: Level, target: Level, start: Transform, model: str, steps: int, *, exact: bool
+) -> tuple[Transform, _Blocks]:
+    """Gauss-Newton from a start; and the blocks before the last step, which is a small one unless all is in vain."""
+    transform = start
     jacobian, normal = _jacobian(target.band.shape, model)
-    height, width = target.band.shape
-    for _ in range(steps):
-        blocks = _compare(frame, target, transform)
-        inside = blocks.inside
-        power = float(np.sqrt(blocks.frame[inside].sum() * blocks.target[inside].sum()))
-        score = float(blocks.both[inside].sum()) / power if power > 0 else -1.0
-        parameters, _ = _fit(blocks, jacobian, pulled=True)
-        if not np.all(np.isfinite(parameters)) or np.abs(parameters).max() > 0.25:
-            return start, -1.0
+    while True:
+        steps -= 1
+        blocks = _compare(frame, target, transform, exact=exact)
+        parameters = _fit(blocks, jacobian)
+        if not np.all(np.isfinite(parameters)) or np.abs(parameters).max() > _LARGEST_STEP:
+            return start, blocks
         transform = _update(parameters, normal) @ transform
         transform /= transform[2, 2]
-        if np.abs(parameters).max() * max(width, height) < _ENOUGH_PX:
-            break
-    return transform, score
+        if steps == 0 or np.abs(parameters).max() * max(target.band.shape) < 2 * _ENOUGH_PX:
+            return transform, blocks
 
 
-def _judged(frame: Level, target: Level, transform: Transform) -> Aligned:
-    blocks = _compare(frame, target, transform)
+def _judged(blocks: _Blocks, transform: Transform) -> Aligned:
     both, ours, theirs = (_grouped(v) for v in (blocks.both, blocks.frame, blocks.target))
     inside = _grouped(blocks.inside.astype(np.float64)) == 1
     shown = inside & (np.minimum(ours, theirs) > TEXTURED)
@@ -282,9 +286,7 @@ def _judged(frame: Level, target: Level, transform: Transform) -> Aligned:
     # Along an edge nothing is known: displacements are weighed by the gradients that tell of them.
     off = (yy * x**2 - 2 * xy * x * y + xx * y**2) / np.maximum(xx * yy - xy**2, 1e-9) / (0.5 * (xx + yy))
     residual = float(np.sqrt(np.median(off))) if off.size else 0.0
-    ratio = _grouped(blocks.ratio)[shown]
-    refocus = float(np.percentile(ratio, 95)) if ratio.size else 0.0
-    return Aligned(transform, int(shown.sum()), int(agree.sum()), residual, refocus)
+    return Aligned(transform, int(shown.sum()), int(agree.sum()), residual)
 
 
 def _grouped(blocks: Values) -> Values:

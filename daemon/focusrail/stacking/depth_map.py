@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from focusrail.stacking.arrays import Plane
 from focusrail.stacking.canvas import Stripe, stripes
-from focusrail.stacking.focus_peak import FocusPeaks, decode
+from focusrail.stacking.focus_peak import FocusPeaks
+from focusrail.stacking.kernels import decode
 
 _Map: TypeAlias = Callable[[Callable[[Stripe], None], Iterable[Stripe]], Iterator[None]]
 

@@ -33,7 +33,7 @@ class Found:
     inliers: int = 0
     residual_px: float = 0.0  # how far the inliers are off, full-size pixels: features root mean square, dense median
     predicted: bool = False  # too little could be compared: what the rail's geometry expects
-    shaken: bool = False  # much less sharp than its neighbour in all places
+    shaken: bool = False  # smeared against its neighbour, everywhere along one direction
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The inner loops of stacking. Compiled (kernels.c) they take a tenth of the time; else numpy gives the same pixels."""
+"""The inner loops of stacking. Compiled (native/) they take a tenth of the time; else numpy gives the same pixels."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ import numpy.typing as npt
 
 from focusrail.stacking import kernels_plain
 from focusrail.stacking.arrays import Image, Luma, Plane, Tile
+from focusrail.stacking.kernels_plain import decode
 from focusrail_drivers import native
 
-_LIBRARY = native.load(__file__, "libkernels.so")
+__all__ = [
+    "blend", "choose", "chroma", "compiled", "compose", "decode", "focus", "halve", "join", "luma", "smooth", "split",
+    "square", "track", "warp",
+]  # fmt: skip
+_LIBRARY = native.load(__file__, "native/libnative.so")
 
 
 def compiled() -> bool:
@@ -156,10 +161,10 @@ def blend(
 ) -> None:
     """Fold the pixels of a tile into their mean, with the weight focus^power (2 or 3).
 
-    focus, largest and weight (rows, width) float32, where `weight` is the sum of weights relative to that of the
-    largest focus so far; tile and mean (3, rows, width) uint16; winner (rows, width) uint16. With `base`, three float32
-    planes of the whole canvas that are reduced 2^level times (2, 3 or 4), the mean is half the details above that,
-    around 32768, and `top` is the tile's first row on the canvas.
+    focus and weight (rows, width) float32, where `weight` is the sum of weights relative to that of the largest focus
+    so far, whose codes (see `decode`) are `largest`, uint16; tile and mean (3, rows, width) uint16; winner
+    (rows, width) uint16. With `base`, three float32 planes of the whole canvas that are reduced 2^level times (2, 3 or
+    4), the mean is half the details above that, around 32768, and `top` is the tile's first row on the canvas.
     """
     if _LIBRARY is None:
         kernels_plain.blend(

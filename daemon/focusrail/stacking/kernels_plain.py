@@ -1,4 +1,4 @@
-"""The arithmetic of kernels.c in numpy, operation by operation, for where there was no C compiler.
+"""The arithmetic of native/ in numpy, operation by operation, for where there was no C compiler.
 
 Same results to the last bit, in many times the time.
 """
@@ -134,10 +134,21 @@ def _mirrored(size: int, offset: int) -> npt.NDArray[np.int64]:
     return np.where(at < size, at, 2 * size - 2 - at)
 
 
+def encode(number: Plane) -> Plane:
+    """The upper half of the bits of positive float32, without the sign: uint16 in the order of the numbers."""
+    return ((number.view(np.uint32) + np.uint32(0x4000)) >> 15).astype(np.uint16)
+
+
+def decode(code: Plane) -> Plane:
+    """float32 of such codes; 0 of 0."""
+    bits: Plane = code.astype(np.uint32)
+    return np.left_shift(bits, np.uint32(15), out=bits).view(np.float32)
+
+
 def track(fine: Plane, coarse: Plane, *, floors: tuple[np.float32, np.float32], state: Plane, now: int) -> None:
     """See kernels.track."""
     energy = np.sqrt((fine + floors[0]) * (coarse + floors[1]))
-    code = ((energy.view(np.uint32) + np.uint32(0x4000)) >> 15).astype(np.uint16)
+    code = encode(energy)
     best, before, after, previous, rank = state
     won, following = code > best, rank == np.uint16((now - 1) & 0xFFFF)
     after[...] = np.where(won, 0, np.where(following, code, after))
@@ -152,13 +163,16 @@ def blend(
     winner: Plane, frame: int, power: int,
 ) -> None:  # fmt: skip
     """See kernels.blend."""
-    won = focus > largest
-    ratio = np.where(won, largest, focus) / np.where(won, focus, largest)
-    relative = ratio * ratio * ratio if power == 3 else ratio * ratio
-    total = np.where(won, weight * relative + _F(1), weight + relative)
-    share = np.where(won, _F(1), relative) / total
+    code = encode(focus)
+    won = code > largest
+    kept = np.where(won, code, largest)
+    unit = _F(1) / decode(kept)
+    old, now = decode(largest) * unit, focus * unit
+    w, v = (now * now * now, old * old * old) if power == 3 else (now * now, old * old)
+    total = weight * v + w
+    share = w / total
     weight[...] = total
-    largest[won] = focus[won]
+    largest[...] = kept
     winner[won] = frame
     rows, width = focus.shape
     for channel, (kept, pixels) in enumerate(zip(mean, tile, strict=True)):

@@ -10,7 +10,8 @@ import numpy as np
 
 from focusrail.stacking.arrays import Plane
 from focusrail.stacking.depth_map import overshoot
-from focusrail.stacking.focus_peak import FocusPeaks, decode
+from focusrail.stacking.focus_peak import FocusPeaks
+from focusrail.stacking.kernels import decode
 
 # On simulated stacks that are deep enough the share is 0.00 % in every ninth of the picture, whatever its noise and
 # background; where they are cut off half a millimetre into the subject it is above 14 % in one of them.

@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from focusrail.errors import NotRegistered
 from focusrail.model.method import Registration
-from focusrail.stacking.alignment import Aligned, align
+from focusrail.stacking.alignment import Aligned, align, ranked
 from focusrail.stacking.arrays import Luma, Transform
 from focusrail.stacking.band_pass import Level, pyramid, shift_between, textured
 from focusrail.stacking.features import (
@@ -29,10 +30,10 @@ from focusrail.stacking.features import (
     match,
 )
 from focusrail.stacking.geometry import Geometry
+from focusrail.stacking.shake import directions, shaken
 
 _LEAST_AGREEING = 0.15  # of what is textured in both frames; unrelated pictures reach a hundredth
-_SHAKEN = -0.9  # log ratio of strengths: nowhere more than 0.4 times the neighbour's
-_ALIKE = 2.0  # brightness ratio within which a frame without texture can still be of this stack
+_ALIKE = 1.5  # brightness ratio within which a frame without texture can still be of this stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Seen:
     frame: Reduced
     levels: tuple[Level, ...]  # for dense alignment; empty where the settings do not want it
     features: Features | None  # None where they are only looked for when dense alignment fails
+    directions: npt.NDArray[np.float64] | None = None  # see `shake`; None: it is not asked
 
 
 def detect(luma8: Luma, settings: Registration) -> Seen:
@@ -49,7 +51,8 @@ def detect(luma8: Luma, settings: Registration) -> Seen:
     frame = Reduced.of(luma8, work_mpx=settings.work_mpx)
     dense = settings.detector == "dense"
     levels = pyramid(frame.luma) if dense or settings.refine else ()
-    return Seen(frame, levels, None if dense else find_features(frame, settings))
+    features = None if dense else find_features(frame, settings)
+    return Seen(frame, levels, features, directions(frame.luma) if levels else None)
 
 
 class Registrar:
@@ -82,7 +85,12 @@ class Registrar:
             motion = found.transform
             transform = self._target_to_first @ full @ motion @ np.linalg.inv(full)
             transform /= transform[2, 2]
-            found = replace(found, transform=transform, residual_px=found.residual_px * seen.frame.divisor)
+            smeared = False
+            if seen.directions is not None and self._target.directions is not None:
+                smeared = shaken(self._target.directions, seen.directions)
+            found = replace(
+                found, transform=transform, residual_px=found.residual_px * seen.frame.divisor, shaken=smeared
+            )
             # The next frame is better laid on the one before a shaken one.
             if self._settings.chain and not found.shaken:
                 self._target, self._target_to_first, self._motion = seen, transform, motion
@@ -108,9 +116,10 @@ class Registrar:
         size = (seen.frame.luma.shape[1], seen.frame.luma.shape[0])
         if settings.detector == "dense" and seen.levels and target.levels:
             starts = [self._motion, np.eye(3), shift_between(seen.levels, target.levels)]
-            aligned = align(seen.levels, target.levels, starts, model=settings.model)
-            if self._convinces(aligned, size):
-                return _dense(aligned)
+            for start in ranked(seen.levels, target.levels, starts):
+                aligned = align(seen.levels, target.levels, start, model=settings.model, levels=len(seen.levels))
+                if self._convinces(aligned, size):
+                    return _dense(aligned)
         frame_features, target_features = (one.features or find_features(one.frame, settings) for one in (seen, target))
         source, there = match(frame_features, target_features, settings)
         # The threshold is meant in full-size pixels, but on a reduced frame features are not placed that finely.
@@ -119,7 +128,7 @@ class Registrar:
         check_plausible(found.transform, size)
         if not settings.refine or not seen.levels or not target.levels:
             return found
-        aligned = align(seen.levels, target.levels, [found.transform], model=settings.model, refine_only=True)
+        aligned = align(seen.levels, target.levels, found.transform, model=settings.model, levels=2)
         near = np.abs(aligned.transform - found.transform)[:2, 2].max() < 0.05 * max(size)
         if near and self._convinces(aligned, size):
             found = replace(_dense(aligned), matches=found.matches, inliers=found.inliers)
@@ -146,6 +155,4 @@ class Registrar:
 
 
 def _dense(aligned: Aligned) -> Found:
-    return Found(
-        aligned.transform, aligned.textured, aligned.agreeing, aligned.residual_px, shaken=aligned.refocus < _SHAKEN
-    )
+    return Found(aligned.transform, aligned.textured, aligned.agreeing, aligned.residual_px)
