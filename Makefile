@@ -13,9 +13,10 @@ LOCK ?= requirements/$(or $(word 1,$(FACTS)),board).txt
 LOCKS := $(LOCK) $(EXTRA)
 empty :=
 READY := $(VENV)/.ready-$(word 2,$(FACTS))$(subst $(empty) $(empty),,$(patsubst %,-%,$(basename $(notdir $(LOCKS)))))
+COMPILED := hatch_build.py $(shell find daemon drivers -name '*.[ch]')
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet install
 
-.PHONY: help demo test test-long pictures lint format kv260 lock clean system system-test
+.PHONY: help demo test test-long bench pictures lint format kv260 lock clean system system-test system-bench
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +32,9 @@ pictures: demo ## the pictures of README.md and docs, from the demo's newest sho
 
 test-long: $(READY) ## an hour: a thousand kills, and the memory of 300 frames
 	FOCUSRAIL_KILLS=1000 FOCUSRAIL_MEMORY_FRAMES=300 $(VENV)/bin/pytest tests/crash tests/integration/test_memory.py $(ARGS)
+
+bench: system-bench $(READY) ## hours: focusrail and its peers on the same stacks, by size, quality and cost (ARGS="--scenes demo")
+	$(VENV)/bin/python -m benchmarks.compare --size 2 24 --out benchmarks/results $(ARGS)
 
 lint: $(READY) ## the gates: ruff, mypy, import-linter
 	$(VENV)/bin/ruff check
@@ -57,9 +61,13 @@ system:
 system-test:
 	@sh requirements/system.sh $(PYTHON) ffmpeg
 
+# What the benchmark compares with and PyPI does not have.
+system-bench:
+	@sh requirements/system.sh $(PYTHON) enfuse align_image_stack
+
 # Without a file of this name the environment is new, or was made by another interpreter, elsewhere, or from other
 # locks: start afresh. With an older one, pip only has to bring it up to date.
-$(READY): $(LOCKS) pyproject.toml | system
+$(READY): $(LOCKS) pyproject.toml $(COMPILED) | system
 	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
 	@echo "focusrail: installing $(LOCKS) into $(VENV) (150 MB the first time)"
 	@for lock in $(LOCKS); do $(PIP) --require-hashes --no-build-isolation --requirement $$lock || { \
@@ -85,4 +93,5 @@ $(UV): | system
 
 clean: ## remove the environments, caches and the demo's results (never a data folder of your own)
 	rm -rf .venv .venv-* demo dist build .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find daemon drivers -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,8 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from focusrail.model.method import Method
+from focusrail.stacking import kernels
+from focusrail.stacking.accumulators import accumulator
 from focusrail.stacking.canvas import stripes
-from focusrail.stacking.fusion import Accumulator, accumulator
+from focusrail.stacking.focus_measure import Scores
+from focusrail.stacking.fusion import Accumulator
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
 Image = npt.NDArray[np.uint8]
@@ -42,10 +45,14 @@ def frames(megapixels: float) -> list[Image]:
 
 def in_stripes(fusion: Accumulator, frame: Image, index: int, executor: ThreadPoolExecutor) -> None:
     """One frame into the accumulator."""
+    cpu = CpuAccelerator()
 
     def fold(stripe: Any) -> None:
-        fusion.add(stripe, frame[stripe.halo_top : stripe.halo_bottom], index, 0.0)
+        tile = kernels.split(frame[stripe.halo_top : stripe.halo_bottom], gain=1.0)
+        luma = kernels.luma(tile)
+        fusion.add(stripe, tile, luma, Scores.of(luma, cpu), index)
 
+    fusion.begin(frame, np.eye(3), 1.0, index)
     for _ in executor.map(fold, stripes(frame.shape[0], halo_px=fusion.halo_px)):
         pass
 
@@ -80,13 +87,11 @@ def main() -> None:
     for threads in sorted({1, cores}):
         kinds = {
             name: accumulator(height, width, Method(fusion=name), np.dtype(np.uint8), accelerator=CpuAccelerator())
-            for name in ("lob", "soft")
+            for name in ("lob", "soft", "bands")
         }
         best, result = np.full((height, width), -1.0), np.zeros_like(stack[0])
-        times: dict[str, list[float]] = {"lob": [], "soft": [], "notebook": [], "copy": []}
+        times: dict[str, list[float]] = {"lob": [], "soft": [], "bands": [], "notebook": [], "copy": []}
         with ThreadPoolExecutor(threads) as executor:
-            for kind in kinds.values():
-                kind.prepare(stack[0])
             for k in range(options.repeats + 1):
                 frame = stack[k % 2]
                 for name, kind in kinds.items():

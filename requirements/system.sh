@@ -2,7 +2,7 @@
 # Looks for what pip cannot install: a Python that is new enough, its venv module, and the libraries named below.
 # Installs Debian's packages when run by root, and otherwise stops with the command to type.
 #
-#   system.sh PYTHON [ffmpeg] [libmagic]
+#   system.sh PYTHON [ffmpeg] [libmagic] [enfuse] [align_image_stack]
 set -eu
 
 python=$1
@@ -29,9 +29,13 @@ missing() {
     # OpenCV's wheels bring all they need but these two (libgthread is in glib's package).
     has_library libGL.so.1 || echo libgl1
     has_library libgthread-2.0.so.0 || echo libglib2.0-0t64 libglib2.0-0
+    # The inner loops are compiled.
+    command -v "${CC:-cc}" >/dev/null 2>&1 || echo gcc
+    [ -e /usr/include/stdlib.h ] || echo libc6-dev
     for need; do
         case $need in
-            ffmpeg) command -v ffmpeg >/dev/null 2>&1 || echo ffmpeg ;;
+            ffmpeg | enfuse) command -v "$need" >/dev/null 2>&1 || echo "$need" ;;
+            align_image_stack) command -v align_image_stack >/dev/null 2>&1 || echo hugin-tools ;;
             libmagic) has_library libmagic.so.1 || echo libmagic1t64 libmagic1 ;;
             *) fail "system.sh: unknown need: $need" ;;
         esac

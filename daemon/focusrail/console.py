@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import queue
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -22,8 +22,9 @@ from rich.progress import (
 )
 
 from focusrail.capture.events import FrameStored, Merging, Paused, Published, Skipped, Started
-from focusrail.worker.messages import Fused, LeftOut, Surveyed
+from focusrail.worker.messages import Fused, LeftOut, Room, Saved, Surveyed
 
+_ENDED = b"\0"  # no signal has this number
 _T = TypeVar("_T")
 _FILES = {"result": "result.jpg", "depth": "depth.png", "report": "report.html"}
 
@@ -76,6 +77,11 @@ class ProgressDisplay:
                 self._bars.update(self._bar("surveying"), advance=1)
             case Fused() | LeftOut():
                 self._bars.update(self._bar("fusing"), advance=1)
+            case Room(needed_bytes=needed, free_bytes=free):
+                line = f"needs      {needed / 1e9:.2f} GB for aligned frames and slabs; {free / 1e9:.2f} GB are free"
+                self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            case Saved(done=done, total=total):
+                self._bars.update(self._bar("saving"), completed=done, total=total)
             case Merging():
                 self._bars.update(self._bar("writing"), total=1)
             case Published():
@@ -95,7 +101,6 @@ def interruptible(work: Callable[[], _T], *, abort: Callable[[], None]) -> _T:
     """
     outcome: list[_T] = []
     errors: list[BaseException] = []
-    happened: queue.SimpleQueue[bool] = queue.SimpleQueue()  # True: asked to end; False: ended. Made for handlers
 
     def run() -> None:
         try:
@@ -103,12 +108,12 @@ def interruptible(work: Callable[[], _T], *, abort: Callable[[], None]) -> _T:
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             errors.append(error)
         finally:
-            happened.put(False)
+            os.write(happens, _ENDED)
 
-    with _signals(lambda: happened.put(True)):
+    with _signals() as (happened, happens):
         thread = threading.Thread(target=run, name="shoot")
         thread.start()
-        while happened.get():
+        while os.read(happened, 1) != _ENDED:
             abort()
         thread.join()
     if errors:
@@ -117,15 +122,25 @@ def interruptible(work: Callable[[], _T], *, abort: Callable[[], None]) -> _T:
 
 
 @contextmanager
-def _signals(call: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM call a function, for a while."""
+def _signals() -> Iterator[tuple[int, int]]:
+    """SIGINT, SIGTERM and SIGHUP write their number into a pipe, for a while: its ends, to read from and to write to.
+
+    Python writes it where the signal arrives. Handlers in Python run only when the main thread gets on, and one that
+    waits for a lock or a queue can sleep through a signal (seen with Python 3.13).
+    """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, lambda *_: call()) for number in numbers]
+    happened, happens = os.pipe()
+    os.set_blocking(happens, False)  # as set_wakeup_fd demands; it holds thousands
+    handlers = [signal.signal(number, lambda *_: None) for number in numbers]
+    woken_before = signal.set_wakeup_fd(happens, warn_on_full_buffer=False)
     try:
-        yield
+        yield happened, happens
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        signal.set_wakeup_fd(woken_before)
+        for number, handler in zip(numbers, handlers, strict=True):
             signal.signal(number, handler)
+        os.close(happened)
+        os.close(happens)
 
 
 def summary(done: Published) -> str:

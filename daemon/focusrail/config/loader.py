@@ -58,6 +58,12 @@ def load_recipe(path: Path, *, method: Method | None = None) -> Recipe:
     return recipe if method is None or ("method",) in source.lines else replace(recipe, method=method)
 
 
+def shipped_with(name: str) -> Path:
+    """A file or folder of config/: that of the checkout which runs, or where a wheel has put it."""
+    checkout = Path(__file__).parents[3] / "config" / name
+    return checkout if checkout.exists() else Path(sys.prefix, "share/focusrail/config", name)
+
+
 def default_config_path() -> Path | None:
     """The configuration to use when none is named; None: there is no file, use `Config()`.
 
@@ -70,7 +76,7 @@ def default_config_path() -> Path | None:
     candidates = (
         Path("/etc/focusrail/focusrail.yaml"),
         Path("~/.config/focusrail/focusrail.yaml"),
-        Path(sys.prefix, "share/focusrail/config/focusrail.yaml"),
+        shipped_with("focusrail.yaml"),
     )
     return next((path for path in map(_found, candidates) if path), None)
 

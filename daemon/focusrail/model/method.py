@@ -44,23 +44,27 @@ class Method:
 
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID_EXTRA
 
-    fusion: str = "soft"  # soft (|LoB| energy as a weight) or lob (the pixel with the largest |LoB|)
+    fusion: str = "bands"  # bands (two, each a weighted mean), soft (one) or lob (the pixel with the largest |LoB|)
+    # bands: the finest detail is multiplied by this, for averaging, and focus that falls between frames, take of it.
+    detail_gain: float = 1.06
     blur_px: int = 5  # lob: Gaussian kernel size
     laplacian_px: int = 5  # lob: Laplacian kernel size
-    reference: str = "first"  # first, middle or last; while shooting always first
-    warp: str = "cubic"  # linear, cubic or lanczos
+    reference: str = "first"  # first, middle, last or auto (the smallest field); while shooting always first
+    aligned: bool = False  # the frames lie on each other already: no registration
+    warp: str = "keys"  # keys (cubic convolution with six points), linear, cubic (four points) or lanczos
     normalise_exposure: bool = True
     crop: bool = True  # to the area that every frame covers
     border: str = "edge"  # beyond a frame: its edge repeated, or black
     registration: Registration = field(default_factory=Registration)
 
     def __post_init__(self) -> None:
-        one_of("fusion", self.fusion, ("soft", "lob"))
+        one_of("fusion", self.fusion, ("bands", "soft", "lob"))
+        positive("detail_gain", self.detail_gain)
         odd("blur_px", self.blur_px, most=31)
         odd("laplacian_px", self.laplacian_px, most=31)
-        one_of("reference", self.reference, ("first", "middle", "last"))
+        one_of("reference", self.reference, ("first", "middle", "last", "auto"))
         one_of("border", self.border, ("edge", "black"))
-        one_of("warp", self.warp, ("linear", "cubic", "lanczos"))
+        one_of("warp", self.warp, ("keys", "linear", "cubic", "lanczos"))
 
 
 def notebook() -> Method:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from focusrail.stacking.arrays import Plane, Transform
-from focusrail.stacking.bands import (
+from focusrail.stacking.band_pass import (
     BLOCK_PX,
     CELL_PX,
     GROUP,

@@ -1,6 +1,9 @@
-"""What two frames are compared by: a band of middle frequencies, its contrast made even, at several sizes.
+"""Fusion in two bands: what is coarse and what is fine in a picture are weighed each by its own sharpness.
 
-Neither exposure nor the slow change of sharpness across the picture is left in it to be mistaken for movement.
+Where a thin thing stands before strong texture, the texture is sharp and loud in frames in which the thing has
+dissolved, and shines through it. At a coarse scale, and in colour, the thing still tells itself apart: so the coarse
+band shows it whole, and the fine band adds the detail of the sharpest frame to it. (Burt and Adelson 1983,
+doi:10.1145/245.247, blend in bands; the weights are ours, see docs/algorithms.md.)
 """
 
 from __future__ import annotations
@@ -9,83 +12,175 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from focusrail.stacking.arrays import Luma, Plane, Transform
+from focusrail.model.method import Method
+from focusrail.stacking import kernels
+from focusrail.stacking.arrays import Allocate, Image, Luma, Plane, Tile, Transform
+from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, warp_stripe
+from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy, noise_floor, plane_floor, smooth_energy
+from focusrail.stacking.fusion import Fused
+from focusrail_drivers.base import Accelerator
 
-Values = npt.NDArray[np.float64]
+_POWER = 2  # of the focus, as the weight of a frame
+_FLOOR = 8  # times the noise: below it all frames weigh alike
+# The coarse band is the picture at 1/4 of its size, of larger ones at 1/8 or 1/16 (from so many megapixels on).
+_LEVEL, _LEVEL_3_MPX, _LEVEL_4_MPX = 2, 7.0, 83.0
+_LEAST_PX = 7  # of the coarse focus: its least value among so many, against halos of strong edges
 
-_BAND_SIGMAS = (1.0, 2.5)  # px: below the first noise and aliasing, above the second blurred background
-_STRENGTH_PX = 17  # twice a box of this: the neighbourhood within which contrast is made equal
-NOISE_PERCENTILE, NOISE_FACTOR, LEAST_NOISE = 10, 2.0, 0.02
-CELL_PX = 2  # strength is kept at this reduction
-_LEAST_LEVEL_PX = 48  # the coarsest level's shorter side is at least this
-TEXTURED = 0.5  # mean square of the normalised band: above, there is more than noise
-BLOCK_PX = 8
-GROUP = 2  # blocks a side that vote together on whether two pictures agree
-_LEVELS = 4
+
+def level_of(height: int, width: int) -> int:
+    """How many times the coarse band is halved."""
+    mpx = height * width / 1e6
+    return _LEVEL + (mpx > _LEVEL_3_MPX) + (mpx > _LEVEL_4_MPX)
+
+
+def reduced(image: Image, level: int) -> Image:
+    """Reduced 2^level times: its pixel j stands for the place 2^level j + 1/2."""
+    height, width = image.shape[:2]
+    small = image[: max(1, height // 2 * 2), : max(1, width // 2 * 2)]
+    small = cv2.resize(small, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
+    for halvings_left in range(level - 1, 0, -1):
+        if halvings_left == 1 and small.dtype == np.uint8:  # so that rounding shows no steps in what is smooth
+            small = small.astype(np.uint16) * 257
+        small = cv2.pyrDown(small)
+    return small
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """One frame at one size."""
+class _Noise:
+    """What noise makes of each energy, from the first frame."""
 
-    band: Plane  # (height, width) float32, about unit variance where there is texture
-    strength: Plane  # (height / 2, width / 2) float32, squared grey levels
-
-
-def pyramid(luma: Luma) -> tuple[Level, ...]:
-    """A frame's levels, finest first; none when it is smaller than 48 pixels."""
-    levels: list[Level] = []
-    plane = luma.astype(np.float32)
-    while min(plane.shape) >= _LEAST_LEVEL_PX and len(levels) < _LEVELS:
-        levels.append(_level(plane))
-        plane = cv2.resize(plane, (plane.shape[1] // 2, plane.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    return tuple(levels)
+    fine: float
+    colour: float  # at half size
+    coarse: float
+    coarse_colour: float
+    coarser_colour: float  # at half the size of the coarse band
 
 
-def _level(plane: Plane) -> Level:
-    fine, coarse = (cv2.GaussianBlur(plane, (0, 0), sigma) for sigma in _BAND_SIGMAS)
-    band = np.subtract(fine, coarse, out=fine)
-    square = np.multiply(band, band, out=coarse)
-    height, width = square.shape
-    strength = cv2.resize(square, (width // CELL_PX, height // CELL_PX), interpolation=cv2.INTER_AREA)
-    box = (_STRENGTH_PX, _STRENGTH_PX)
-    mean = cv2.boxFilter(cv2.boxFilter(square, -1, box), -1, box)
-    noise = float(np.percentile(mean[::4, ::4], NOISE_PERCENTILE))
-    mean += max(NOISE_FACTOR * noise, LEAST_NOISE)
-    band /= cv2.sqrt(mean)
-    return Level(band, strength)
+class BandsAccumulator:
+    """The means of the coarse band and of the details above it, each weighted by a power of its focus."""
+
+    halo_px = ENERGY_HALO_PX
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        method: Method,
+        dtype: np.dtype[np.generic],
+        *,
+        accelerator: Accelerator,
+        allocate: Allocate,
+    ) -> None:
+        self._method, self._dtype = method, dtype
+        self._measure, self._scale = accelerator.measure, accelerator.configure()
+        self._level = level_of(height, width)
+        size = 1 << self._level
+        self._to_full = np.array([[size, 0, 0.5], [0, size, 0.5], [0, 0, 1]], np.float64)
+        self._details = allocate((3, height, width), np.uint16)
+        self._details[...] = 32768  # none
+        self._weight = allocate((height, width), np.float32)
+        self._focus = allocate((height, width), np.uint16)  # the largest so far, as codes
+        self._index = allocate((height, width), np.uint16)
+        self._noise: _Noise | None = None
+        self._coarse: _Coarse | None = None
+        self._base: Plane = np.empty(0, np.float32)  # of the frame in hand
+
+    def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
+        """Fold in the coarse band of a frame."""
+        small = reduced(frame, self._level)
+        to_canvas = np.linalg.inv(self._to_full) @ transform @ self._to_full
+        whole = Stripe(0, len(small), 0, len(small))
+        black = self._method.border == "black"
+        tile = warp_stripe(small, to_canvas, whole, kernel=self._method.warp, black_border=black, gain=gain)
+        energies = self._coarse_energies(tile)
+        if self._noise is None:
+            self._noise = self._noise_of(frame, energies)
+            self._coarse = _Coarse.empty(*tile.shape[1:])
+        assert self._coarse is not None
+        kernels.blend(
+            self._coarse_focus(*energies, self._noise), tile, mean=self._coarse.mean, largest=self._coarse.focus,
+            weight=self._coarse.weight, winner=self._coarse.index, frame=index, power=_POWER,
+        )  # fmt: skip
+        self._base = tile.astype(np.float32)
+
+    def _colour_energy(self, red: Luma, blue: Luma) -> Plane:
+        scale = 1 / self._scale.scale
+        squares = kernels.square(self._measure(red), scale=scale)
+        squares += kernels.square(self._measure(blue), scale=scale)
+        return smooth_energy(squares)
+
+    def _coarse_energies(self, tile: Tile) -> tuple[Plane, Plane, Plane]:
+        """Of luma, of colour, and of colour at half the size."""
+        red, blue = cv2.split(cv2.cvtColor(kernels.join(tile, np.dtype(np.uint8)), cv2.COLOR_BGR2YCrCb))[1:]
+        luma = energy(self._measure(kernels.luma(tile)), self._scale)
+        return luma, self._colour_energy(red, blue), self._colour_energy(cv2.pyrDown(red), cv2.pyrDown(blue))
+
+    def _noise_of(self, frame: Image, coarse: tuple[Plane, Plane, Plane]) -> _Noise:
+        return _Noise(
+            noise_floor(frame, lambda part: energy(self._measure(kernels.luma(part)), self._scale)),
+            noise_floor(frame, lambda part: self._colour_energy(*kernels.chroma(part))),
+            *map(plane_floor, coarse),
+        )
+
+    def _coarse_focus(self, luma: Plane, colour: Plane, coarser_colour: Plane, noise: _Noise) -> Plane:
+        """(Y + 4)^2 (M + 4) (C + 1)^1.5 (C' + 1): energies of luma, its least nearby, and colour over their noise."""
+        y = luma * np.float32(1 / noise.coarse)
+        least = cv2.erode(y, np.ones((_LEAST_PX, _LEAST_PX), np.uint8))
+        c = colour * np.float32(1 / noise.coarse_colour) + 1
+        y += _FLOOR
+        focus: Plane = y * y * (least + _FLOOR)
+        focus *= c * np.sqrt(c)
+        size = (luma.shape[1], luma.shape[0])
+        focus *= cv2.pyrUp(coarser_colour, dstsize=size) * np.float32(1 / noise.coarser_colour) + 1
+        return focus
+
+    def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> Plane:
+        """Fold in the details of a stripe."""
+        assert self._noise is not None
+        fine, rows = energy(scores.fine, self._scale), stripe.rows
+        colour = self._colour_energy(*kernels.chroma(tile))
+        focus = kernels.focus(
+            fine, colour, noise=(self._noise.fine, self._noise.colour), floor=_FLOOR, top=stripe.inner.start,
+            rows=stripe.bottom - stripe.top,
+        )  # fmt: skip
+        kernels.blend(
+            focus, tile[:, stripe.inner], mean=self._details[:, rows], largest=self._focus[rows],
+            weight=self._weight[rows], winner=self._index[rows], frame=index, power=_POWER,
+            base=self._base, level=self._level, top=stripe.top,
+        )  # fmt: skip
+        return fine[stripe.inner]
+
+    def finish(self) -> Fused:
+        image = np.empty((*self._index.shape, 3), self._dtype)
+        for top in range(0, len(image), STRIPE_ROWS):
+            rows = slice(top, min(top + STRIPE_ROWS, len(image)))
+            image[rows] = self._composed(top, rows=rows.stop - top)
+        return Fused(image, self._index)
+
+    def glance(self, step: int) -> Image:
+        rows = -(-len(self._index) // step)
+        return np.ascontiguousarray(self._composed(0, rows=rows, step=step)[:, ::step])
+
+    def _composed(self, top: int, *, rows: int, step: int = 1) -> Image:
+        assert self._coarse is not None
+        base = self._coarse.mean.astype(np.float32)
+        tile = kernels.compose(
+            self._details, base=base, level=self._level, top=top, rows=rows, step=step, gain=self._method.detail_gain
+        )
+        return kernels.join(tile, self._dtype)
 
 
-def textured(levels: tuple[Level, ...]) -> int:
-    """How many groups of blocks of a frame show more than noise."""
-    if not levels:
-        return 0
-    return int(np.count_nonzero(means(levels[0].band ** 2, BLOCK_PX * GROUP) > TEXTURED))
+@dataclass(frozen=True, slots=True)
+class _Coarse:
+    """The coarse band so far."""
 
+    mean: Plane  # (3, height, width) uint16
+    focus: Plane
+    weight: Plane
+    index: Plane
 
-def scaling(level: int) -> Transform:
-    """From a level's pixels to the finest one's."""
-    factor = 2.0**level
-    offset = (factor - 1) / 2
-    return np.array([[factor, 0, offset], [0, factor, offset], [0, 0, 1]])
-
-
-def means(plane: Plane, size: int) -> Values:
-    """Means over whole squares, (rows, columns) float64."""
-    rows, columns = plane.shape[0] // size, plane.shape[1] // size
-    if rows == 0 or columns == 0:
-        return np.zeros((0, 0))
-    whole = plane[: rows * size, : columns * size]
-    return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float64)
-
-
-def shift_between(frame: tuple[Level, ...], target: tuple[Level, ...]) -> Transform:
-    """A first guess by phase correlation on the coarsest level (Kuglin and Hines 1975)."""
-    a, b = frame[-1].band.copy(), target[-1].band.copy()  # OpenCV applies the window to its arguments themselves
-    window = cv2.createHanningWindow(a.shape[::-1], cv2.CV_32F)
-    (x, y), _ = cv2.phaseCorrelate(a, b, window)
-    shift = np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
-    to_finest = scaling(len(frame) - 1)
-    return to_finest @ shift @ np.linalg.inv(to_finest)
+    @staticmethod
+    def empty(height: int, width: int) -> _Coarse:
+        focus, index = np.zeros((2, height, width), np.uint16)
+        return _Coarse(np.zeros((3, height, width), np.uint16), focus, np.zeros((height, width), np.float32), index)

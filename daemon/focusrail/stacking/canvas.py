@@ -9,13 +9,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from focusrail.stacking.arrays import Image, Transform
+from focusrail.stacking import kernels
+from focusrail.stacking.arrays import Image, Tile, Transform
 
 # Rows of a stripe: its planes stay in the second-level cache, its halo is a small part of it. Fixed, because a warp's
 # rounding may depend on where it starts: pixels must not depend on the machine.
 STRIPE_ROWS = 64
 
-_KERNELS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
+_MOST_TILT = 0.1  # 6 degrees
+# Our own kernel for all that a rail does; where a view turns or tilts, OpenCV's for Keys' is the cubic one.
+_KERNELS = {
+    "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4, "keys": cv2.INTER_CUBIC,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +50,33 @@ def stripes(height: int, *, halo_px: int, rows: int = STRIPE_ROWS) -> Iterator[S
         yield Stripe(top, bottom, max(0, top - halo_px), min(height, bottom + halo_px))
 
 
-def warp_stripe(frame: Image, transform: Transform, stripe: Stripe, *, kernel: str, black_border: bool) -> Image:
-    """The stripe (with halo) of `frame` as seen on the canvas: (rows, width, 3), the frame's dtype.
+def warp_stripe(
+    frame: Image, transform: Transform, stripe: Stripe, *, kernel: str, black_border: bool, gain: float = 1.0
+) -> Tile:
+    """The stripe (with halo) of `frame`, times a gain, as seen on the canvas: (3, rows, width) uint16, 65535 is white.
 
     Outside the frame its edge is repeated, so that no false edge appears there, or it is black.
     """
     height, width = stripe.halo_bottom - stripe.halo_top, frame.shape[1]
-    if np.array_equal(transform, np.eye(3)):
-        return frame[stripe.halo_top : stripe.halo_bottom]
+    if kernel == "keys" and not black_border and _nearly_upright(inverse := np.linalg.inv(transform)):
+        return kernels.warp(frame, inverse[:2] / inverse[2, 2], gain=gain, top=stripe.halo_top, rows=height)
     moved = transform.copy()
     moved[:2] -= np.outer((0.0, stripe.halo_top), transform[2])
     border = cv2.BORDER_CONSTANT if black_border else cv2.BORDER_REPLICATE
     flags = _KERNELS[kernel]
-    if not black_border and np.array_equal(moved[2], (0.0, 0.0, 1.0)):
-        return cv2.warpAffine(frame, moved[:2], (width, height), flags=flags, borderMode=border)
-    return cv2.warpPerspective(frame, moved, (width, height), flags=flags, borderMode=border)
+    if np.array_equal(transform, np.eye(3)):
+        seen = frame[stripe.halo_top : stripe.halo_bottom]
+    elif not black_border and np.array_equal(moved[2], (0.0, 0.0, 1.0)):
+        seen = cv2.warpAffine(frame, moved[:2], (width, height), flags=flags, borderMode=border)
+    else:
+        seen = cv2.warpPerspective(frame, moved, (width, height), flags=flags, borderMode=border)
+    return kernels.split(seen, gain=gain)
+
+
+def _nearly_upright(inverse: Transform) -> bool:
+    """Whether rows stay nearly rows: a warp can then be done along them first, and across them afterwards."""
+    (a, b, _), (c, d, _), (e, f, g) = inverse / inverse[2, 2]
+    return bool(e == 0 and f == 0 and g == 1 and 0.5 < a < 2 and 0.5 < d < 2 and max(abs(b), abs(c)) < _MOST_TILT)
 
 
 class ValidArea:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from focusrail.stacking.arrays import Image, Luma, Transform
+from focusrail.stacking.arrays import Luma, Transform
 
 # Black pixels (a dark ground, an unexposed border) say nothing about exposure, clipped ones lie about it.
 _DARKEST, _BRIGHTEST = 4, 250
@@ -39,13 +39,3 @@ class ExposureReference:
 
     def _reduce(self, luma8: Luma) -> Luma:
         return cv2.resize(luma8, self._size, interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
-def normalise(stripe: Image, gain: float) -> Image:
-    """The stripe times the gain, rounded and clipped to its own dtype; the same array when the gain is one."""
-    if gain == 1.0:
-        return stripe
-    if stripe.dtype == np.uint8:
-        table = np.clip(np.rint(np.arange(256) * gain), 0, 255).astype(np.uint8)
-        return cv2.LUT(stripe, table)
-    return cv2.multiply(stripe, (gain, gain, gain, 0.0))

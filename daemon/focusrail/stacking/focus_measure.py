@@ -7,17 +7,23 @@ Compared with thirty other focus measures in Pertuz, Puig, Garcia 2013, doi:10.1
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
-from focusrail.stacking.arrays import Image, Luma, Plane
+from focusrail.stacking import kernels
+from focusrail.stacking.arrays import Image, Luma, Plane, Tile
 from focusrail_drivers.base import Accelerator, ScoreScale
 
-# The energy's smoothing: sigma of one pixel, cut off at three.
-_ENERGY_SIGMA_PX = 1.0
-_ENERGY_RADIUS_PX = 3
+# The energy's smoothing: a Gaussian of one pixel, cut off at three; its middle and one side.
+_SMOOTHING = np.ascontiguousarray(cv2.getGaussianKernel(7, 1.0)[3:, 0].astype(np.float32))
 # Even, since half-size rows pair up: reduction and enlargement reach 2 + 2, LoB and smoothing twice theirs.
-ENERGY_HALO_PX = 2 * (2 + _ENERGY_RADIUS_PX) + 6
+ENERGY_HALO_PX = 2 * (2 + 3) + 6
+_FLOOR_PERCENTILE = 20
+_FLOOR_STRIPES = 16
+_LEAST_FLOOR = 1e-2  # squared grey levels; rounding to 8 bits alone makes this much
 
 
 def luma(image: Image) -> Luma:
@@ -48,19 +54,46 @@ def lob(grey: Luma, *, blur_px: int, laplacian_px: int) -> Plane:
     return np.abs(laplacian, out=laplacian)
 
 
-def energy(luma_tile: Luma, accelerator: Accelerator, scale: ScoreScale) -> Plane:
-    """Gaussian(|LoB|^2) in squared grey levels, (height, width) float32, from an 8-bit luma tile."""
-    score = accelerator.measure(luma_tile).astype(np.float32)
-    score *= 1 / scale.scale
-    np.multiply(score, score, out=score)
-    size = 2 * _ENERGY_RADIUS_PX + 1
-    return cv2.GaussianBlur(score, (size, size), _ENERGY_SIGMA_PX, dst=score)
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """|LoB| of a luma tile as an accelerator gives it, at full and at half size: (height, width) uint16."""
+
+    fine: Plane
+    coarse: Plane
+
+    @staticmethod
+    def of(luma_tile: Luma, accelerator: Accelerator) -> Scores:
+        """Measure an 8-bit tile whose first row is an even row of the picture, so that every tile halves it alike."""
+        return Scores(accelerator.measure(luma_tile), accelerator.measure(cv2.pyrDown(luma_tile)))
 
 
-def coarse_energy(luma_tile: Luma, accelerator: Accelerator, scale: ScoreScale) -> Plane:
-    """The energy of the picture at half its size, (height, width) of the tile, float32.
+def energy(score: Plane, scale: ScoreScale) -> Plane:
+    """Gaussian(|LoB|^2) in squared grey levels, (height, width) float32."""
+    return smooth_energy(kernels.square(score, scale=1 / scale.scale))
 
-    The tile's first row must be an even row of the picture, so that every tile halves it alike.
-    """
-    half = energy(cv2.pyrDown(luma_tile), accelerator, scale)
-    return cv2.pyrUp(half, dstsize=(luma_tile.shape[1], luma_tile.shape[0]))
+
+def halved_energy(score: Plane, scale: ScoreScale) -> Plane:
+    """The same at half the size, of means of 2 x 2: half the size rounded up, float32."""
+    return smooth_energy(kernels.halve(kernels.square(score, scale=1 / scale.scale)))
+
+
+def smooth_energy(squares: Plane) -> Plane:
+    """The energy's smoothing of a float32 plane."""
+    return kernels.smooth(squares, _SMOOTHING)
+
+
+def enlarged(plane: Plane, size: tuple[int, int]) -> Plane:
+    """A half-size plane at (width, height) px."""
+    return cv2.pyrUp(plane, dstsize=size)
+
+
+def noise_floor(frame: Image, measure: Callable[[Tile], Plane]) -> float:
+    """What noise makes of a flat area: the 20th percentile of an energy over evenly spread stripes of a frame."""
+    step = max(1, frame.shape[0] // _FLOOR_STRIPES)
+    parts = (kernels.split(frame[y : y + 24], gain=1.0) for y in range(0, frame.shape[0], step))
+    return plane_floor(np.concatenate([measure(part).ravel() for part in parts]))
+
+
+def plane_floor(energies: Plane) -> float:
+    """The same of energies of a whole frame."""
+    return max(_LEAST_FLOOR, float(np.percentile(energies, _FLOOR_PERCENTILE)))

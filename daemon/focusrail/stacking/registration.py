@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +18,7 @@ from focusrail.errors import NotRegistered
 from focusrail.model.method import Registration
 from focusrail.stacking.alignment import Aligned, align, ranked
 from focusrail.stacking.arrays import Luma, Transform
-from focusrail.stacking.bands import Level, pyramid, shift_between, textured
+from focusrail.stacking.band_pass import Level, pyramid, shift_between, textured
 from focusrail.stacking.features import (
     ADVICE,
     LEAST_MATCHES,
@@ -155,6 +156,10 @@ class Registrar:
             return None
         ours, theirs = (float(one.frame.luma.mean()) for one in (seen, target))
         if not theirs / _ALIKE < ours < theirs * _ALIKE:
+            return None
+        # What is out of focus is smoother than its neighbour; what is rougher is another picture.
+        ours, theirs = (float(np.abs(cv2.Laplacian(one.frame.luma, cv2.CV_16S)).mean()) for one in (seen, target))
+        if ours > theirs * _ALIKE:
             return None
         transform = self._geometry.predict(position, seen.frame.full_size())
         return None if transform is None else Found(transform, predicted=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,14 +13,9 @@ from pathlib import Path
 from focusrail.errors import FrameError, NoFrames, OriginalChanged, UnreadableFolder
 from focusrail.model.frame import FrameRecord, Original
 from focusrail.store.durable import file_sha256
+from focusrail.store.media_types import HOW_TO_READ_RAW, MEDIA_TYPES, can_read_raw, is_raw, media_type
 
-MEDIA_TYPES = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-}
+ALIGNED_FOLDERS = ("aligned", "slabs")  # within a result
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,10 @@ def printable(path: Path) -> str:
 
 
 def list_folder(folder: Path) -> Listing:
-    """The photographs in a folder (not below it). Raises UnreadableFolder, NoFrames."""
+    """The photographs in a folder (not below it); raw files only where there are no others.
+
+    Raises UnreadableFolder, NoFrames.
+    """
     if not is_text(folder.absolute()):
         raise UnreadableFolder(f"cannot use the folder {printable(folder)}: its name is not UTF-8 text; rename it")
     try:
@@ -60,12 +60,30 @@ def list_folder(folder: Path) -> Listing:
         raise UnreadableFolder(f"cannot read the folder {folder}: {error.strerror}") from error
     # Where names differ only in case or in leading zeros, still the same order on every file system.
     files.sort(key=lambda e: (natural(e.name), e.name))
-    photographs = tuple(Path(e.path).absolute() for e in files if Path(e.name).suffix.casefold() in MEDIA_TYPES)
-    skipped = tuple(e.name for e in files if Path(e.name).suffix.casefold() not in MEDIA_TYPES)
-    if not photographs:
-        others = f", not {', '.join(skipped[:5])}{' ...' if len(skipped) > 5 else ''}" if skipped else ""
-        raise NoFrames(f"no photographs in {folder}: JPEG, PNG and TIFF files are read{others}")
+    pictures = [e for e in files if Path(e.name).suffix.casefold() in MEDIA_TYPES]
+    raws = [e for e in files if is_raw(e.name)]
+    chosen = pictures or raws  # beside pictures, raw files are most often the same frames once more
+    if not chosen or (chosen is raws and not can_read_raw()):
+        others = [e.name for e in files]
+        named = f", not {', '.join(others[:5])}{' ...' if len(others) > 5 else ''}" if others else ""
+        hint = f"; {HOW_TO_READ_RAW}, too" if raws else ""
+        raise NoFrames(f"no photographs in {folder}: JPEG, PNG and TIFF files are read{named}{hint}")
+    photographs = tuple(Path(e.path).absolute() for e in chosen)
+    skipped = tuple(e.name for e in files if e not in chosen)
     return Listing(photographs, skipped)
+
+
+def lie_on_each_other(photographs: Sequence[Path]) -> bool:
+    """Whether all are aligned frames, or slabs, that a stack has left in a folder of its result (see its manifest)."""
+    folder = photographs[0].parent
+    if folder.name not in ALIGNED_FOLDERS:
+        return False
+    try:
+        page = json.loads((folder.parent / "shoot.json").read_bytes())
+        files = page["files"]
+        return all(f"{folder.name}/{photograph.name}" in files for photograph in photographs)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # no manifest of ours
+        return False
 
 
 def record_of(shoot_id: str, index: int, photograph: Path, *, position_mm: float | None) -> FrameRecord:
@@ -77,6 +95,6 @@ def record_of(shoot_id: str, index: int, photograph: Path, *, position_mm: float
         digest = file_sha256(photograph)
     except OSError as error:
         raise OriginalChanged(f"{photograph} cannot be read: {error.strerror}") from error
-    original = Original(photograph, digest, facts.st_size, MEDIA_TYPES[photograph.suffix.casefold()])
+    original = Original(photograph, digest, facts.st_size, media_type(photograph.name))
     taken = datetime.fromtimestamp(facts.st_mtime, timezone.utc)
     return FrameRecord(shoot_id, index, position_mm, taken, (original,))

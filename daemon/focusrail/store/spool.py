@@ -11,26 +11,8 @@ from pathlib import Path
 from focusrail.errors import OriginalChanged, ShootInUse
 from focusrail.model.frame import Original
 from focusrail.store.durable import make_folder, write_durably, writing
+from focusrail.store.media_types import suffix_of
 from focusrail_drivers.base import Photograph
-
-_SUFFIXES = {
-    "image/jpeg": "jpg",
-    "image/tiff": "tif",
-    "image/png": "png",
-    "image/x-nikon-nef": "nef",
-    "image/x-canon-cr2": "cr2",
-    "image/x-canon-cr3": "cr3",
-    "image/x-sony-arw": "arw",
-    "image/x-adobe-dng": "dng",
-    "image/x-fuji-raf": "raf",
-    "image/x-olympus-orf": "orf",
-    "image/x-panasonic-rw2": "rw2",
-}
-
-
-def suffix_of(media_type: str) -> str:
-    """The file name suffix of a media type, without the dot."""
-    return _SUFFIXES.get(media_type) or media_type.rpartition("/")[2].removeprefix("x-")
 
 
 class Spool:

@@ -1,4 +1,4 @@
-"""Pictures for people: depth in colours, contact sheet, thumbnails, scale bars. Arrays in, arrays out."""
+"""Pictures for people: depth in colours, contact sheet, scale bars. Arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -262,22 +262,6 @@ def with_scale_bar(image: NDArray[Any], um_per_px: float) -> NDArray[Any]:
     shade, shine = (np.asarray(mask, dtype=np.float32).reshape(shape) / 255 for mask in (dark, light))
     region[...] = np.rint(region * (1 - shade) * (1 - shine) + white * shine).astype(result.dtype)
     return result
-
-
-def thumbnail(image: NDArray[Any], longest_px: int = 128) -> Picture:
-    """The image reduced (never enlarged) to `longest_px` along its longer side.
-
-    image: (height, width) or (height, width, 3), uint8 or uint16. Returns (height', width', 3) uint8 BGR.
-    """
-    height, width = image.shape[:2]
-    zoom = min(1.0, longest_px / max(height, width))
-    size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
-    small: NDArray[Any] = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)) if zoom < 1 else image
-    if small.dtype == np.uint16:
-        small = (small >> 8).astype(np.uint8)
-    if small.ndim == 2:
-        small = np.repeat(small[:, :, None], 3, axis=2)
-    return np.array(small, dtype=np.uint8, copy=True)
 
 
 def contact_sheet(

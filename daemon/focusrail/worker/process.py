@@ -49,12 +49,12 @@ class Decoded:
     began_s: float
 
 
-def read_frame(record: FrameRecord) -> Decoded:
+def read_frame(record: FrameRecord, *, with_metadata: bool = False) -> Decoded:
     """Read, prove and decode an original. Raises FrameError."""
     began_s = time.monotonic()
     data = read_original(record.original)
-    name = record.original.path.name
-    return Decoded(record, decode(data, name), read_metadata(data), began_s)
+    metadata = read_metadata(data) if with_metadata else Metadata()
+    return Decoded(record, decode(data, record.original.path.name), metadata, began_s)
 
 
 class Pipeline:
@@ -98,7 +98,7 @@ class Pipeline:
         for record in _until_none(self._records):
             self._room.acquire()
             try:
-                decoded = read_frame(record)
+                decoded = read_frame(record, with_metadata=not self._stack.has_metadata)
                 self._examined.put((decoded, self._stack.examine(record, decoded.image)))
             except FrameError as error:
                 self._room.release()
@@ -180,12 +180,19 @@ def serve(commands: BinaryIO, say: Callable[[object], None]) -> None:
     begin = decode_command(lines.get())
     assert isinstance(begin, Begin)
     limit_mb = os.environ.get("FOCUSRAIL_MEMORY_LIMIT_MB")
-    if limit_mb:
-        resource.setrlimit(resource.RLIMIT_DATA, (int(limit_mb) << 20, int(limit_mb) << 20))
+    memory_limit_mb = int(limit_mb) if limit_mb else None
+    if memory_limit_mb is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_mb << 20, memory_limit_mb << 20))
     threads = begin.threads or len(os.sched_getaffinity(0))
     cv2.setNumThreads(threads)
     with ThreadPoolExecutor(threads, "stripe") as executor:
-        stack = Stack(begin, say, executor=executor, read=lambda record: read_frame(record).image)
+        stack = Stack(
+            begin,
+            say,
+            executor=executor,
+            read=lambda record: read_frame(record).image,
+            memory_limit_mb=memory_limit_mb,
+        )
         pipeline = Pipeline(stack)
         while True:
             command = decode_command(lines.get())

@@ -5,58 +5,47 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import simplejpeg
 import tifffile
 
 from focusrail.model.outcome import FrameOutcome, Judgement, StackOutcome
-from focusrail.stacking.depth_map import confidence, depth_map
+from focusrail.stacking.depth_map import DepthMap
 from focusrail.stacking.judgement import judge
 from focusrail.stacking.pipeline import Result
-from focusrail.store.durable import file_sha256
-from focusrail.store.image_io import JPEG_QUALITY, Metadata, encode_jpeg, write_png, write_tiff
-from focusrail.worker.manifest import FileFacts, manifest, to_json
+from focusrail.store.image_io import Metadata, encode_jpeg, write_index, write_png, write_tiff
+from focusrail.worker.manifest import manifest, to_json
 from focusrail.worker.pictures import Picture, contact_sheet, depth_picture, with_scale_bar
+from focusrail.worker.reduction import reduced
 from focusrail.worker.report import ReportPictures, render_report
+from focusrail.worker.scratch import Scratch
 
-_REPORT_PX = 1600  # the longer side of the pictures inside the report
+_REPORT_PX = 1600  # the longer side of the pictures inside the report, and of depth.png; depth.tif has every pixel
 _REPORT_QUALITY = 88
 _MOST_CELLS = 400  # of a contact sheet: it must not grow for ever
 _NEIGHBOURHOOD_PX = 16.0  # how far a depth is believed from where it was measured
-_LEAST_SURE = 0.05  # mean confidence of a neighbourhood
-_DEPTH_PICTURE_PX = 2400  # the longer side of depth.png; depth.tif has every pixel
+_LEAST_SURE = 0.2  # mean confidence of a neighbourhood
 
 
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """The depth map of a finished stack and how sure each pixel is, cropped like the result."""
+def depth_to_show(depth: DepthMap, longest_px: int) -> tuple[npt.NDArray[Any], float]:
+    """The depth reduced to `longest_px`, and by what factor.
 
-    depth: npt.NDArray[Any]  # (height, width) float32, in the unit of the positions
-    sure: npt.NDArray[Any]  # (height, width) float32, 0..1
-
-    def to_show(self) -> npt.NDArray[Any]:
-        """The depth with NaN where nothing in the neighbourhood is sure: a guess must not look like a measurement."""
-        height, width = self.depth.shape
-        small = cv2.resize(self.sure, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
-        near = cv2.resize(cv2.GaussianBlur(small, (0, 0), _NEIGHBOURHOOD_PX / 8), (width, height))
-        return np.where(near < _LEAST_SURE, np.float32("nan"), self.depth)
-
-
-def find_depth(result: Result) -> Depth:
-    """The depth map of a finished stack."""
-    sure = confidence(result.fused.measure, result.fused.noise)
-    return Depth(depth_map(result.fused.position, sure), sure)
+    NaN where nothing in the neighbourhood is sure: a guess must not look like a measurement.
+    """
+    shown, zoom = reduced(depth.depth, longest_px)
+    # Its plane of half the size begins a pixel earlier at most, which nobody sees in so small a picture.
+    sure, _ = reduced(depth.half_confidence, longest_px)
+    sure = cv2.resize(sure, (shown.shape[1], shown.shape[0]), interpolation=cv2.INTER_LINEAR)
+    near = cv2.GaussianBlur(sure, (0, 0), max(0.5, _NEIGHBOURHOOD_PX * zoom))
+    return np.where(near < _LEAST_SURE, np.float32("nan"), shown), zoom
 
 
 def judge_by_truth(
-    folder: Path, result: Result, depth: Depth, transforms: dict[int, npt.NDArray[Any]], reference: int
+    folder: Path, result: Result, depth: DepthMap, transforms: dict[int, npt.NDArray[Any]], reference: int
 ) -> Judgement | None:
     """Compare with the simulated scene's truth in `folder` (see the spool); None when there is none."""
     if not (folder / "all_in_focus.png").exists():
@@ -71,7 +60,7 @@ def judge_by_truth(
     return judge(
         result.fused.image,
         depth.depth,
-        depth.sure,
+        depth.confidence(),
         crop=result.crop,
         true_image=true_image,
         true_depth=tifffile.imread(folder / "depth.tif"),
@@ -81,30 +70,25 @@ def judge_by_truth(
     )
 
 
-def write_pictures(folder: Path, result: Result, depth: Depth, metadata: Metadata, outcome: StackOutcome) -> None:
-    """result.jpg, result.tif, depth.tif, depth.png (reduced, for people), index.png."""
-    title = " ".join(filter(None, (outcome.name, outcome.specimen_id)))
-    image, unit, scale = result.fused.image, outcome.depth_unit, outcome.lateral_um_per_px
+def save_image(scratch: Scratch, result: Result, metadata: Metadata, *, title: str, um_per_px: float | None) -> None:
+    """result.jpg and result.tif: what the stack was made for, so they come before all else."""
+    image = result.fused.image
+    scratch.add("result.jpg", lambda path: path.write_bytes(encode_jpeg(image, metadata, description=title)))
+    scratch.add("result.tif", lambda path: write_tiff(path, image, metadata, description=title, um_per_px=um_per_px))
 
-    def jpeg() -> None:
-        (folder / "result.jpg").write_bytes(encode_jpeg(image, metadata, description=title))
 
-    def tiff() -> None:
-        write_tiff(folder / "result.tif", image, metadata, description=title, um_per_px=scale)
+def save_index(scratch: Scratch, result: Result) -> None:
+    """index.png: what takes longest to write, and waits for nothing."""
+    scratch.add("index.png", lambda path: write_index(path, result.fused.index))
 
-    def depth_tiff() -> None:
-        about = f"{title}: depth in {unit}"
-        write_tiff(folder / "depth.tif", depth.depth, metadata, description=about, um_per_px=scale)
 
-    def depth_png() -> None:
-        write_png(folder / "depth.png", depth_picture(depth.to_show(), unit, scale, longest_px=_DEPTH_PICTURE_PX))
-
-    def index_png() -> None:
-        write_png(folder / "index.png", result.fused.index)
-
-    with ThreadPoolExecutor() as executor:  # encoders let other threads run
-        for written in [executor.submit(write) for write in (index_png, depth_png, jpeg, tiff, depth_tiff)]:
-            written.result()
+def save_depth(scratch: Scratch, depth: DepthMap, *, title: str, unit: str, um_per_px: float | None) -> None:
+    """depth.tif: every pixel."""
+    about = f"{title}: depth in {unit}"
+    scratch.add(
+        "depth.tif",
+        lambda path: write_tiff(path, depth.depth, Metadata(), description=about, um_per_px=um_per_px),
+    )
 
 
 def write_winners(folder: Path, result: Result) -> None:
@@ -134,15 +118,16 @@ class _Thumbnails(Sequence[Picture]):
         return np.zeros((1, 1, 3), np.uint8) if picture is None else np.asarray(picture, dtype=np.uint8)
 
 
-def write_contact_sheet(folder: Path, outcome: StackOutcome) -> None:
+def save_contact_sheet(scratch: Scratch, outcomes: Sequence[FrameOutcome]) -> None:
     """contact_sheet.jpg from the thumbnails, which are in `thumbnails/` by frame index."""
-    frames = shown([frame for frame in outcome.frames if _thumbnail(folder, frame.index).exists()])
+    frames = shown([frame for frame in outcomes if _thumbnail(scratch.folder, frame.index).exists()])
     labels = [f.file if f.position_mm is None else f"{f.index}  {f.position_mm:.3f} mm" for f in frames]
-    thumbnails = _Thumbnails([_thumbnail(folder, frame.index) for frame in frames])
-    sheet = contact_sheet(thumbnails, labels, [not f.used for f in frames])
-    # Not encode_jpeg, which takes three more copies: of a long stack the sheet is large.
-    data = simplejpeg.encode_jpeg(sheet, quality=JPEG_QUALITY, colorspace="BGR", colorsubsampling="444")
-    (folder / "contact_sheet.jpg").write_bytes(data)
+    thumbnails = _Thumbnails([_thumbnail(scratch.folder, frame.index) for frame in frames])
+
+    def write(path: Path) -> None:
+        path.write_bytes(encode_jpeg(contact_sheet(thumbnails, labels, [not f.used for f in frames])))
+
+    scratch.add("contact_sheet.jpg", write)
 
 
 def shown(frames: Sequence[FrameOutcome], most: int = _MOST_CELLS) -> list[FrameOutcome]:
@@ -160,33 +145,23 @@ def _thumbnail(folder: Path, index: int) -> Path:
     return folder / "thumbnails" / f"{index:06d}.jpg"
 
 
-def write_report(folder: Path, result: Result, depth: Depth, outcome: StackOutcome) -> None:
-    """report.html, then shoot.json with the hash of every other file."""
-    image, zoom = _reduced(result.fused.image)
-    if outcome.lateral_um_per_px:
-        image = with_scale_bar(image, outcome.lateral_um_per_px * zoom)
-    coloured = depth_picture(depth.to_show(), outcome.depth_unit, outcome.lateral_um_per_px, longest_px=_REPORT_PX)
-    nothing = Metadata()
-    sheet = folder / "contact_sheet.jpg"
+def save_report(scratch: Scratch, result: Result, depth: DepthMap, outcome: StackOutcome) -> None:
+    """depth.png (reduced, for people) and report.html, then shoot.json with the hash of every other file."""
+    shown_depth, zoom = depth_to_show(depth, _REPORT_PX)
+    um_per_px = outcome.lateral_um_per_px
+    coloured = depth_picture(shown_depth, outcome.depth_unit, um_per_px / zoom if um_per_px else None)
+    scratch.add("depth.png", lambda path: write_png(path, coloured))
+    image, zoom = reduced(result.fused.image, _REPORT_PX)
+    if um_per_px:
+        image = with_scale_bar(image, um_per_px / zoom)
+    scratch.durable_s("contact_sheet.jpg")
     pictures = ReportPictures(
-        result=encode_jpeg(image, nothing, description=outcome.name, quality=_REPORT_QUALITY),
-        depth=encode_jpeg(coloured, nothing, description="depth", quality=_REPORT_QUALITY),
-        contact_sheet=sheet.read_bytes() if sheet.exists() else None,
+        result=encode_jpeg(image, quality=_REPORT_QUALITY),
+        depth=encode_jpeg(coloured, quality=_REPORT_QUALITY),
+        contact_sheet=(scratch.folder / "contact_sheet.jpg").read_bytes(),
     )
-    names = [path.name for path in sorted(folder.iterdir()) if path.is_file()] + ["shoot.json"]
-    (folder / "report.html").write_text(render_report(outcome, pictures, files=names), encoding="utf-8")
-    files = {
-        str(path.relative_to(folder)): FileFacts(file_sha256(path), path.stat().st_size)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    (folder / "shoot.json").write_text(to_json(manifest(outcome, files)), encoding="utf-8")
-
-
-def _reduced(image: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], float]:
-    """The image at most _REPORT_PX long, and by how much it was divided."""
-    zoom = max(1.0, max(image.shape[:2]) / _REPORT_PX)
-    if zoom == 1.0:
-        return image, 1.0
-    size = (round(image.shape[1] / zoom), round(image.shape[0] / zoom))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), zoom
+    folders = {name if "/" not in name else name[: name.index("/") + 1] for name in scratch.names()}
+    report = render_report(outcome, pictures, files=[*sorted(folders), "shoot.json"])
+    scratch.add("report.html", lambda path: path.write_text(report, encoding="utf-8"))
+    page = to_json(manifest(outcome, scratch.facts()))
+    (scratch.folder / "shoot.json").write_text(page, encoding="utf-8")

@@ -11,44 +11,58 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from itertools import count
 
 import numpy as np
 
 import focusrail
 from focusrail.errors import FrameError, TooFewFrames
 from focusrail.model.frame import FrameRecord
-from focusrail.model.method import Method
 from focusrail.model.outcome import FrameOutcome, StackOutcome
 from focusrail.stacking.arrays import Image, Plane
 from focusrail.stacking.canvas import Stripe
 from focusrail.stacking.features import Found
 from focusrail.stacking.focus_measure import luma8
-from focusrail.stacking.pipeline import Examined, Registered, Stacker, relative_to
+from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, relative_to, smallest_field
 from focusrail.stacking.registration import Registrar, detect
 from focusrail.store.image_io import Metadata, encode_jpeg
-from focusrail.worker import results
+from focusrail.store.room import check_free
+from focusrail.worker import doubts, results, suspects
+from focusrail.worker.aligned import save_aligned
 from focusrail.worker.debug import StageRecorder
-from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, Surveyed
-from focusrail.worker.pictures import thumbnail
+from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, Room, Saved, Surveyed
+from focusrail.worker.planes import Planes
+from focusrail.worker.reduction import thumbnail
+from focusrail.worker.scratch import Scratch
+from focusrail.worker.slabs import SlabFiles
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
 _LIVE_PX = 1200
 _NAMED = 3  # frames that cannot be used, of those that an error names
-_SMALL_CROP = 0.6  # of the canvas; less is worth a warning
+_SHAKEN = "it is much less sharp than its neighbour in all places"
+_UNWANTED = "it was asked for"
 
 
 class Stack:
     """Folds frames, remembers what became of each, writes the results. One thread a method, but `leave_out`."""
 
     def __init__(
-        self, begin: Begin, say: Callable[[object], None], *, executor: Executor, read: Callable[[FrameRecord], Image]
+        self,
+        begin: Begin,
+        say: Callable[[object], None],
+        *,
+        executor: Executor,
+        read: Callable[[FrameRecord], Image],
+        memory_limit_mb: int | None = None,
     ) -> None:
         self.say = say
-        self._begin = begin
+        self._begin, self._executor = begin, executor
         self._began_s = time.monotonic()
         self._lock = threading.Lock()
-        self._outcomes: dict[int, FrameOutcome] = {}
-        self._metadata = Metadata()
+        self._outcomes = {
+            record.index: replace(self._blank(record), reason=_UNWANTED, unwanted=True) for record in begin.unwanted
+        }
+        self._metadata: Metadata | None = None
         self._live = begin.live  # None as soon as it cannot be written
         self._recorder: StageRecorder | None = None
         self._reference = begin.survey[0].index if begin.survey else 0
@@ -56,6 +70,11 @@ class Stack:
         self._depth = 8
         self._thumbnails = begin.scratch / "thumbnails"
         self._thumbnails.mkdir(exist_ok=True)
+        self._read = read
+        self._records: dict[int, FrameRecord] = {}  # of the frames fused
+        self._has_room = False
+        self._planes = Planes(begin.scratch, memory_limit_mb=memory_limit_mb)
+        self._slabs = SlabFiles(begin.scratch) if begin.outputs.slab_frames else None
         known, reference = self._survey(read) if begin.survey else (None, None)
         self._stacker = Stacker(
             begin.method,
@@ -64,7 +83,15 @@ class Stack:
             spectator=self._watch if begin.debug else None,
             known=known,
             reference=reference,
+            slab=self._slabs.keep if self._slabs is not None else None,
+            outputs=begin.outputs,
+            allocate=self._planes,
         )
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether a frame has given the results their metadata, so that those of others need not be read."""
+        return self._metadata is not None
 
     def _survey(self, read: Callable[[FrameRecord], Image]) -> tuple[dict[int, Found], Image]:
         """Register all frames beforehand, since the reference is not the first of them."""
@@ -74,6 +101,7 @@ class Stack:
         for record in self._begin.survey:
             try:
                 frame = read(record)
+                self._check_room(frame)
                 if size is None or frame.shape == size:  # others are named, and left out, when they are to be fused
                     size = frame.shape
                     seen = detect(luma8(frame), self._begin.method.registration)
@@ -81,19 +109,36 @@ class Stack:
             except FrameError:
                 pass  # likewise
             self.say(Surveyed(record.index))
-        if not found:
+        if size is None or not found:
             raise TooFewFrames("none of the frames can be read")
-        wanted = self._begin.survey[_place(self._begin.method, len(self._begin.survey))].index
-        self._reference = min(found, key=lambda index: abs(index - wanted))
+        self._reference = self._choose_reference(found, (size[1], size[0]))
         record = next(r for r in self._begin.survey if r.index == self._reference)
         return relative_to(found, self._reference), read(record)
 
+    def _choose_reference(self, found: dict[int, Found], size: tuple[int, int]) -> int:
+        method, survey = self._begin.method, self._begin.survey
+        if method.reference == "auto":
+            return smallest_field(found, size)
+        wanted = survey[{"first": 0, "middle": len(survey) // 2, "last": len(survey) - 1}[method.reference]].index
+        return min(found, key=lambda index: abs(index - wanted))
+
     def examine(self, record: FrameRecord, image: Image) -> Examined:
-        """See what can be seen in a frame alone, and save its thumbnail."""
-        name = record.original.path.name
-        small = encode_jpeg(thumbnail(image), Metadata(), description=name, quality=85)
+        """See what can be seen in a frame alone, and save its thumbnail. Raises DiskFull."""
+        self._check_room(image)
+        small = encode_jpeg(thumbnail(image), quality=85)
         (self._thumbnails / f"{record.index:06d}.jpg").write_bytes(small)
         return self._stacker.examine(image)
+
+    def _check_room(self, image: Image) -> None:
+        """Refuse, before the first frame is worked on, what the disk has no room for. Raises DiskFull."""
+        begin = self._begin
+        needed = begin.outputs.needed_bytes(begin.frames, image.shape[0] * image.shape[1])
+        if needed and not self._has_room:
+            what = "aligned frames and slabs" if begin.outputs.aligned else "slabs"
+            folder = begin.scratch.parent
+            free = check_free(folder, needed, what=what, advice="do without some of them, or name another with -o")
+            self.say(Room(needed, free))
+        self._has_room = True
 
     def register(self, record: FrameRecord, examined: Examined, metadata: Metadata) -> Registered:
         """Find a frame's place. Raises FrameError with the file's name: the frame is left out.
@@ -130,7 +175,9 @@ class Stack:
             gain=registered.gain,
             sharpness=sharpness,
             took_s=took_s,
+            suspect=_SHAKEN if found.shaken else "",
         )
+        self._records[record.index] = record
         with self._lock:
             self._outcomes[record.index] = outcome
             used = sum(o.used for o in self._outcomes.values())
@@ -148,23 +195,62 @@ class Stack:
     def finish(self, command: Finish) -> None:
         """Write all results into the scratch folder and tell. Raises TooFewFrames."""
         began_s = time.monotonic()
+        result = self._result()
+        with Scratch(self._begin.scratch) as scratch:
+            outcome = self._save(scratch, result, command, began_s=began_s)
+        judgement = outcome.judgement
+        self.say(
+            Finished(
+                size_px=outcome.size_px,
+                frames_used=sum(f.used for f in outcome.frames),
+                warnings=outcome.warnings,
+                took_s=time.monotonic() - began_s,
+                peak_memory_bytes=_peak_memory_bytes(),
+                psnr_db=judgement.psnr_db if judgement else None,
+                ssim=judgement.ssim if judgement else None,
+            )
+        )
+
+    def _result(self) -> Result:
         try:
             result = self._stacker.finish()
         except TooFewFrames as error:
-            reasons = [o.reason for o in self._outcomes.values() if o.reason]
+            reasons = [o.reason for o in self._outcomes.values() if o.reason and not o.unwanted]
             more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
             why = ": " + "; ".join(reasons[:_NAMED]) + more if reasons else ""
             raise TooFewFrames(f"{error}{why}") from error
         del self._stacker  # its sums are the largest thing in memory, and are needed no more
-        depth = results.find_depth(result)
-        frames = tuple(replace(self._outcomes[k], won=result.won.get(k, 0.0)) for k in sorted(self._outcomes))
-        used = [f for f in frames if f.used]
+        return result
+
+    def _save(self, scratch: Scratch, result: Result, command: Finish, *, began_s: float) -> StackOutcome:
         begin = self._begin
-        transforms = {f.index: np.array(f.transform).reshape(3, 3) for f in used}
+        height, width = result.fused.index.shape
+        title = " ".join(filter(None, (begin.name, begin.specimen_id)))
+        results.save_image(scratch, result, self._metadata or Metadata(), title=title, um_per_px=begin.um_per_px)
+        odd = suspects.suspects([self._outcomes[k] for k in sorted(self._outcomes)])
+        frames = tuple(
+            replace(self._outcomes[k], won=result.won.get(k, 0.0), suspect=odd.get(k, ""))
+            for k in sorted(self._outcomes)
+        )
+        results.save_index(scratch, result)
+        results.save_contact_sheet(scratch, frames)
+        if self._recorder is not None:
+            results.write_winners(scratch.folder, result)
+        depth = result.depth(self._executor)
+        results.save_depth(scratch, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
+        warnings = [
+            *doubts.left_out(frames),
+            *doubts.small_crop(width * height / (self._shape[0] * self._shape[1])),
+            *doubts.in_a_file(self._planes.memory_bytes, self._planes.file_bytes),
+            *doubts.too_shallow(result.unreached(), frames),
+            *([suspects.warning(odd)] if odd else []),
+        ]
+        lost = self._save_more(scratch, result, frames, title=title)
+        transforms = {f.index: np.array(f.transform).reshape(3, 3) for f in frames if f.used}
         judgement = (
             results.judge_by_truth(begin.truth, result, depth, transforms, self._reference) if begin.truth else None
         )
-        height, width = result.fused.index.shape
+        saved_s = max(map(scratch.durable_s, ("result.jpg", "result.tif")))
         outcome = StackOutcome(
             shoot_id=begin.shoot_id,
             name=begin.name,
@@ -177,46 +263,38 @@ class Stack:
             depth_unit=begin.depth_unit,
             frames=frames,
             settings=asdict(begin.method),
-            timings_s={**command.timings_s, "stacking": began_s - self._began_s},
+            timings_s={**command.timings_s, "stacking": began_s - self._began_s, "saving": saved_s - began_s},
             versions=_versions(),
-            warnings=(*command.warnings, *self._warnings(frames, width * height)),
+            warnings=(*command.warnings, *warnings, *lost),
             lateral_um_per_px=begin.um_per_px,
             crop=result.crop,
             judgement=judgement,
             recipe=asdict(begin.recipe) if begin.recipe is not None else {},
             peak_memory_bytes=_peak_memory_bytes(),  # so far: what is written cannot tell what writing it takes
         )
-        folder = begin.scratch
-        if self._recorder is not None:
-            results.write_winners(folder, result)
-        results.write_pictures(folder, result, depth, self._metadata, outcome)
-        results.write_contact_sheet(folder, outcome)
-        results.write_report(folder, result, depth, outcome)
-        self.say(
-            Finished(
-                size_px=(width, height),
-                frames_used=len(used),
-                warnings=outcome.warnings,
-                took_s=time.monotonic() - began_s,
-                peak_memory_bytes=_peak_memory_bytes(),
-                psnr_db=judgement.psnr_db if judgement else None,
-                ssim=judgement.ssim if judgement else None,
-            )
-        )
+        results.save_report(scratch, result, depth, outcome)
+        return outcome
 
-    def _warnings(self, frames: tuple[FrameOutcome, ...], result_pixels: int) -> list[str]:
-        said = []
-        left_out = [f for f in frames if not f.used]
-        if left_out:
-            said.append(
-                f"{len(left_out)} of {len(frames)} frames were left out: {'; '.join(f.reason for f in left_out)}"
-            )
-        share = result_pixels / (self._shape[0] * self._shape[1])
-        if share < _SMALL_CROP:
-            said.append(
-                f"only {share:.0%} of the frame is covered by all frames: another reference frame may keep more"
-            )
-        return said
+    def _save_more(
+        self, scratch: Scratch, result: Result, frames: tuple[FrameOutcome, ...], *, title: str
+    ) -> list[str]:
+        """What was asked for besides the results; a sentence for what of it is missing."""
+        begin, slabs = self._begin, self._slabs
+        used = [(self._records[f.index], f) for f in frames if f.used] if begin.outputs.aligned else []
+        total = len(used) + (slabs.count if slabs is not None else 0)
+        done = count(1)
+
+        def saved() -> None:  # also tells the engine that we have not got stuck
+            self.say(Saved(next(done), total))
+
+        if slabs is not None:
+            slabs.save(scratch, result.crop, title=title, um_per_px=begin.um_per_px, saved=saved)
+        if not begin.outputs.aligned:
+            return []
+        return save_aligned(
+            scratch, used, result, begin.method,
+            read=self._read, executor=self._executor, title=title, um_per_px=begin.um_per_px, saved=saved,
+        )  # fmt: skip
 
     def _blank(self, record: FrameRecord) -> FrameOutcome:
         return FrameOutcome(
@@ -234,7 +312,7 @@ class Stack:
             return
         scratch = path.with_name(f".{path.name}.partial")
         try:
-            scratch.write_bytes(encode_jpeg(image, Metadata(), description=self._begin.name, quality=85))
+            scratch.write_bytes(encode_jpeg(image, quality=85))
             scratch.replace(path)
         except OSError:  # it is only for people to look at meanwhile: no stack ends for it
             self._live = None
@@ -249,10 +327,6 @@ class Stack:
 def _position(record: FrameRecord) -> float:
     """In mm; where no positions are known, frames are taken to be evenly spaced."""
     return float(record.index) if record.position_mm is None else record.position_mm
-
-
-def _place(method: Method, frames: int) -> int:
-    return {"first": 0, "middle": frames // 2, "last": frames - 1}[method.reference]
 
 
 def _peak_memory_bytes() -> int:

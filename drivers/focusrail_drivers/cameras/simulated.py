@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -63,6 +63,7 @@ class SimulatedCamera:
         __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
         seed: int = 1
+        subject: Literal["petal", "hairs"] = "petal"  # hairs: thin, pale, crossing strong texture at other depths
         width_px: int = 1728
         height_px: int = 1152
         # the scene, as carriage positions at which things are in focus
@@ -204,10 +205,7 @@ class SimulatedCamera:
             self._clock.wait(options.hang_s, until=self._closed)
             raise DeviceTimeout(f"frame {index} was not delivered within {options.hang_s:g} s")
         self._clock.wait(options.transfer_s)
-        picture = self._prepared().frame(token.moments, index)
-        light = 0.0 if index in options.dark_at else token.exposure_s / options.exposure_s
-        counts = self._sensor.counts(picture, index, bits=options.bit_depth, light=light, gain=token.iso / 100)
-        data = self._encoded(counts, exposure.ended_at, token)
+        data = self.developed(exposure, self.picture(exposure))
         if self._strikes("truncated_at", index):
             data = data[: len(data) // 2]
         return (Photograph(data, f"image/{options.file_format}", self._settings(token.exposure_s, token.iso)),)
@@ -221,6 +219,28 @@ class SimulatedCamera:
     def true_transform(self, exposure: Exposure) -> npt.NDArray[np.float64]:
         """(3, 3) from the truth's pixels to this frame's. With `perspective`, exact for what is in focus."""
         return self._prepared().transform(_token(exposure).moments, exposure.frame_index)
+
+    def picture(self, exposure: Exposure) -> npt.NDArray[np.floating[Any]]:
+        """(height, width, 3) float32 of 0..255, blue first: what falls on the sensor, without noise and flicker."""
+        return self._prepared().frame(_token(exposure).moments, exposure.frame_index)
+
+    def developed(self, exposure: Exposure, picture: npt.NDArray[np.floating[Any]]) -> bytes:
+        """The file that sensor and camera make of a `picture` of this exposure; the picture is used up."""
+        options, index, token = self._options, exposure.frame_index, _token(exposure)
+        light = 0.0 if index in options.dark_at else token.exposure_s / options.exposure_s
+        counts = self._sensor.counts(picture, index, bits=options.bit_depth, light=light, gain=token.iso / 100)
+        return self._encoded(counts, exposure.ended_at, token)
+
+    def lamp(self, exposure: Exposure) -> float:
+        """How bright the lamp burnt during this exposure, about 1."""
+        return self._sensor.lamp(exposure.frame_index)
+
+    def sharpest(self, exposure: Exposure, *, from_mm: float, to_mm: float) -> Truth:
+        """The truth on the pixels of this exposure's frame, of all that frames from `from_mm` to `to_mm` can show.
+
+        What lies beyond is as blurred as from the nearer end, since no frame shows it sharper.
+        """
+        return self._prepared().sharpest(_token(exposure).moments, exposure.frame_index, from_mm=from_mm, to_mm=to_mm)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -250,7 +270,7 @@ class SimulatedCamera:
                 o = self._options
                 self._stage = stage_for(
                     StageOptions(
-                        scene=SceneOptions(o.seed, o.near_mm, o.far_mm, o.background_mm),
+                        scene=SceneOptions(o.seed, o.near_mm, o.far_mm, o.background_mm, o.subject),
                         width_px=o.width_px,
                         height_px=o.height_px,
                         field_mm=o.field_mm,

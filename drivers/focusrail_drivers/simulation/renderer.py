@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -48,8 +49,11 @@ class Renderer:
             out[tile.y0 : tile.y1, tile.x0 : tile.x1] = cv2.merge(list(seen))
         return out
 
-    def sharp(self) -> tuple[npt.NDArray[np.uint8], Plane]:
-        """The whole view with everything in focus, (height, width, 3) uint8, and its depth in mm."""
+    def sharp(self, *, from_mm: float = -math.inf, to_mm: float = math.inf) -> tuple[npt.NDArray[np.uint8], Plane]:
+        """The whole view with everything in focus, (height, width, 3) uint8, and its depth in mm.
+
+        What lies outside `from_mm` to `to_mm` is as sharp as with the carriage at the nearer end.
+        """
         image = np.empty((self.view.height, self.view.width, 3), np.uint8)
         depth = np.empty((self.view.height, self.view.width), np.float32)
         for tile in self._tiles():
@@ -57,11 +61,15 @@ class Renderer:
             seen = np.zeros((3, tile.height, tile.width), np.float32)
             deep = np.full((tile.height, tile.width), np.nan, np.float32)
             for layer in reversed(self.layers):
-                planes = layer.copies[0].fetch(tile)
+                depth_mm = layer.depth_over(tile)
+                beyond_mm = depth_mm - np.clip(depth_mm, np.float32(from_mm), np.float32(to_mm))
+                planes = layer.defocused(tile, beyond_mm, focus_mm=0.0, circle_px_per_mm=self.lens.circle_px_per_mm)
+                if planes is None:
+                    continue
                 seen += planes[:3] * light
                 light *= 1 - planes[3] / 255
                 # A pixel has the depth of the nearest thing that covers half of it.
-                np.copyto(deep, layer.depth_over(tile), where=np.isnan(deep) & (light < 0.5))
+                np.copyto(deep, depth_mm, where=np.isnan(deep) & (light < 0.5))
             image[tile.y0 : tile.y1, tile.x0 : tile.x1] = np.moveaxis(np.rint(np.minimum(seen, 255)), 0, 2)
             depth[tile.y0 : tile.y1, tile.x0 : tile.x1] = deep
         return image, depth

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -29,6 +30,7 @@ class SceneOptions:
     near_mm: float
     far_mm: float
     background_mm: float  # depth of the far background
+    subject: Literal["petal", "hairs"] = "petal"
 
     def at(self, part: float) -> float:
         """The depth `part` of the way from near (0) to far (1)."""

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from focusrail_drivers.base import Truth
+from focusrail_drivers.simulation.hairs import hairs
 from focusrail_drivers.simulation.layer import layer_from
 from focusrail_drivers.simulation.lens import Lens, Plane
 from focusrail_drivers.simulation.projection import Matrix, OneView, Parallax, Pose
@@ -81,7 +82,8 @@ class Stage:
         largest = self.lens.circle_radius_px(
             max(scene.background_mm - scene.near_mm, scene.far_mm - scene.near_mm) + 0.5
         )
-        layers = tuple(layer_from(sketch, whole, largest_radius_px=largest) for sketch in sketches(scene, self.view))
+        paint = hairs if scene.subject == "hairs" else sketches
+        layers = tuple(layer_from(sketch, whole, largest_radius_px=largest) for sketch in paint(scene, self.view))
         self.renderer = Renderer(layers, whole, self.lens, self.projection)
 
     def transform(self, moments: Sequence[Moment], frame_index: int) -> Matrix:
@@ -116,6 +118,13 @@ class Stage:
         rows, columns = slice(y0, y0 + self.options.height_px), slice(x0, x0 + self.options.width_px)
         return Truth(np.ascontiguousarray(image[rows, columns]), np.ascontiguousarray(depth_mm[rows, columns]))
 
+    def sharpest(self, moments: Sequence[Moment], frame_index: int, *, from_mm: float, to_mm: float) -> Truth:
+        """The scene on this frame's pixels; what lies outside `from_mm` to `to_mm` blurred as from the nearer end."""
+        image, depth_mm = self.renderer.sharp(from_mm=from_mm, to_mm=to_mm)
+        pose = self._pose(_mean(moments), frame_index)
+        seen = np.rint(np.clip(self._warped(image.astype(np.float32), pose), 0, 255)).astype(np.uint8)
+        return Truth(seen, self._warped(depth_mm, pose, cv2.INTER_NEAREST).astype(np.float32))
+
     def _pose(self, moment: Moment, frame_index: int) -> Matrix:
         shift = (moment.lateral_mm[0] * self.lens.px_per_mm, moment.lateral_mm[1] * self.lens.px_per_mm)
         return self.pose.transform(moment.position_mm, frame_index, centre_px=self._centre_px, shift_px=shift)
@@ -125,12 +134,12 @@ class Stage:
         cx, cy = self._centre_px
         return np.array([[scale, 0, cx * (1 - scale)], [0, scale, cy * (1 - scale)], [0, 0, 1]])
 
-    def _warped(self, picture: Plane, pose: Matrix) -> Plane:
+    def _warped(self, picture: Plane, pose: Matrix, interpolation: int = cv2.INTER_LANCZOS4) -> Plane:
         x0, y0 = self.view.frame_origin_px
         to_frame = pose @ np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]], np.float64)
         size = (self.options.width_px, self.options.height_px)
         return np.asarray(
-            cv2.warpAffine(picture, to_frame[:2], size, flags=cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT_101),
+            cv2.warpAffine(picture, to_frame[:2], size, flags=interpolation, borderMode=cv2.BORDER_REFLECT_101),
             dtype=np.float32,
         )
 

@@ -140,7 +140,7 @@ BAD_RECIPES = {
     "NaN": ("name: a\nfrom_mm: 1\nto_mm: 2\nstep_mm: NaN\n", ["4: step_mm: must be a finite number, not nan"]),
     "a method that is not there": (
         "name: a\nfrom_mm: 1\nto_mm: 2\nframes: 3\nmethod:\n  fusion: magic\n",
-        ["6: method.fusion: must be one of soft, lob, not 'magic'"],
+        ["6: method.fusion: must be one of bands, soft, lob, not 'magic'"],
     ),
 }
 
@@ -155,6 +155,9 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pa
         return Path("focusrail.yaml")
 
     return write
+
+
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def refusal(load: Callable[[Path], object], path: Path) -> list[str]:
@@ -314,6 +317,8 @@ def test_the_users_configuration_goes_before_the_installed_one(monkeypatch: pyte
     monkeypatch.delenv("FOCUSRAIL_CONFIG", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr("sys.prefix", str(tmp_path / "prefix"))
+    assert default_config_path() == CHECKOUT / "config/focusrail.yaml"
+    monkeypatch.setattr("focusrail.config.loader.__file__", str(tmp_path / "a/b/c/loader.py"))  # installed from a wheel
     assert default_config_path() is None
     for path in (installed, user):
         path.parent.mkdir(parents=True)

@@ -360,3 +360,21 @@ def test_a_wrong_option_is_refused_by_its_name(field: str, wrong: float) -> None
 def test_a_jpeg_of_16_bits_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^bit_depth: .* png or tiff"):
         SimulatedCamera.Options(bit_depth=16)
+
+
+def test_the_sharpest_truth_lies_on_the_frames_own_pixels() -> None:
+    bench = Bench(QUIET)
+    exposure = bench.expose(13.4, 2)
+    seen = bench.camera.sharpest(exposure, from_mm=9.0, to_mm=15.0)
+    truth, transform = bench.camera.truth(), bench.camera.true_transform(exposure)
+    moved = cv2.warpAffine(truth.all_in_focus, transform[:2], (480, 320), flags=cv2.INTER_LANCZOS4)
+    inside = np.s_[20:-20, 20:-20]
+    assert np.abs(seen.all_in_focus[inside].astype(int) - moved[inside]).max() <= 2
+    assert seen.depth_mm.shape == (320, 480)
+
+
+def test_a_picture_developed_is_the_file_delivered() -> None:
+    bench = Bench(SMALL)
+    exposure = bench.expose(12.0, 4)
+    assert bench.camera.developed(exposure, bench.camera.picture(exposure)) == bench.data(exposure)
+    assert bench.camera.lamp(exposure) == pytest.approx(1.0, abs=0.1)

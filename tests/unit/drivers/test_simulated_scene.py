@@ -7,12 +7,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from focusrail_drivers.simulation.hairs import hairs
 from focusrail_drivers.simulation.layer import DEPTH_CELL_PX, Layer, Sketch, layer_from
 from focusrail_drivers.simulation.lens import Lens, disc_kernel, kernel_variance
 from focusrail_drivers.simulation.noise import Sensor
 from focusrail_drivers.simulation.projection import OneView, Parallax, Pose
 from focusrail_drivers.simulation.rect import Rect
 from focusrail_drivers.simulation.renderer import Renderer
+from focusrail_drivers.simulation.scene import SceneOptions
+from focusrail_drivers.simulation.view import View
 
 VIEW = Rect(0, 0, 384, 256)
 LENS = Lens(numerical_aperture=0.1, px_per_mm=100.0)  # about 10 px of radius for each mm
@@ -164,3 +167,24 @@ def test_the_lamp_flickers_from_frame_to_frame() -> None:
     lamps = [Sensor(1, 0.0, 0.0, flicker=0.02).lamp(index) for index in range(400)]
     assert np.std(lamps) == pytest.approx(0.02, rel=0.2)
     assert np.mean(lamps) == pytest.approx(1.0, abs=0.005)
+
+
+def test_what_no_frame_reaches_is_as_sharp_in_the_truth_as_in_the_nearest_frame() -> None:
+    bar = np.zeros((VIEW.height, VIEW.width), np.uint8)
+    bar[:, 182:202] = 255
+    far, near = thing(texture(), covering(), 12.0), thing(grey(0), bar, 10.0)
+    renderer = Renderer([far, near], VIEW, LENS, OneView())
+    image, depth = renderer.sharp(from_mm=9.0, to_mm=11.0)
+    everything, true_depth = renderer.sharp()
+    assert np.array_equal(depth, true_depth)
+    assert (image[:, 186:198] == everything[:, 186:198]).all()  # within reach: sharp
+    beyond = np.s_[:, :160]
+    assert np.abs(image[beyond] - rendered([far], 11.0)[beyond]).max() < 0.51
+    assert np.abs(image[beyond].astype(int) - everything[beyond]).mean() > 5
+
+
+def test_another_subject_is_another_scene_of_the_same_depths() -> None:
+    view = View(480, 320, 16)
+    painted = list(hairs(SceneOptions(1, 10.0, 14.0, 14.6, "hairs"), view))
+    assert len(painted) > 8
+    assert all(sketch.depth_mm.min() >= 9.5 and sketch.depth_mm.max() <= 15.0 for sketch in painted)

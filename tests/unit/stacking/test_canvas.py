@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from focusrail.stacking import kernels
 from focusrail.stacking.canvas import ValidArea, stripes, warp_stripe
 from peers.textures import about, similarity, texture
 
@@ -139,30 +140,43 @@ def test_stripes_hold_every_row_exactly_once_with_its_halo(height: int, halo: in
 
 def by_stripes(frame: npt.NDArray[np.uint8], transform: npt.NDArray[np.float64], kernel: str) -> npt.NDArray[np.uint8]:
     parts = [
-        warp_stripe(frame, transform, stripe, kernel=kernel, black_border=False)[stripe.inner]
+        warp_stripe(frame, transform, stripe, kernel=kernel, black_border=False)[:, stripe.inner]
         for stripe in stripes(frame.shape[0], halo_px=5)
     ]
-    return np.concatenate(parts)
+    return kernels.join(np.concatenate(parts, axis=1), frame.dtype)
 
 
-@pytest.mark.parametrize("kernel", ["linear", "cubic", "lanczos"])
-@pytest.mark.parametrize("perspective", [0.0, 2e-5])
+FLAGS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4, "keys": cv2.INTER_CUBIC}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "perspective"), [(k, p) for k in FLAGS for p in (0.0, 2e-5) if (k, p) != ("keys", 0.0)]
+)
 def test_stripes_put_together_are_the_whole_warp(kernel: str, perspective: float) -> None:
     frame = cv2.GaussianBlur(texture(HEIGHT, WIDTH), (9, 9), 2.5)
     transform = about(similarity(scale=1.013, degrees=0.7, x=3.3, y=-1.6), (WIDTH, HEIGHT))
     transform[2, 0] = perspective
-    flags = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}[kernel]
-    whole = cv2.warpPerspective(frame, transform, (WIDTH, HEIGHT), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    whole = cv2.warpPerspective(frame, transform, (WIDTH, HEIGHT), flags=FLAGS[kernel], borderMode=cv2.BORDER_REPLICATE)
     assert cv2.absdiff(by_stripes(frame, transform, kernel), whole).max() <= 1
 
 
 def test_the_identity_returns_the_very_pixels() -> None:
     frame = texture(150, 90)
-    assert np.array_equal(by_stripes(frame, np.eye(3), "cubic"), frame)
+    for kernel in FLAGS:
+        assert np.array_equal(by_stripes(frame, np.eye(3), kernel), frame)
+
+
+def test_a_steep_turn_is_warped_too() -> None:
+    frame = cv2.GaussianBlur(texture(HEIGHT, WIDTH), (9, 9), 2.5)
+    transform = about(similarity(degrees=30), (WIDTH, HEIGHT))
+    whole = cv2.warpAffine(
+        frame, transform[:2], (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    assert cv2.absdiff(by_stripes(frame, transform, "keys"), whole).max() <= 1
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("kernel", ["linear", "cubic", "lanczos"])
+@pytest.mark.parametrize("kernel", FLAGS)
 def test_a_shift_by_whole_pixels_moves_them_unchanged(kernel: str, dtype: type) -> None:
     frame: np.ndarray = texture(200, 90).astype(dtype)
     moved = by_stripes(frame, similarity(x=4, y=-7), kernel)
@@ -172,8 +186,9 @@ def test_a_shift_by_whole_pixels_moves_them_unchanged(kernel: str, dtype: type) 
 def test_beyond_a_frame_its_edge_goes_on_or_it_is_black() -> None:
     frame = np.full((64, 64, 3), 200, np.uint8)
     (stripe,) = stripes(64, halo_px=0, rows=64)
-    edge = warp_stripe(frame, similarity(x=30.4), stripe, kernel="cubic", black_border=False)
-    assert (edge == 200).all()
+    for kernel in FLAGS:
+        edge = warp_stripe(frame, similarity(x=30.4), stripe, kernel=kernel, black_border=False)
+        assert (edge == 200 * 257).all()
     black = warp_stripe(frame, similarity(x=30.4), stripe, kernel="linear", black_border=True)
-    assert (black[:, :30] == 0).all()
-    assert (black[:, 32:] == 200).all()
+    assert (black[:, :, :30] == 0).all()
+    assert (black[:, :, 32:] == 200 * 257).all()

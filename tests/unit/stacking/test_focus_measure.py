@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focusrail.stacking.canvas import stripes
-from focusrail.stacking.focus_measure import ENERGY_HALO_PX, energy, lob, lob_halo_px, luma, luma8
+from focusrail.stacking.focus_measure import (
+    ENERGY_HALO_PX,
+    Scores,
+    energy,
+    halved_energy,
+    lob,
+    lob_halo_px,
+    luma,
+    luma8,
+)
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from peers.textures import grey_texture, texture
 
@@ -114,27 +123,36 @@ def test_lob_by_stripes_is_lob_of_the_whole(blur_px: int, laplacian_px: int, hei
 
 
 @pytest.mark.parametrize("height", [7, 64, 69, 200])
-def test_energy_by_stripes_is_the_energy_of_the_whole(height: int) -> None:
+def test_energies_by_stripes_are_those_of_the_whole(height: int) -> None:
     grey = noise(height, 50)
     accelerator = CpuAccelerator()
     scale = accelerator.configure()
-    whole = energy(grey, accelerator, scale)
+    whole = Scores.of(grey, accelerator)
     for stripe in stripes(height, halo_px=ENERGY_HALO_PX):
-        part = energy(grey[stripe.halo_top : stripe.halo_bottom], accelerator, scale)
-        assert np.array_equal(part[stripe.inner], whole[stripe.rows])
+        part = Scores.of(grey[stripe.halo_top : stripe.halo_bottom], accelerator)
+        assert np.array_equal(energy(part.fine, scale)[stripe.inner], energy(whole.fine, scale)[stripe.rows])
+        half, rows = slice(stripe.inner.start // 2, stripe.inner.stop // 2), slice(stripe.top // 2, stripe.bottom // 2)
+        assert np.array_equal(halved_energy(part.fine, scale)[half], halved_energy(whole.fine, scale)[rows])
+        assert np.array_equal(energy(part.coarse, scale)[half], energy(whole.coarse, scale)[rows])
 
 
 def test_energy_is_in_squared_grey_levels_and_falls_with_defocus() -> None:
     accelerator = CpuAccelerator()
     scale = accelerator.configure()
-    flat = np.full((40, 40), 200, np.uint8)
-    assert (energy(flat, accelerator, scale) == 0).all()
+
+    def of(grey: np.ndarray) -> np.ndarray:
+        return energy(accelerator.measure(grey), scale)
+
+    assert (of(np.full((40, 40), 200, np.uint8)) == 0).all()
     sharp = grey_texture(80, 80)
-    energies = [
-        energy(cv2.GaussianBlur(sharp, (0, 0), sigma), accelerator, scale).mean() for sigma in (0.5, 1.0, 2.0, 4.0)
-    ]
+    energies = [of(cv2.GaussianBlur(sharp, (0, 0), sigma)).mean() for sigma in (0.5, 1.0, 2.0, 4.0)]
     assert energies == sorted(energies, reverse=True)
     assert energies[0] > 10 * energies[-1]
+    assert halved_energy(accelerator.measure(sharp), scale).mean() == pytest.approx(energies_mean(sharp), rel=0.1)
+
+
+def energies_mean(grey: np.ndarray) -> float:
+    return float(((CpuAccelerator().measure(grey).astype(float) / 16) ** 2).mean())
 
 
 def test_luma_of_grey_is_that_grey_and_sixteen_bits_become_eight() -> None:

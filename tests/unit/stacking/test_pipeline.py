@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,14 +10,17 @@ import pytest
 
 from focusrail.errors import FrameSizeDiffers, NotRegistered, TooFewFrames
 from focusrail.model.method import Method, Registration, notebook
+from focusrail.stacking.arrays import Allocate
 from focusrail.stacking.features import Found
-from focusrail.stacking.pipeline import Result, Stacker, relative_to
+from focusrail.stacking.pipeline import Result, Stacker, relative_to, smallest_field
+from focusrail.worker.planes import Planes
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from peers.textures import about, similarity, texture, view
 
 SIZE = (400, 300)
 METHODS = {
-    "soft": Method(),
+    "bands": Method(),
+    "soft": Method(fusion="soft"),
     "lob": Method(fusion="lob"),
     "homography": Method(registration=Registration(model="homography")),
     "notebook": notebook(),
@@ -45,9 +49,11 @@ def stack_of(frames: int, *, dtype: type = np.uint8) -> list[np.ndarray]:
     return made
 
 
-def run(method: Method, frames: list[np.ndarray], *, threads: int = 2) -> tuple[Result, list[Found]]:
+def run(
+    method: Method, frames: list[np.ndarray], *, threads: int = 2, allocate: Allocate = np.zeros
+) -> tuple[Result, list[Found]]:
     with ThreadPoolExecutor(threads) as executor:
-        stacker = Stacker(method, accelerator=CpuAccelerator(), executor=executor)
+        stacker = Stacker(method, accelerator=CpuAccelerator(), executor=executor, allocate=allocate)
         found = []
         for index, frame in enumerate(frames):
             registered = stacker.register(stacker.examine(frame), index, index * 0.1)
@@ -69,8 +75,20 @@ def test_no_bit_depends_on_the_number_of_threads(name: str) -> None:
     many, _ = run(METHODS[name], frames, threads=7)
     assert one.crop == many.crop
     assert one.won == many.won
-    for plane in ("image", "index", "position", "measure"):
+    for plane in ("image", "index"):
         assert np.array_equal(getattr(one.fused, plane), getattr(many.fused, plane)), plane
+    assert np.array_equal(one.depth().depth, many.depth().depth)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_planes_in_files_give_the_same_bits(name: str, tmp_path: Path) -> None:
+    frames = stack_of(3)
+    in_files = Planes(tmp_path, memory_limit_mb=0)
+    here, there = run(METHODS[name], frames)[0], run(METHODS[name], frames, allocate=in_files)[0]
+    assert in_files.memory_bytes == 0
+    assert in_files.file_bytes > 0
+    assert np.array_equal(here.fused.image, there.fused.image)
+    assert np.array_equal(here.depth().depth, there.depth().depth)
 
 
 def test_a_slanted_plane_becomes_sharp_everywhere() -> None:
@@ -89,8 +107,9 @@ def test_a_slanted_plane_becomes_sharp_everywhere() -> None:
             np.abs(cv2.perspectiveTransform(corners, one.transform) - cv2.perspectiveTransform(corners, true)).max()
             < 0.3
         )
-    middle = result.fused.position[:, [10, width - 10]].mean(axis=0)
-    assert middle[0] < 0.12 < 0.18 < middle[1]
+    depth = result.depth().depth
+    assert depth.shape == (height, width)
+    assert depth[:, 20:40].mean() < 0.12 < 0.18 < depth[:, -40:-20].mean()
 
 
 def test_sixteen_bit_frames_stay_sixteen_bit() -> None:
@@ -179,7 +198,9 @@ def test_gaps_in_the_numbering_are_kept(executor) -> None:
     result = stacker.finish()
     assert set(np.unique(result.fused.index)) == {5, 60000}
     assert set(result.won) == {5, 60000}
-    assert set(np.unique(result.fused.position).tolist()) == {np.float32(0.005).item(), 60.0}
+    depth = result.depth().depth
+    assert 0.0049 < depth.min() < 1.0
+    assert 59.0 < depth.max() < 60.01
 
 
 def test_a_glance_is_small_and_uncropped(executor) -> None:
@@ -218,3 +239,22 @@ def test_relative_to_another_frame_that_frame_stands_still() -> None:
         assert to_first[2].transform @ one.transform == pytest.approx(to_first[k].transform, abs=1e-9)
         assert one.transform[2, 2] == 1
         assert (one.matches, one.inliers, one.residual_px) == (9, 8, 0.5)
+
+
+@pytest.mark.parametrize("model", ["similarity", "homography"])
+def test_the_smallest_field_is_that_of_the_frame_covered_by_all_others(model: str) -> None:
+    tilt = np.eye(3)
+    tilt[2, 0] = 1e-4 if model == "homography" else 0.0
+    scales = [1.0, 0.97, 0.95, 0.96, 1.02]  # frame pixels to the first's: the smaller, the less of the scene
+    found = {k: Found(about(similarity(scale=s, x=3.0 * k), SIZE) @ tilt) for k, s in enumerate(scales)}
+    assert smallest_field(found, SIZE) == 2
+    assert smallest_field({k: Found() for k in (7, 4, 5)}, SIZE) == 4
+
+
+def test_frames_that_lie_on_each_other_already_are_not_moved() -> None:
+    frames = stack_of(3)
+    result, found = run(Method(aligned=True, normalise_exposure=False), frames)
+    assert all(np.array_equal(one.transform, np.eye(3)) for one in found)
+    assert result.crop == (0, 0, *SIZE)
+    black = [np.zeros_like(frames[0])] * 2  # nothing to register by, and no need to
+    assert not run(Method(aligned=True), black)[0].fused.image.any()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from focusrail.errors import NotRegistered
 from focusrail.model.method import Registration
 from focusrail.stacking.alignment import align
-from focusrail.stacking.bands import pyramid
+from focusrail.stacking.band_pass import pyramid
 from focusrail.stacking.features import Features, Found, Reduced, estimate, find_features, match
 from focusrail.stacking.registration import Registrar, Seen, detect
 from peers.textures import about, grey_texture, similarity, view

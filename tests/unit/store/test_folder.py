@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from focusrail.errors import NoFrames, OriginalChanged, UnreadableFolder
+from focusrail.store import folder
 from focusrail.store.folder import list_folder, natural, record_of
 
 
@@ -92,6 +93,24 @@ def test_a_folder_without_photographs_is_refused(tmp_path: Path, files: tuple[st
     fill(tmp_path, *files)
     with pytest.raises(NoFrames, match="JPEG, PNG and TIFF"):
         list_folder(tmp_path)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_raw_files_are_frames_where_there_are_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    monkeypatch.setattr(folder, "can_read_raw", lambda: installed)
+    fill(tmp_path, "f10.NEF", "f2.nef", "notes.txt")
+    if installed:
+        listing = list_folder(tmp_path)
+        assert [p.name for p in listing.photographs] == ["f2.nef", "f10.NEF"]
+        assert listing.skipped == ("notes.txt",)
+        assert record_of("a", 0, tmp_path / "f10.NEF", position_mm=None).original.media_type == "image/x-nikon-nef"
+    else:
+        with pytest.raises(NoFrames, match=r"`pip install 'focusrail\[raw\]'` reads raw files"):
+            list_folder(tmp_path)
+    fill(tmp_path, "f2.webp")
+    assert names(tmp_path) == ["f2.webp"], "beside pictures they are the same frames once more"
 
 
 def test_a_folder_that_is_missing_or_a_file_is_refused(tmp_path: Path) -> None:

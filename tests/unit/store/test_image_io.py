@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import random
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image as PilImage
 from PIL import ImageCms, ImageOps
 
 from focusrail.errors import DamagedImage, FrameError, NotAnImage
-from focusrail.store.image_io import Metadata, decode, encode_jpeg, read_metadata, write_png, write_tiff
+from focusrail.store.image_io import Metadata, decode, encode_jpeg, read_metadata, write_index, write_png, write_tiff
 from peers.textures import texture
 
 ORIENTATION, MAKE, EXIF_IFD, GPS_IFD, EXPOSURE_TIME = 0x0112, 0x010F, 0x8769, 0x8825, 0x829A
@@ -169,9 +170,12 @@ def test_damaged_metadata_never_cost_the_picture_nor_the_result(seed: int) -> No
     metadata = read_metadata(bytes(original))
     made = encode_jpeg(PICTURE, metadata, description="a")
     assert decode(made, "a").shape == PICTURE.shape
+    with tempfile.TemporaryDirectory() as folder:
+        write_tiff(Path(folder, "a.tif"), PICTURE, metadata, description="a")
+        assert np.array_equal(decode(Path(folder, "a.tif").read_bytes(), "a"), PICTURE)
 
 
-@pytest.mark.parametrize("data", [b"\xff", b"hello", b"MMM, a recipe", b"II. Part two", b"GIF89a", b"%PDF-1.7"])
+@pytest.mark.parametrize("data", [b"\xff", b"hello", b"MMM, a recipe", b"II. Part two", b"GIF89a", b"RIFF\0\0\0\0WAVE"])
 def test_what_is_no_image_is_called_so(data: bytes) -> None:
     with pytest.raises(NotAnImage, match=r"notes\.jpg is not a JPEG, PNG or TIFF image"):
         decode(data, "notes.jpg")
@@ -215,6 +219,21 @@ def test_transparency_is_dropped() -> None:
     assert np.array_equal(decode(saved(rgb(PICTURE).convert("RGBA"), "PNG"), "a.png"), PICTURE)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_webp_is_read_upright_and_without_transparency(mode: str, orientation: int) -> None:
+    picture = rgb(PICTURE)
+    if mode == "RGBA":
+        picture.putalpha(100)
+    data = saved(picture, "WEBP", lossless=True, exact=True, exif=exif(orientation=orientation), icc_profile=SRGB)
+    png = saved(rgb(PICTURE), "PNG", exif=exif(orientation=orientation))
+    assert np.array_equal(decode(data, "a.webp"), decode(png, "a.png"))
+    assert read_metadata(data).icc_profile == SRGB
+    for length in range(12, len(data), len(data) // 30):
+        with pytest.raises(DamagedImage):
+            decode(data[:length], "a.webp")
+
+
 def test_exif_and_colour_profile_are_carried_over_upright() -> None:
     metadata = read_metadata(jpeg(exif=exif(orientation=6), icc_profile=SRGB))
     made = encode_jpeg(PICTURE, metadata, description="a beetle's \u00e9lytron")
@@ -244,7 +263,88 @@ def test_what_describes_a_tiffs_storage_is_not_carried_over() -> None:
 def test_metadata_too_large_for_a_jpeg_do_not_cost_the_result() -> None:
     large = exif()
     large.get_ifd(EXIF_IFD)[0x927C] = b"\1" * 70_000  # maker's notes
-    assert decode(encode_jpeg(PICTURE, Metadata(exif=large.tobytes()), description="a"), "a").shape == PICTURE.shape
+    made = encode_jpeg(PICTURE, Metadata(exif=large.tobytes()), description="a")
+    assert decode(made, "a").shape == PICTURE.shape
+    with PilImage.open(io.BytesIO(made)) as opened:
+        assert opened.getexif().get_ifd(EXIF_IFD)[EXPOSURE_TIME] == pytest.approx(0.004), "only the notes are left out"
+    large.get_ifd(EXIF_IFD)[0x9286] = b"\1" * 70_000  # a comment
+    made = encode_jpeg(PICTURE, Metadata(exif=large.tobytes()), description="a")
+    with PilImage.open(io.BytesIO(made)) as opened:
+        assert opened.getexif()[0x0131] == "focusrail"
+
+
+@pytest.mark.parametrize("length", [1, 65_518, 65_519, 65_520, 200_000, 255 * 65_519])
+def test_a_colour_profile_of_any_length_survives_in_a_jpeg(length: int) -> None:
+    profile = (SRGB + random.Random(4).randbytes(length))[:length]
+    made = encode_jpeg(PICTURE, Metadata(icc_profile=profile), description="a")
+    with PilImage.open(io.BytesIO(made)) as opened:
+        assert opened.info["icc_profile"] == profile
+        assert "jfif" in opened.info
+    assert decode(made, "a").shape == PICTURE.shape
+
+
+def test_a_profile_longer_than_a_jpeg_can_hold_does_not_cost_the_result() -> None:
+    made = encode_jpeg(PICTURE, Metadata(icc_profile=bytes(255 * 65_519 + 1)), description="a")
+    assert len(made) < 100_000
+    assert decode(made, "a").shape == PICTURE.shape
+
+
+def test_a_picture_without_metadata_carries_none() -> None:
+    with PilImage.open(io.BytesIO(encode_jpeg(PICTURE))) as opened:
+        assert not opened.getexif()
+        assert "icc_profile" not in opened.info
+
+
+@pytest.mark.parametrize(
+    "kind", ["JPEG", "PNG"]
+)  # Pillow writes no EXIF directory into a TIFF: the last lines read one
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_tiff_carries_exif_and_profile_of_whatever_was_read(tmp_path: Path, kind: str, dtype: type) -> None:
+    original = saved(rgb(PICTURE), kind, exif=exif(orientation=6), icc_profile=SRGB)
+    path = tmp_path / "a.tif"
+    write_tiff(path, PICTURE.astype(dtype) * 3, read_metadata(original), description="beetle", um_per_px=2.0)
+    assert np.array_equal(decode(path.read_bytes(), "a"), PICTURE.astype(dtype) * 3)
+    with tifffile.TiffFile(path) as file:
+        tags = file.pages.first.tags
+        assert tags["Make"].value == "Maker of cameras"
+        assert tags["ExifTag"].value["ExposureTime"] == pytest.approx(0.004)
+        assert tags["ExifTag"].value["PixelXDimension"] == PICTURE.shape[1]
+        assert tags["GPSTag"].value["GPSLatitudeRef"] == "N"
+        assert tags["InterColorProfile"].value == SRGB
+        assert "Orientation" not in tags
+        assert [tag.code for tag in tags] == sorted(tag.code for tag in tags)
+    # What was written can be read again as an original.
+    again = read_metadata(path.read_bytes())
+    assert again.icc_profile == SRGB
+    with PilImage.open(io.BytesIO(encode_jpeg(PICTURE, again, description="a"))) as opened:
+        assert opened.getexif().get_ifd(EXIF_IFD)[EXPOSURE_TIME] == pytest.approx(0.004)
+
+
+def test_no_place_in_the_original_is_taken_for_one_in_the_tiff(tmp_path: Path) -> None:
+    made = exif()
+    made.get_ifd(EXIF_IFD)[0xA005] = 4321  # where its interoperability directory was
+    write_tiff(tmp_path / "a.tif", PICTURE, Metadata(exif=made.tobytes()), description="a")
+    with PilImage.open(tmp_path / "a.tif") as opened:
+        camera = opened.getexif().get_ifd(EXIF_IFD)
+    assert 0xA005 not in camera
+    assert camera[EXPOSURE_TIME] == pytest.approx(0.004)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (255, 3), (256, 5), (257, 7), (700, 33)])
+@pytest.mark.parametrize("most", [3, 65535])
+def test_an_index_of_any_size_is_read_by_others_as_it_was(tmp_path: Path, shape: tuple[int, int], most: int) -> None:
+    index = np.random.default_rng(1).integers(0, most, (shape[0], 2 * shape[1]), np.uint16, endpoint=True)[:, ::2]
+    write_index(tmp_path / "index.png", index)
+    assert np.array_equal(cv2.imread(str(tmp_path / "index.png"), cv2.IMREAD_UNCHANGED), index)
+    with PilImage.open(tmp_path / "index.png") as opened:
+        opened.load()
+        assert opened.mode.startswith("I")
+        assert np.array_equal(np.asarray(opened), index)
+
+
+def test_areas_of_one_frame_take_next_to_no_room_in_an_index(tmp_path: Path) -> None:
+    write_index(tmp_path / "index.png", np.repeat(np.arange(4, dtype=np.uint16), 250)[:, None].repeat(1500, axis=1))
+    assert (tmp_path / "index.png").stat().st_size < 20_000
 
 
 def test_metadata_of_a_picture_of_any_size_can_be_read() -> None:

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from focusrail.errors import OriginalChanged, ShootInUse, StoreNotWritable
-from focusrail.store.spool import Spool, read_original, suffix_of
+from focusrail.store.media_types import suffix_of
+from focusrail.store.spool import Spool, read_original
 from focusrail_drivers.base import Photograph
 
 JPEG = "image/jpeg"

@@ -13,7 +13,6 @@ from focusrail.worker.pictures import (
     length_text,
     round_number,
     round_ticks,
-    thumbnail,
     with_scale_bar,
 )
 
@@ -134,17 +133,6 @@ def test_thumbnails_of_different_sizes_and_any_label_fit_on_one_sheet() -> None:
 def test_labels_that_do_not_match_the_thumbnails_are_refused() -> None:
     with pytest.raises(ValueError, match="1 thumbnails, 2 labels"):
         contact_sheet([np.zeros((9, 9, 3), np.uint8)], ["0", "1"])
-
-
-@pytest.mark.parametrize("shape", [(3000, 4000, 3), (4000, 30), (100, 50, 3), (1, 5000)])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_thumbnail_is_small_and_in_eight_bit_colour(shape: tuple[int, ...], dtype: type[np.unsignedinteger]) -> None:
-    image = np.full(shape, np.iinfo(dtype).max, dtype)
-    small = thumbnail(image)
-    assert max(small.shape[:2]) <= 128
-    assert small.shape[2] == 3
-    assert small.dtype == np.uint8
-    assert small.min() == 255
 
 
 @pytest.mark.parametrize(
