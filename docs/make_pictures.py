@@ -20,9 +20,9 @@ import numpy.typing as npt
 from focusrail.model.method import Method
 from focusrail.stacking.canvas import Stripe
 from focusrail.stacking.depth_map import confidence, depth_map
+from focusrail.stacking.features import Reduced, find_features, match
 from focusrail.stacking.focus_measure import energy, luma8
 from focusrail.stacking.pipeline import Result, Stacker
-from focusrail.stacking.registration import detect, match
 from focusrail.worker.pictures import depth_picture
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
@@ -86,7 +86,8 @@ def main() -> None:
     save("frames", side_by_side(first, middle, last))
 
     settings = Method().registration
-    one, other = detect(luma8(middle), settings), detect(luma8(frames[len(frames) // 2 + 3]), settings)
+    pair = [Reduced.of(luma8(frame), work_mpx=settings.work_mpx) for frame in (middle, frames[len(frames) // 2 + 3])]
+    one, other = (find_features(reduced, settings) for reduced in pair)
     source, target = match(one, other, settings)
     drawn = [cv2.cvtColor(view.frame.luma, cv2.COLOR_GRAY2BGR) for view in (one, other)]
     for (xa, ya), (xb, yb) in zip(source, target, strict=True):

@@ -86,11 +86,11 @@ class Registrar:
             motion = found.transform
             transform = self._target_to_first @ full @ motion @ np.linalg.inv(full)
             transform /= transform[2, 2]
-            smeared = False
-            if seen.directions is not None and self._target.directions is not None:
-                smeared = shaken(self._target.directions, seen.directions)
             found = replace(
-                found, transform=transform, residual_px=found.residual_px * seen.frame.divisor, shaken=smeared
+                found,
+                transform=transform,
+                residual_px=found.residual_px * seen.frame.divisor,
+                shaken=self._shaken(found, seen, self._target),
             )
             # The next frame is better laid on the one before a shaken one.
             if self._settings.chain and not found.shaken:
@@ -143,6 +143,12 @@ class Registrar:
         except NotRegistered:
             return False
         return True
+
+    def _shaken(self, found: Found, seen: Seen, target: Seen) -> bool:
+        if seen.directions is None or target.directions is None:
+            return False
+        # Where most has dissolved in defocus, its directions are no longer those of the same things.
+        return found.inliers >= 0.5 * found.matches and shaken(target.directions, seen.directions)
 
     def _predicted(self, seen: Seen, target: Seen, position: float | None) -> Found | None:
         """What the rail's geometry expects of a frame without texture; None for one that contradicts."""
