@@ -57,8 +57,7 @@ def judge_by_truth(
     assert true_image is not None
     return judge(
         result.fused.image,
-        depth.depth,
-        depth.confidence(),
+        depth,
         crop=result.crop,
         true_image=true_image,
         true_depth=tifffile.imread(folder / "depth.tif"),
