@@ -14,8 +14,8 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from focusrail.model.outcome import FrameOutcome, Judgement, StackOutcome
+from focusrail.worker.lettering import decimals, length_text, round_ticks
 from focusrail.worker.manifest import plain, utc_text
-from focusrail.worker.pictures import decimals, length_text, round_ticks
 
 # What stands beside the report, and what it is. Only files that exist are to be named to render_report.
 FILES: dict[str, str] = {
