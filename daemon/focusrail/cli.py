@@ -99,7 +99,7 @@ def _recipe(path: Path | None, config: Config, **overrides: str | None) -> Recip
         if config.camera.driver != "simulated":
             raise ConfigError("name a recipe: only the simulated rig has a default one")
         path = _recipes() / "demo.yaml"
-    recipe = load_recipe(path, method=config.stacking.method)
+    recipe = load_recipe(path, method=config.stacking.method, outputs=config.outputs)
     return replace(recipe, **{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
 
 
@@ -125,6 +125,7 @@ def _recipes() -> Path:
 @click.option("--warp", type=click.Choice(["keys", "linear", "cubic", "lanczos"]), help="Interpolation.")
 @click.option("--crop/--no-crop", default=None, help="Keep only the area that every frame covers.")
 @click.option("--compat", is_flag=True, help="With --method lob: the original notebook's arithmetic, pixel for pixel.")
+@click.option("--mesh/--no-mesh", default=None, help="Make surface.glb, the result as a textured mesh.")
 @click.option("--debug", is_flag=True, help="Save aligned frames, focus measures and winners.")
 @click.pass_obj
 def stack(
@@ -136,6 +137,7 @@ def stack(
     out: Path | None,
     step_mm: float | None,
     compat: bool,
+    mesh: bool | None,
     debug: bool,
     **options: Any,
 ) -> None:
@@ -150,13 +152,13 @@ def stack(
         if shoot_id is not None:
             method = _method(notebook() if compat else service.journal.shoot(shoot_id).method, options)
             done = interruptible(
-                lambda: service.restack(shoot_id, out=out, method=method, debug=debug), abort=service.abort
+                lambda: service.restack(shoot_id, out=out, method=method, mesh=mesh, debug=debug), abort=service.abort
             )
         else:
             assert folder is not None
             method = _method(notebook() if compat else service.config.stacking.method, options)
             _, done = interruptible(
-                lambda: service.stack_folder(folder, out=out, method=method, step_mm=step_mm, debug=debug),
+                lambda: service.stack_folder(folder, out=out, method=method, step_mm=step_mm, mesh=mesh, debug=debug),
                 abort=service.abort,
             )
     _conclude(done)

@@ -182,9 +182,13 @@ class Service:
         out: Path | None = None,
         method: Method | None = None,
         step_mm: float | None = None,
+        mesh: bool | None = None,
         debug: bool = False,
     ) -> tuple[Listing, Published]:
-        """Stack a folder of photographs, which stay where they are. Raises FocusrailError."""
+        """Stack a folder of photographs, which stay where they are; `mesh` None: as configured.
+
+        Raises FocusrailError.
+        """
         listing = list_folder(folder)
         if listing.skipped:
             self._listen(Skipped(listing.skipped))
@@ -217,12 +221,22 @@ class Service:
 
         with self._spool.claim(shoot.shoot_id), self._failing(shoot):
             total = len(photographs)
-            return listing, self._stack(shoot, place, records(), total, in_mm=step_mm is not None, debug=debug)
+            in_mm = step_mm is not None
+            return listing, self._stack(shoot, place, records(), total, in_mm=in_mm, mesh=mesh, debug=debug)
 
     def restack(
-        self, shoot_id: str, *, out: Path | None = None, method: Method | None = None, debug: bool = False
+        self,
+        shoot_id: str,
+        *,
+        out: Path | None = None,
+        method: Method | None = None,
+        mesh: bool | None = None,
+        debug: bool = False,
     ) -> Published:
-        """Stack what the spool holds of a shoot, as its next version. Raises FocusrailError."""
+        """Stack what the spool holds of a shoot, as its next version; `mesh` None: as its recipe says.
+
+        Raises FocusrailError.
+        """
         shoot = self.journal.shoot(shoot_id)
         with self._spool.claim(shoot_id):
             frames = self.journal.frames(shoot_id)
@@ -234,7 +248,7 @@ class Service:
             check_store(self._store.spool_folder, place.folder.parent)
             with self._failing(shoot):
                 in_mm = frames[0].position_mm is not None
-                return self._stack(shoot, place, iter(frames), len(frames), in_mm=in_mm, debug=debug)
+                return self._stack(shoot, place, iter(frames), len(frames), in_mm=in_mm, mesh=mesh, debug=debug)
 
     def _stack(
         self,
@@ -244,6 +258,7 @@ class Service:
         total: int,
         *,
         in_mm: bool,
+        mesh: bool | None,
         debug: bool,
     ) -> Published:
         began_s = time.monotonic()
@@ -255,7 +270,7 @@ class Service:
             everything = list(records)
             survey = tuple(r for r in everything if isinstance(r, FrameRecord))
             records = iter(everything)
-        with self._stacking(shoot, place, in_mm=in_mm, survey=survey, debug=debug) as (process, left_out):
+        with self._stacking(shoot, place, in_mm=in_mm, survey=survey, mesh=mesh, debug=debug) as (process, left_out):
             for record in records:
                 if isinstance(record, LeftOut):
                     unread.append(record)
@@ -276,6 +291,7 @@ class Service:
         *,
         in_mm: bool,
         survey: tuple[FrameRecord, ...] = (),
+        mesh: bool | None = None,
         debug: bool = False,
     ) -> Iterator[tuple[StackingProcess, list[FocusrailError]]]:
         """A stacking process, ended and cleaned up after whatever happens; and the sentences of frames left out."""
@@ -288,6 +304,7 @@ class Service:
                 log.warning("frame.left_out", frame_index=event.index, reason=event.message)
             self._listen(event)
 
+        outputs = self.config.outputs if shoot.recipe is None else shoot.recipe.outputs
         begin = Begin(
             shoot_id=shoot.shoot_id,
             name=shoot.name,
@@ -304,6 +321,8 @@ class Service:
             um_per_px=self.config.camera.um_per_px,
             threads=stacking.threads,
             debug=debug,
+            mesh=outputs.mesh if mesh is None else mesh,
+            far_is_high=self.config.rail.far_is == "high",
             recipe=shoot.recipe,
             survey=survey,
         )

@@ -61,6 +61,7 @@ class StackOutcome:
     versions: dict[str, str]  # software
     warnings: tuple[str, ...] = ()
     lateral_um_per_px: float | None = None
+    far_is_high: bool | None = None  # whether larger depths are farther from the camera; None: not known
     crop: tuple[int, int, int, int] | None = None  # x, y, width, height within the reference frame
     judgement: Judgement | None = None
     recipe: dict[str, object] = field(default_factory=dict)

@@ -56,6 +56,13 @@ class DepthMap:
         """float32, 0..1: the probability that the depth is right to one step between frames."""
         return _cut(_enlarged(self.half_confidence, most_apart=np.inf, run=map), self.corner, self.depth.shape)
 
+    def confidence_255(self) -> npt.NDArray[np.uint8]:
+        """confidence() in 8 bits, 255 for 1, without ever being a plane of floats."""
+        small = cv2.convertScaleAbs(self.half_confidence, alpha=255)
+        size = (2 * small.shape[1], 2 * small.shape[0])
+        large = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(_cut(large, self.corner, self.depth.shape), np.uint8)
+
     def hole(self) -> Plane:
         """bool: nothing was measured here."""
         return self.confidence() < np.float32(HOLE)

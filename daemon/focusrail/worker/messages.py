@@ -39,6 +39,8 @@ class Begin:
     um_per_px: float | None = None
     threads: int | None = None  # None: as many as there are processors
     debug: bool = False
+    mesh: bool = False  # surface.glb is wanted
+    far_is_high: bool = True  # larger positions are farther from the camera; of a folder's frames this is a guess
     recipe: Recipe | None = None
     survey: tuple[FrameRecord, ...] = ()
     kind: Literal["begin"] = "begin"

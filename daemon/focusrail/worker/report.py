@@ -23,6 +23,8 @@ FILES: dict[str, str] = {
     "result.tif": "the finished picture at full depth, to work on",
     "depth.png": "the depth map in colours, with its legend",
     "depth.tif": "the depth map as numbers: one 32-bit float a pixel",
+    "confidence.png": "how sure each depth is, from 0 (a guess) to 255 (8 bit)",
+    "surface.glb": "the result as a mesh with the picture on it, for browsers, Blender and slicers",
     "index.png": "for every pixel, the number of the frame it came from (16 bit)",
     "contact_sheet.jpg": "all frames on one sheet",
     "shoot.json": "all facts of this page for programs, with the SHA-256 of every file",

@@ -14,12 +14,13 @@ import numpy.typing as npt
 import tifffile
 
 from focusrail.model.outcome import FrameOutcome, Judgement, StackOutcome
-from focusrail.stacking.depth_map import HOLE, DepthMap
+from focusrail.stacking.depth_map import HOLE, SURE, DepthMap
 from focusrail.stacking.judgement import judge
 from focusrail.stacking.pipeline import Result
 from focusrail.store.image_io import Metadata, encode_jpeg, write_index, write_png, write_tiff
 from focusrail.worker.depth_picture import depth_picture
 from focusrail.worker.manifest import manifest, to_json
+from focusrail.worker.mesh import mesh_glb
 from focusrail.worker.pictures import Picture, contact_sheet, with_scale_bar
 from focusrail.worker.reduction import reduced
 from focusrail.worker.report import ReportPictures, render_report
@@ -89,13 +90,34 @@ def save_image(scratch: Scratch, result: Result, metadata: Metadata, *, title: s
 def save_planes(
     scratch: Scratch, result: Result, depth: DepthMap, *, title: str, unit: str, um_per_px: float | None
 ) -> None:
-    """index.png and depth.tif."""
+    """index.png, depth.tif and confidence.png."""
     about = f"{title}: depth in {unit}"
     scratch.add(
         "depth.tif",
         lambda path: write_tiff(path, depth.depth, Metadata(), description=about, um_per_px=um_per_px),
     )
     scratch.add("index.png", lambda path: write_index(path, result.fused.index))
+    scratch.add("confidence.png", lambda path: write_index(path, depth.confidence_255()))
+
+
+def save_mesh(
+    scratch: Scratch,
+    result: Result,
+    depth: DepthMap,
+    *,
+    name: str,
+    unit: str,
+    um_per_px: float | None,
+    far_is_high: bool,
+) -> bool:
+    """surface.glb; False where no surface is sure."""
+    data = mesh_glb(
+        result.fused.image, depth.depth, depth.confidence() > np.float32(SURE), step=depth.step, unit=unit,
+        um_per_px=um_per_px, name=name, far_is_high=far_is_high,
+    )  # fmt: skip
+    if data is not None:
+        scratch.add("surface.glb", lambda path: path.write_bytes(data))
+    return data is not None
 
 
 def write_winners(folder: Path, result: Result) -> None:
@@ -156,7 +178,10 @@ def save_report(scratch: Scratch, result: Result, depth: DepthMap, outcome: Stac
     """depth.png (reduced, for people) and report.html, then shoot.json with the hash of every other file."""
     shown_depth, sure, zoom = depth_to_show(depth, _REPORT_PX)
     um_per_px = outcome.lateral_um_per_px
-    coloured = depth_picture(shown_depth, outcome.depth_unit, um_per_px / zoom if um_per_px else None, sure=sure)
+    coloured = depth_picture(
+        shown_depth, outcome.depth_unit, um_per_px / zoom if um_per_px else None, sure=sure,
+        far_is_high=outcome.far_is_high,
+    )  # fmt: skip
     scratch.add("depth.png", lambda path: write_png(path, coloured))
     image, zoom = reduced(result.fused.image, _REPORT_PX)
     if um_per_px:
