@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from focusrail.model.method import Method
-from focusrail.stacking.canvas import stripes
 from focusrail.stacking import kernels
 from focusrail.stacking.accumulators import accumulator
+from focusrail.stacking.canvas import stripes
 from focusrail.stacking.focus_measure import Scores
 from focusrail.stacking.fusion import Accumulator
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
@@ -45,7 +45,6 @@ def frames(megapixels: float) -> list[Image]:
 
 def in_stripes(fusion: Accumulator, frame: Image, index: int, executor: ThreadPoolExecutor) -> None:
     """One frame into the accumulator."""
-
     cpu = CpuAccelerator()
 
     def fold(stripe: Any) -> None:

@@ -17,12 +17,14 @@ import structlog
 import focusrail
 from focusrail.capture.events import Published
 from focusrail.capture.rig import Rig
-from focusrail.config.loader import default_config_path, dump, load_config, load_recipe
+from focusrail.config.loader import default_config_path, dump, load_config, load_recipe, shipped_with
 from focusrail.config.schema import Config
 from focusrail.console import ProgressDisplay, interruptible, summary
-from focusrail.errors import UNEXPECTED, ConfigError, FocusrailError, StoreNotWritable, exit_code
+from focusrail.errors import UNEXPECTED, ConfigError, FocusrailError, InvalidValue, StoreNotWritable, exit_code
 from focusrail.model.method import Method, notebook
+from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import Recipe
+from focusrail.model.selection import parse_frames
 from focusrail.service import Service
 from focusrail.store.durable import write_durably
 from focusrail.store.media_types import suffix_of
@@ -98,15 +100,9 @@ def _recipe(path: Path | None, config: Config, **overrides: str | None) -> Recip
     if path is None:
         if config.camera.driver != "simulated":
             raise ConfigError("name a recipe: only the simulated rig has a default one")
-        path = _recipes() / "demo.yaml"
+        path = shipped_with("recipes") / "demo.yaml"
     recipe = load_recipe(path, method=config.stacking.method, outputs=config.outputs)
     return replace(recipe, **{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
-
-
-def _recipes() -> Path:
-    """The folder of the recipes that come with focusrail: in a checkout, or where a wheel puts them."""
-    checkout = Path(__file__).parents[2] / "config" / "recipes"
-    return checkout if checkout.is_dir() else Path(sys.prefix, "share/focusrail/config/recipes")
 
 
 @cli.command()
@@ -114,18 +110,27 @@ def _recipes() -> Path:
 @click.option("--shoot", "shoot_id", help="Stack a shoot's frames from the spool, as its next version.")
 @click.option("-o", "--out", type=_PATH, help="The folder that the results become.")
 @click.option("--step-mm", type=float, help="Distance from frame to frame, so that depth is in mm.")
-@click.option("--reference", type=click.Choice(["first", "middle", "last"]), help="The frame the others are laid on.")
+@click.option(
+    "--reference",
+    type=click.Choice(["first", "middle", "last", "auto"]),
+    help="The frame the others are laid on; auto: the smallest field.",
+)
 @click.option("--method", "fusion", type=click.Choice(["bands", "soft", "lob"]), help="How frames are fused.")
 @click.option("--blur", "blur_px", type=int, help="lob: size of the Gaussian blur (odd; 5).")
 @click.option("--laplacian", "laplacian_px", type=int, help="lob: size of the Laplacian's kernel (odd; 5).")
-@click.option("--detector", type=click.Choice(["sift", "orb"]), help="Features to register by.")
+@click.option("--detector", type=click.Choice(["dense", "sift", "orb"]), help="Register by all pixels, or by features.")
 @click.option("--model", type=click.Choice(["similarity", "affine", "homography"]), help="Kind of transform.")
 @click.option("--estimator", type=click.Choice(["ransac", "lmeds", "rho", "least_squares"]), help="How it is fitted.")
 @click.option("--threshold-px", type=float, help="Reprojection error of an inlier (2.0).")
 @click.option("--warp", type=click.Choice(["keys", "linear", "cubic", "lanczos"]), help="Interpolation.")
 @click.option("--crop/--no-crop", default=None, help="Keep only the area that every frame covers.")
 @click.option("--compat", is_flag=True, help="With --method lob: the original notebook's arithmetic, pixel for pixel.")
+@click.option("--without", help="Leave these frames out, by their numbers in the report: 12,40-43.")
+@click.option("--aligned/--no-aligned", default=None, help="FOLDER's photographs lie on each other already.")
 @click.option("--mesh/--no-mesh", default=None, help="Make surface.glb, the result as a textured mesh.")
+@click.option("--save-aligned", is_flag=True, help="Save every aligned frame: 16-bit TIFF, each as result.tif lies.")
+@click.option("--slab-frames", type=int, help="Also fuse every so many frames on their own, as 16-bit TIFF.")
+@click.option("--slab-overlap", type=int, help="Frames that a slab shares with the one before (a third).")
 @click.option("--debug", is_flag=True, help="Save aligned frames, focus measures and winners.")
 @click.pass_obj
 def stack(
@@ -137,7 +142,12 @@ def stack(
     out: Path | None,
     step_mm: float | None,
     compat: bool,
+    without: str | None,
+    aligned: bool | None,
     mesh: bool | None,
+    save_aligned: bool,
+    slab_frames: int | None,
+    slab_overlap: int | None,
     debug: bool,
     **options: Any,
 ) -> None:
@@ -148,20 +158,53 @@ def stack(
         raise click.UsageError("--compat goes with --method lob")
     if step_mm is not None and not 0 < step_mm < float("inf"):
         raise click.UsageError(f"--step-mm must be above 0, not {step_mm}")
+    if aligned is not None and shoot_id is not None:
+        raise click.UsageError("--aligned goes with a folder of photographs")
+    wish: Any = {"out": out, "debug": debug, "without": _frames(without)}
+    more = _more(mesh, save_aligned, slab_frames, slab_overlap)
     with ProgressDisplay(shooting=False) as display, context.service(display) as service:
         if shoot_id is not None:
-            method = _method(notebook() if compat else service.journal.shoot(shoot_id).method, options)
-            done = interruptible(
-                lambda: service.restack(shoot_id, out=out, method=method, mesh=mesh, debug=debug), abort=service.abort
-            )
+            shoot = service.journal.shoot(shoot_id)
+            method = _method(notebook() if compat else shoot.method, options)
+            wish["outputs"] = _outputs(service.usual_outputs(shoot), more)
+            done = interruptible(lambda: service.restack(shoot_id, method=method, **wish), abort=service.abort)
         else:
             assert folder is not None
             method = _method(notebook() if compat else service.config.stacking.method, options)
+            wish["outputs"] = _outputs(service.usual_outputs(), more)
             _, done = interruptible(
-                lambda: service.stack_folder(folder, out=out, method=method, step_mm=step_mm, mesh=mesh, debug=debug),
+                lambda: service.stack_folder(folder, method=method, step_mm=step_mm, aligned=aligned, **wish),
                 abort=service.abort,
             )
     _conclude(done)
+
+
+def _frames(text: str | None) -> frozenset[int]:
+    try:
+        return frozenset() if text is None else parse_frames("--without", text)
+    except InvalidValue as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _more(mesh: bool | None, aligned: bool, slab_frames: int | None, slab_overlap: int | None) -> dict[str, Any]:
+    """The outputs that were asked for, by name; they are checked here, before anything is opened."""
+    if slab_frames is None and slab_overlap is not None:
+        raise click.UsageError("--slab-overlap goes with --slab-frames")
+    more: dict[str, Any] = {} if mesh is None else {"mesh": mesh}
+    if aligned:
+        more["aligned"] = True
+    if slab_frames is not None:
+        more["slab_frames"] = slab_frames
+        more["slab_overlap"] = slab_overlap if slab_overlap is not None else max(0, slab_frames) // 3
+    _outputs(Outputs(), more)
+    return more
+
+
+def _outputs(usual: Outputs, more: dict[str, Any]) -> Outputs:
+    try:
+        return replace(usual, **more)
+    except InvalidValue as error:
+        raise click.UsageError(f"--{error.field.replace('_', '-')} {error.message}") from error
 
 
 def _method(base: Method, options: dict[str, Any]) -> Method:

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 
 from focusrail.capture.events import FrameStored, Merging, Paused, Published, Skipped, Started
-from focusrail.worker.messages import Fused, LeftOut, Surveyed
+from focusrail.worker.messages import Fused, LeftOut, Room, Saved, Surveyed
 
 _ENDED = b"\0"  # no signal has this number
 _T = TypeVar("_T")
@@ -77,6 +77,11 @@ class ProgressDisplay:
                 self._bars.update(self._bar("surveying"), advance=1)
             case Fused() | LeftOut():
                 self._bars.update(self._bar("fusing"), advance=1)
+            case Room(needed_bytes=needed, free_bytes=free):
+                line = f"needs      {needed / 1e9:.2f} GB for aligned frames and slabs; {free / 1e9:.2f} GB are free"
+                self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            case Saved(done=done, total=total):
+                self._bars.update(self._bar("saving"), completed=done, total=total)
             case Merging():
                 self._bars.update(self._bar("writing"), total=1)
             case Published():

@@ -45,6 +45,10 @@ class ShootInUse(FocusrailError):
     """Another process is working on this shoot."""
 
 
+class UnknownFrame(FocusrailError):
+    """The stack has no frame of that number."""
+
+
 class NoFrames(FocusrailError):
     """There is nothing to stack."""
 
@@ -119,6 +123,7 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     ShootInUse: (24, 409),
     IllegalTransition: (25, 409),
     WorkerLost: (26, 500),
+    UnknownFrame: (27, 422),
     OutOfTravel: (21, 422),
     PositionUnknown: (22, 409),
     DriverError: (30, 502),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -36,9 +36,11 @@ from focusrail.errors import (
 )
 from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
+from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import LARGEST_STACK, Recipe
+from focusrail.model.selection import check_known
 from focusrail.model.shoot import Shoot, State
-from focusrail.store.folder import Listing, list_folder, record_of
+from focusrail.store.folder import Listing, lie_on_each_other, list_folder, record_of
 from focusrail.store.journal import Journal
 from focusrail.store.outbound import Destination, chosen, destination, discard, publish
 from focusrail.store.spool import Spool
@@ -155,7 +157,7 @@ class Service:
         check_rail(rig.carriage, shoot.positions_mm, may_home=self.config.rail.home == "if_unknown")
         start_mm = rig.carriage.position_mm()
         place = self._place(shoot)
-        with self._stacking(shoot, place, in_mm=True) as (process, left_out):
+        with self._stacking(shoot, place, self._begin(shoot, place, in_mm=True)) as (process, left_out):
             self.journal.advance(shoot, State.SHOOTING)
             stacking_error = engine.run(shoot, process, settle_s=recipe.settle_s)
             shot_s = self._clock.monotonic_s() - began_s
@@ -182,12 +184,15 @@ class Service:
         out: Path | None = None,
         method: Method | None = None,
         step_mm: float | None = None,
-        mesh: bool | None = None,
+        without: frozenset[int] = frozenset(),
+        aligned: bool | None = None,
+        outputs: Outputs | None = None,
         debug: bool = False,
     ) -> tuple[Listing, Published]:
-        """Stack a folder of photographs, which stay where they are; `mesh` None: as configured.
+        """Stack a folder of photographs, which stay where they are, but for those numbered `without`.
 
-        Raises FocusrailError.
+        `aligned`: they lie on each other already; None: they do when a stack has left them so. `outputs`: not those of
+        the configuration. Raises FocusrailError.
         """
         listing = list_folder(folder)
         if listing.skipped:
@@ -197,22 +202,29 @@ class Service:
             raise RecipeRefused(f"{folder} holds {len(photographs)} photographs; a stack has at most {LARGEST_STACK}")
         if len(photographs) < 2:
             raise TooFewFrames(f"only one photograph in {folder} ({photographs[0].name}): a stack needs two")
+        check_known(without, range(len(photographs)))
+        if method is None:
+            method = self.config.stacking.method
+        ours = aligned is not False and lie_on_each_other(photographs)
+        if aligned or ours:  # and what is ours is also of one brightness already
+            same_light = method.normalise_exposure and not ours
+            method = replace(method, aligned=True, reference="first", normalise_exposure=same_light)
         shoot = Shoot(
             shoot_id=_new_id(self._clock),
             name=folder.resolve().name or "stack",
             created_at=self._clock.utc(),
-            method=method if method is not None else self.config.stacking.method,
+            method=method,
             source=str(folder.absolute()),
         )
         place = self._place(shoot, out)
         check_store(self._store.spool_folder, place.folder.parent)
         self.journal.add_shoot(shoot)
 
-        def records() -> Iterator[FrameRecord | LeftOut]:
-            for index, path in enumerate(photographs):
+        def records(indices: Iterable[int]) -> Iterator[FrameRecord | LeftOut]:
+            for index in indices:
                 try:
                     position_mm = None if step_mm is None else index * step_mm
-                    record = record_of(shoot.shoot_id, index, path, position_mm=position_mm)
+                    record = record_of(shoot.shoot_id, index, photographs[index], position_mm=position_mm)
                 except FrameError as error:
                     yield LeftOut(index, type(error).__name__, str(error))
                     continue
@@ -220,9 +232,13 @@ class Service:
                 yield record
 
         with self._spool.claim(shoot.shoot_id), self._failing(shoot):
-            total = len(photographs)
-            in_mm = step_mm is not None
-            return listing, self._stack(shoot, place, records(), total, in_mm=in_mm, mesh=mesh, debug=debug)
+            wanted = [index for index in range(len(photographs)) if index not in without]
+            # Of what is not wanted anyway it does not matter whether it can be read.
+            unwanted = [r for r in records(sorted(without)) if isinstance(r, FrameRecord)]
+            begin = self._begin(
+                shoot, place, unwanted=unwanted, in_mm=step_mm is not None, outputs=outputs, debug=debug
+            )
+            return listing, self._stack(shoot, place, records(wanted), replace(begin, frames=len(wanted)))
 
     def restack(
         self,
@@ -230,47 +246,43 @@ class Service:
         *,
         out: Path | None = None,
         method: Method | None = None,
-        mesh: bool | None = None,
+        without: frozenset[int] = frozenset(),
+        outputs: Outputs | None = None,
         debug: bool = False,
     ) -> Published:
-        """Stack what the spool holds of a shoot, as its next version; `mesh` None: as its recipe says.
+        """Stack what the spool holds of a shoot, but for the frames numbered `without`, as its next version.
 
-        Raises FocusrailError.
+        `outputs`: not those of its recipe. Raises FocusrailError.
         """
         shoot = self.journal.shoot(shoot_id)
         with self._spool.claim(shoot_id):
             frames = self.journal.frames(shoot_id)
             if not frames:
                 raise NoFrames(f"shoot {shoot_id} has no frames: it ended before the first was stored")
+            check_known(without, (record.index for record in frames))
             if method is not None:
                 shoot = replace(shoot, method=method)
             place = self._place(shoot, out)
             check_store(self._store.spool_folder, place.folder.parent)
             with self._failing(shoot):
+                wanted = [record for record in frames if record.index not in without]
+                unwanted = [record for record in frames if record.index in without]
                 in_mm = frames[0].position_mm is not None
-                return self._stack(shoot, place, iter(frames), len(frames), in_mm=in_mm, mesh=mesh, debug=debug)
+                begin = self._begin(shoot, place, unwanted=unwanted, in_mm=in_mm, outputs=outputs, debug=debug)
+                return self._stack(shoot, place, iter(wanted), replace(begin, frames=len(wanted)))
 
     def _stack(
-        self,
-        shoot: Shoot,
-        place: Destination,
-        records: Iterator[FrameRecord | LeftOut],
-        total: int,
-        *,
-        in_mm: bool,
-        mesh: bool | None,
-        debug: bool,
+        self, shoot: Shoot, place: Destination, records: Iterator[FrameRecord | LeftOut], begin: Begin
     ) -> Published:
         began_s = time.monotonic()
-        self._listen(Started(shoot.shoot_id, shoot.name, total, shoot.source))
+        self._listen(Started(shoot.shoot_id, shoot.name, begin.frames, shoot.source))
         self.journal.advance(shoot, State.MERGING)
         unread: list[LeftOut] = []
-        survey: tuple[FrameRecord, ...] = ()
         if shoot.method.reference != "first":  # all transforms are found before the first frame is fused
             everything = list(records)
-            survey = tuple(r for r in everything if isinstance(r, FrameRecord))
+            begin = replace(begin, survey=tuple(r for r in everything if isinstance(r, FrameRecord)))
             records = iter(everything)
-        with self._stacking(shoot, place, in_mm=in_mm, survey=survey, mesh=mesh, debug=debug) as (process, left_out):
+        with self._stacking(shoot, place, begin) as (process, left_out):
             for record in records:
                 if isinstance(record, LeftOut):
                     unread.append(record)
@@ -281,31 +293,21 @@ class Service:
             warnings = tuple(event.message for event in unread)
             finished = process.finish(Finish(warnings=warnings, timings_s={"reading": time.monotonic() - began_s}))
             left_out.extend(by_name(event.error, event.message) for event in unread)
-            return self._publish(shoot, place, finished, left_out)
+            without = [record.index for record in begin.unwanted]
+            return self._publish(shoot, place, finished, left_out, without=without)
 
-    @contextmanager
-    def _stacking(
+    def _begin(
         self,
         shoot: Shoot,
         place: Destination,
         *,
         in_mm: bool,
-        survey: tuple[FrameRecord, ...] = (),
-        mesh: bool | None = None,
+        unwanted: Sequence[FrameRecord] = (),
+        outputs: Outputs | None = None,
         debug: bool = False,
-    ) -> Iterator[tuple[StackingProcess, list[FocusrailError]]]:
-        """A stacking process, ended and cleaned up after whatever happens; and the sentences of frames left out."""
+    ) -> Begin:
         folder, stacking = self._spool.folder(shoot.shoot_id), self.config.stacking
-        left_out: list[FocusrailError] = []
-
-        def listen(event: object) -> None:
-            if isinstance(event, LeftOut):
-                left_out.append(by_name(event.error, event.message))
-                log.warning("frame.left_out", frame_index=event.index, reason=event.message)
-            self._listen(event)
-
-        outputs = self.config.outputs if shoot.recipe is None else shoot.recipe.outputs
-        begin = Begin(
+        return Begin(
             shoot_id=shoot.shoot_id,
             name=shoot.name,
             specimen_id=shoot.specimen_id,
@@ -321,11 +323,31 @@ class Service:
             um_per_px=self.config.camera.um_per_px,
             threads=stacking.threads,
             debug=debug,
-            mesh=outputs.mesh if mesh is None else mesh,
-            far_is_high=self.config.rail.far_is == "high",
             recipe=shoot.recipe,
-            survey=survey,
+            unwanted=tuple(unwanted),
+            frames=len(shoot.positions_mm),
+            outputs=outputs if outputs is not None else self.usual_outputs(shoot),
+            far_is_high=self.config.rail.far_is == "high",
         )
+
+    def usual_outputs(self, shoot: Shoot | None = None) -> Outputs:
+        """What is published besides the results if nothing else is said: what the recipe wants, or the rig."""
+        return self.config.outputs if shoot is None or shoot.recipe is None else shoot.recipe.outputs
+
+    @contextmanager
+    def _stacking(
+        self, shoot: Shoot, place: Destination, begin: Begin
+    ) -> Iterator[tuple[StackingProcess, list[FocusrailError]]]:
+        """A stacking process, ended and cleaned up after whatever happens; and the sentences of frames left out."""
+        left_out: list[FocusrailError] = []
+
+        def listen(event: object) -> None:
+            if isinstance(event, LeftOut):
+                left_out.append(by_name(event.error, event.message))
+                log.warning("frame.left_out", frame_index=event.index, reason=event.message)
+            self._listen(event)
+
+        stacking = self.config.stacking
         process = StackingProcess(
             begin,
             place,
@@ -344,10 +366,18 @@ class Service:
             discard(place)
 
     def _publish(
-        self, shoot: Shoot, place: Destination, finished: Finished, left_out: Sequence[FocusrailError]
+        self,
+        shoot: Shoot,
+        place: Destination,
+        finished: Finished,
+        left_out: Sequence[FocusrailError],
+        *,
+        without: Sequence[int] = (),
     ) -> Published:
         publish(place)
-        self.journal.add_publication(shoot.shoot_id, place.version, place.folder, self._clock.utc(), shoot.method)
+        self.journal.add_publication(
+            shoot.shoot_id, place.version, place.folder, self._clock.utc(), shoot.method, without=without
+        )
         self.journal.advance(shoot, State.PUBLISHED)
         log.info("shoot.published", version=place.version, folder=str(place.folder))
         done = Published(shoot.shoot_id, place.version, place.folder, finished, tuple(left_out))

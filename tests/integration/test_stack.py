@@ -8,12 +8,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from focusrail.capture.events import Published
 from focusrail.errors import exit_code
 from focusrail.model.method import Method, notebook
 from focusrail.service import Service
 from focusrail.store.image_io import Metadata, write_png, write_tiff
+from peers.negative import negative
 from peers.small_rig import FRAMES, Home, manifest, photograph, pixels, published, small_rig
 
 IDENTITY = [1, 0, 0, 0, 1, 0, 0, 0, 1]
@@ -71,6 +73,26 @@ def test_the_others_are_laid_on_the_reference(stack: Stack, few: Path, reference
     # Focus breathing: what is nearer to the lens is larger, so the scale tells the order of the frames.
     scales = [np.hypot(*frame["transform"][:4:3]) for frame in frames]
     assert scales == sorted(scales) or scales == sorted(scales, reverse=True)
+
+
+def test_the_automatic_reference_has_the_smallest_field_wherever_it_stands(
+    stack: Stack, few: Path, tmp_path: Path
+) -> None:
+    def kept(folder: Path, reference: str) -> tuple[int, list[float]]:
+        page = manifest(stack(folder, method=Method(reference=reference)).folder)
+        scales = [float(np.hypot(*frame["transform"][:4:3])) for frame in page["frames"]]
+        return page["result"]["width_px"] * page["result"]["height_px"], scales
+
+    sizes = {reference: kept(few, reference) for reference in ("first", "last", "auto")}
+    assert sizes["auto"][0] == max(pixels for pixels, _ in sizes.values()) > min(pixels for pixels, _ in sizes.values())
+    assert min(sizes["auto"][1]) == pytest.approx(1), "no frame shows less than the reference"
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    smallest = sizes["auto"][1].index(min(sizes["auto"][1]))
+    order = [k for k in range(4) if k != smallest]
+    for place, k in enumerate([order[0], smallest, *order[1:]]):
+        shutil.copy(sorted(few.iterdir())[k], mixed / f"{place}.jpg")
+    assert kept(mixed, "auto")[1].index(min(kept(mixed, "auto")[1])) == 1
 
 
 def test_a_reference_that_cannot_be_read_is_replaced_by_its_neighbour(stack: Stack, few: Path) -> None:
@@ -176,6 +198,23 @@ def test_16_bits_go_in_and_come_out(stack: Stack, deep: dict[str, Path]) -> None
     assert len(np.unique(images["png"])) > 256
     eight = photograph(results["png"].folder / "result.jpg").astype(int)
     assert np.abs(eight - cv2.cvtColor(images["png"], cv2.COLOR_RGB2BGR) / 257).mean() < 4
+
+
+def test_raw_files_go_in_and_sixteen_bits_come_out(stack: Stack, few: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rawpy")
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for path in sorted(few.iterdir()):
+        share = cv2.cvtColor(photograph(path), cv2.COLOR_BGR2RGB) / 255
+        light = 65535 * np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+        (folder / f"{path.stem}.dng").write_bytes(negative(light, make="Maker of cameras"))
+    raw, jpeg = stack(folder), stack(few)
+    assert raw.finished.frames_used == 4
+    assert pixels(raw.folder).dtype == np.uint16
+    (one, other) = (photograph(done.folder / "result.jpg")[8:200, 8:300].astype(int) for done in (raw, jpeg))
+    assert np.abs(one - other).mean() < 6, "demosaicing costs a little"
+    with tifffile.TiffFile(raw.folder / "result.tif") as file:
+        assert file.pages.first.tags["Make"].value == "Maker of cameras"
 
 
 def test_a_frame_of_another_depth_is_left_out_and_named(stack: Stack, few: Path, deep: dict[str, Path]) -> None:

@@ -1,6 +1,7 @@
 """What import-linter's contracts (pyproject.toml) cannot say."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,3 +29,17 @@ def test_the_model_imports_only_the_standard_library_itself_and_the_errors():
         if module.split(".")[0] not in sys.stdlib_module_names and not any(module.startswith(name) for name in allowed)
     }
     assert not strangers
+
+
+def test_the_process_that_owns_the_rig_loads_no_image_library() -> None:
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import focusrail.cli, sys; print(sorted({'cv2', 'PIL', 'tifffile'} & set(sys.modules)))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert loaded.stdout.strip() == "[]"

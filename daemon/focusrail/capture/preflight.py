@@ -10,9 +10,8 @@ from pathlib import Path
 from focusrail.capture.carriage import Carriage
 from focusrail.errors import DiskFull, PreflightFailed, RecipeRefused
 from focusrail.store.durable import make_folder, writing
+from focusrail.store.room import LEAST_FREE_BYTES, check_free
 from focusrail_drivers.base import OutOfTravel
-
-_LEAST_FREE_BYTES = 200 << 20  # less than this is a full disk whatever the frames weigh
 
 
 def check_store(*folders: Path) -> None:
@@ -22,18 +21,14 @@ def check_store(*folders: Path) -> None:
         with writing(folder), tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"focusrail")
         free = shutil.disk_usage(folder).free
-        if free < _LEAST_FREE_BYTES:
+        if free < LEAST_FREE_BYTES:
             raise DiskFull(f"only {free >> 20} MB are free for {folder}: free some space and try again")
 
 
 def check_room(folder: Path, *, frames_left: int, frame_bytes: int) -> None:
     """The frames still to come fit, as far as the first one tells. Raises DiskFull."""
-    needed, free = frames_left * frame_bytes, shutil.disk_usage(folder).free
-    if needed > free - _LEAST_FREE_BYTES:
-        raise DiskFull(
-            f"{frames_left} more frames of {frame_bytes / 1e6:.1f} MB need {needed / 1e9:.2f} GB, and {folder} has "
-            f"{free / 1e9:.2f} GB free: free some space, or take fewer frames"
-        )
+    what = f"{frames_left} more frames of {frame_bytes / 1e6:.1f} MB"
+    check_free(folder, frames_left * frame_bytes, what=what, advice="take fewer frames")
 
 
 def check_rail(carriage: Carriage, positions_mm: Sequence[float], *, may_home: bool) -> None:

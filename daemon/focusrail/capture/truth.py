@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from focusrail.store.durable import make_folder, write_durably, writing
-from focusrail.store.image_io import Metadata, write_png, write_tiff
 from focusrail_drivers.base import Exposure, TruthfulCamera
 
 
@@ -16,6 +15,9 @@ def save_truth(camera: TruthfulCamera, folder: Path) -> None:
     truth = camera.truth()
     if not truth.one_view:
         return  # likeness to one view would judge the parallax, not the stack
+    # The process that owns a real rig touches no image, and does without the libraries for it.
+    from focusrail.store.image_io import Metadata, write_png, write_tiff  # noqa: PLC0415
+
     with writing(folder):
         write_png(folder / "all_in_focus.png", truth.all_in_focus)
         write_tiff(folder / "depth.tif", truth.depth_mm, Metadata(), description="true depth in mm")

@@ -60,6 +60,12 @@ def load_recipe(path: Path, *, method: Method | None = None, outputs: Outputs | 
     return replace(recipe, **{key: value for key, value in rigs.items() if value and (key,) not in source.lines})  # type: ignore[arg-type]
 
 
+def shipped_with(name: str) -> Path:
+    """A file or folder of config/: that of the checkout which runs, or where a wheel has put it."""
+    checkout = Path(__file__).parents[3] / "config" / name
+    return checkout if checkout.exists() else Path(sys.prefix, "share/focusrail/config", name)
+
+
 def default_config_path() -> Path | None:
     """The configuration to use when none is named; None: there is no file, use `Config()`.
 
@@ -72,7 +78,7 @@ def default_config_path() -> Path | None:
     candidates = (
         Path("/etc/focusrail/focusrail.yaml"),
         Path("~/.config/focusrail/focusrail.yaml"),
-        Path(sys.prefix, "share/focusrail/config/focusrail.yaml"),
+        shipped_with("focusrail.yaml"),
     )
     return next((path for path in map(_found, candidates) if path), None)
 

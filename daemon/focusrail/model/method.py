@@ -16,7 +16,8 @@ class Registration:
 
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID_EXTRA
 
-    detector: str = "sift"  # sift (L2, ratio test) or orb (Hamming, cross-check)
+    # dense (all pixels, coarse to fine; SIFT where that fails), sift (L2, ratio test) or orb (Hamming, cross-check)
+    detector: str = "dense"
     model: str = "similarity"  # similarity (4), affine (6) or homography (8 degrees of freedom)
     estimator: str = "ransac"  # ransac, lmeds, rho or least_squares
     threshold_px: float = 2.0  # reprojection error up to which a match is an inlier
@@ -26,10 +27,10 @@ class Registration:
     least_inliers: int = 8  # a frame with fewer is left out
     work_mpx: float = 0.6  # frames are reduced to about this for registration; 0: full size
     chain: bool = True  # to the neighbour and compose; else each frame directly to the reference
-    refine: bool = True  # subpixel by ECC on the reduced frames
+    refine: bool = True  # sift and orb: subpixel by dense alignment of the reduced frames
 
     def __post_init__(self) -> None:
-        one_of("detector", self.detector, ("sift", "orb"))
+        one_of("detector", self.detector, ("dense", "sift", "orb"))
         one_of("model", self.model, ("similarity", "affine", "homography"))
         one_of("estimator", self.estimator, ("ransac", "lmeds", "rho", "least_squares"))
         positive("threshold_px", self.threshold_px)
@@ -44,9 +45,12 @@ class Method:
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID_EXTRA
 
     fusion: str = "bands"  # bands (two, each a weighted mean), soft (one) or lob (the pixel with the largest |LoB|)
+    # bands: the finest detail is multiplied by this, for averaging, and focus that falls between frames, take of it.
+    detail_gain: float = 1.06
     blur_px: int = 5  # lob: Gaussian kernel size
     laplacian_px: int = 5  # lob: Laplacian kernel size
-    reference: str = "first"  # first, middle or last; while shooting always first
+    reference: str = "first"  # first, middle, last or auto (the smallest field); while shooting always first
+    aligned: bool = False  # the frames lie on each other already: no registration
     warp: str = "keys"  # keys (cubic convolution with six points), linear, cubic (four points) or lanczos
     normalise_exposure: bool = True
     crop: bool = True  # to the area that every frame covers
@@ -55,9 +59,10 @@ class Method:
 
     def __post_init__(self) -> None:
         one_of("fusion", self.fusion, ("bands", "soft", "lob"))
+        positive("detail_gain", self.detail_gain)
         odd("blur_px", self.blur_px, most=31)
         odd("laplacian_px", self.laplacian_px, most=31)
-        one_of("reference", self.reference, ("first", "middle", "last"))
+        one_of("reference", self.reference, ("first", "middle", "last", "auto"))
         one_of("border", self.border, ("edge", "black"))
         one_of("warp", self.warp, ("keys", "linear", "cubic", "lanczos"))
 
@@ -70,5 +75,7 @@ def notebook() -> Method:
         normalise_exposure=False,
         crop=False,
         border="black",
-        registration=Registration(model="homography", work_mpx=0, chain=False, refine=False, least_inliers=4),
+        registration=Registration(
+            detector="sift", model="homography", work_mpx=0, chain=False, refine=False, least_inliers=4
+        ),
     )

@@ -16,6 +16,7 @@ class FrameOutcome:
     exposed_at: datetime
     used: bool
     reason: str = ""  # why it was left out
+    unwanted: bool = False  # left out because it was asked for, which is no fault
     transform: tuple[float, ...] = (1, 0, 0, 0, 1, 0, 0, 0, 1)  # row-major 3x3, frame pixels to reference pixels
     matches: int = 0
     inliers: int = 0
@@ -26,6 +27,7 @@ class FrameOutcome:
     )
     won: float = 0.0  # share of the result's pixels for which this frame is the sharpest, 0..1
     took_s: float = 0.0  # decode to fused
+    suspect: str = ""  # what about it stands out from the rest of the stack, though it was used
 
 
 @dataclass(frozen=True, slots=True)

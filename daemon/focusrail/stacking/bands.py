@@ -22,6 +22,7 @@ from focusrail.stacking.fusion import Fused
 from focusrail_drivers.base import Accelerator
 
 _POWER = 2  # of the focus, as the weight of a frame
+_FLOOR = 8  # times the noise: below it all frames weigh alike
 # The coarse band is the picture at 1/4 of its size, of larger ones at 1/8 or 1/16 (from so many megapixels on).
 _LEVEL, _LEVEL_3_MPX, _LEVEL_4_MPX = 2, 7.0, 83.0
 _LEAST_PX = 7  # of the coarse focus: its least value among so many, against halos of strong edges
@@ -38,9 +39,9 @@ def reduced(image: Image, level: int) -> Image:
     height, width = image.shape[:2]
     small = image[: max(1, height // 2 * 2), : max(1, width // 2 * 2)]
     small = cv2.resize(small, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
-    if small.dtype == np.uint8:
-        small = small.astype(np.uint16) * 257
-    for _ in range(level - 1):
+    for halvings_left in range(level - 1, 0, -1):
+        if halvings_left == 1 and small.dtype == np.uint8:  # so that rounding shows no steps in what is smooth
+            small = small.astype(np.uint16) * 257
         small = cv2.pyrDown(small)
     return small
 
@@ -69,7 +70,7 @@ class BandsAccumulator:
         self._to_full = np.array([[size, 0, 0.5], [0, size, 0.5], [0, 0, 1]], np.float64)
         self._details = np.full((3, height, width), 32768, np.uint16)
         self._weight = np.zeros((height, width), np.float32)
-        self._focus = np.zeros((height, width), np.float32)  # the largest so far
+        self._focus = np.zeros((height, width), np.uint16)  # the largest so far, as codes
         self._index = np.zeros((height, width), np.uint16)
         self._noise: _Noise | None = None
         self._coarse: _Coarse | None = None
@@ -117,8 +118,8 @@ class BandsAccumulator:
         y = luma * np.float32(1 / noise.coarse)
         least = cv2.erode(y, np.ones((_LEAST_PX, _LEAST_PX), np.uint8))
         c = colour * np.float32(1 / noise.coarse_colour) + 1
-        y += 4
-        focus: Plane = y * y * (least + 4)
+        y += _FLOOR
+        focus: Plane = y * y * (least + _FLOOR)
         focus *= c * np.sqrt(c)
         size = (luma.shape[1], luma.shape[0])
         focus *= cv2.pyrUp(coarser_colour, dstsize=size) * np.float32(1 / noise.coarser_colour) + 1
@@ -130,7 +131,7 @@ class BandsAccumulator:
         fine, rows = energy(scores.fine, self._scale), stripe.rows
         colour = self._colour_energy(*kernels.chroma(tile))
         focus = kernels.focus(
-            fine, colour, noise=(self._noise.fine, self._noise.colour), top=stripe.inner.start,
+            fine, colour, noise=(self._noise.fine, self._noise.colour), floor=_FLOOR, top=stripe.inner.start,
             rows=stripe.bottom - stripe.top,
         )  # fmt: skip
         kernels.blend(
@@ -154,7 +155,9 @@ class BandsAccumulator:
     def _composed(self, top: int, *, rows: int, step: int = 1) -> Image:
         assert self._coarse is not None
         base = self._coarse.mean.astype(np.float32)
-        tile = kernels.compose(self._details, base=base, level=self._level, top=top, rows=rows, step=step)
+        tile = kernels.compose(
+            self._details, base=base, level=self._level, top=top, rows=rows, step=step, gain=self._method.detail_gain
+        )
         return kernels.join(tile, self._dtype)
 
 
@@ -169,5 +172,5 @@ class _Coarse:
 
     @staticmethod
     def empty(height: int, width: int) -> _Coarse:
-        focus, weight = np.zeros((2, height, width), np.float32)
-        return _Coarse(np.zeros((3, height, width), np.uint16), focus, weight, np.zeros((height, width), np.uint16))
+        focus, index = np.zeros((2, height, width), np.uint16)
+        return _Coarse(np.zeros((3, height, width), np.uint16), focus, np.zeros((height, width), np.float32), index)

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from focusrail.stacking.arrays import Plane
 from focusrail.stacking.canvas import Stripe, stripes
-from focusrail.stacking.focus_peak import FocusPeaks, decode
+from focusrail.stacking.focus_peak import FocusPeaks
+from focusrail.stacking.kernels import decode
 
 _Map: TypeAlias = Callable[[Callable[[Stripe], None], Iterable[Stripe]], Iterator[None]]
 
@@ -90,6 +91,19 @@ def find_depth(
     large = _enlarged(position, most_apart=0.5 * spacing.step, run=run)
     corner = (y % 2, x % 2)
     return DepthMap(_cut(large, corner, (height, width)), spacing.step, sure, corner)
+
+
+def overshoot(peaks: FocusPeaks, positions: Sequence[float], *, noise: float) -> tuple[Plane, Plane]:
+    """How many steps before the lowest and beyond the highest position each peak lies; (height, width) float32.
+
+    Negative inside. Of a peak outside only one neighbour of the best frame is known, and its curvature is taken to be
+    the usual one: so it is an estimate, and NaN where no peak tells what is usual.
+    """
+    spacing = _Spacing.of(positions)
+    found = _offsets(peaks, spacing, usual=_usual_curvature(peaks, spacing, noise=noise)) / np.float32(spacing.step)
+    at = (spacing.position / spacing.step).astype(np.float32)
+    found += np.take(at, peaks.rank)
+    return at.min() - found, found - at.max()
 
 
 def _cut(plane: Plane, corner: tuple[int, int], shape: tuple[int, ...]) -> Plane:

@@ -20,12 +20,6 @@ from focusrail.stacking.focus_measure import Scores, energy, halved_energy, nois
 from focusrail_drivers.base import Accelerator
 
 
-def decode(codes: Plane) -> Plane:
-    """float32 energies of uint16 codes, which are the upper half of a float's bits without its sign; 0 of 0."""
-    bits: Plane = codes.astype(np.uint32)
-    return np.left_shift(bits, np.uint32(15), out=bits).view(np.float32)
-
-
 @dataclass(frozen=True, slots=True)
 class FocusPeaks:
     """Half-size planes: pixel (y, x) covers rows 2y and 2y + 1, columns 2x and 2x + 1 of the canvas."""

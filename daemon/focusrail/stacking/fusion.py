@@ -94,7 +94,7 @@ class SoftAccumulator:
         self._accelerator, self._scale, self._dtype = accelerator, accelerator.configure(), dtype
         self._mean = np.zeros((3, height, width), np.uint16)
         self._weight = np.zeros((height, width), np.float32)
-        self._focus = np.zeros((height, width), np.float32)  # the largest so far
+        self._focus = np.zeros((height, width), np.uint16)  # the largest so far, as codes
         self._index = np.zeros((height, width), np.uint16)
         self._noise: tuple[float, float] | None = None  # of the fine and of the coarse energy
 

@@ -341,17 +341,29 @@ int smooth(float *out, const float *plane, int height, int width, const float *k
     return 0;
 }
 
-/* What was best so far stays comparable as the upper half of a float's bits, rounded: 8 bits of mantissa. */
+/* Positive floats are kept, where memory counts, as the upper half of their bits without the sign: 8 bits of mantissa,
+ * and in the order of the numbers. */
+typedef union {
+    float number;
+    uint32_t bits;
+} float_t32;
+
+static inline uint16_t encode(float number) {
+    float_t32 it = {number};
+    return (uint16_t)((it.bits + 0x4000u) >> 15);
+}
+
+static inline float decode(uint16_t code) {
+    float_t32 it = {.bits = (uint32_t)code << 15};
+    return it.number;
+}
+
 FAST static void track_row(const float *restrict fine, const float *restrict coarse, float fine_floor,
                            float coarse_floor, uint16_t *restrict best, uint16_t *restrict before,
                            uint16_t *restrict after, uint16_t *restrict previous, uint16_t *restrict rank,
                            uint16_t now, int count) {
     for (int i = 0; i < count; i++) {
-        union {
-            float number;
-            uint32_t bits;
-        } energy = {sqrtf((fine[i] + fine_floor) * (coarse[i] + coarse_floor))};
-        uint16_t code = (uint16_t)((energy.bits + 0x4000u) >> 15);
+        uint16_t code = encode(sqrtf((fine[i] + fine_floor) * (coarse[i] + coarse_floor)));
         uint16_t won = (uint16_t)-(code > best[i]), next = (uint16_t)-(rank[i] == (uint16_t)(now - 1));
         after[i] = (uint16_t)(~won & ((code & next) | (after[i] & ~next)));
         before[i] = (uint16_t)((previous[i] & won) | (before[i] & ~won));
@@ -373,20 +385,20 @@ void track(const float *fine, int fine_stride, const float *coarse, int coarse_s
     }
 }
 
-/* A weight focus^power, relative to that of the largest focus so far: nothing overflows, and the sum of weights stays
- * between 1 and the number of frames. `share` is the pixel's share of the mean. */
-FAST static void weigh(float *restrict share, const float *restrict focus, float *restrict largest,
+/* A weight focus^power, relative to that of the largest focus so far (rounded, as it is kept): nothing overflows, and the
+ * sum of weights stays between about 1 and the number of frames. `share` is the pixel's share of the mean. */
+FAST static void weigh(float *restrict share, const float *restrict focus, uint16_t *restrict largest,
                        float *restrict weight, uint16_t *restrict winner, uint16_t frame, int power, int count) {
     for (int i = 0; i < count; i++) {
-        float now = focus[i], before = largest[i];
-        int won = now > before;
-        float ratio = (won ? before : now) / (won ? now : before);
-        float w = power == 3 ? ratio * ratio * ratio : ratio * ratio;
-        float sum = won ? weight[i] * w + 1.0f : weight[i] + w;
-        share[i] = (won ? 1.0f : w) / sum;
+        uint16_t code = encode(focus[i]), won = (uint16_t)-(code > largest[i]);
+        uint16_t kept = (uint16_t)((code & won) | (largest[i] & ~won));
+        float unit = 1.0f / decode(kept), old = decode(largest[i]) * unit, now = focus[i] * unit;
+        float w = power == 3 ? now * now * now : now * now, v = power == 3 ? old * old * old : old * old;
+        float sum = weight[i] * v + w;
+        share[i] = w / sum;
         weight[i] = sum;
-        largest[i] = won ? now : before;
-        winner[i] = won ? frame : winner[i];
+        largest[i] = kept;
+        winner[i] = (uint16_t)((frame & won) | (winner[i] & ~won));
     }
 }
 
@@ -474,8 +486,8 @@ static const float *enlarged_row(const base_t *base, const float *plane, int y, 
  * (base_height, base_width), reduced 2, 3 or 4 times `level`) into that of the details above it. `top` is the first row
  * on the canvas. Returns 0, or 1 for want of memory. */
 int blend(const float *focus, const uint16_t *tile, size_t tile_plane, const float *base, int base_height,
-          int base_width, int level, int top, uint16_t *mean, size_t plane, float *largest, float *weight,
-          uint16_t *winner, int frame, int power, int rows, int width) {
+          int base_width, int level, int top, uint16_t *mean, size_t plane, uint16_t *largest,
+          float *weight, uint16_t *winner, int frame, int power, int rows, int width) {
     static _Thread_local room_t shares, lines, wides;
     base_t below = {base, base_height, base_width, level};
     size_t size = (size_t)1 << level;
@@ -504,18 +516,19 @@ int blend(const float *focus, const uint16_t *tile, size_t tile_plane, const flo
     return 0;
 }
 
-FAST static void add_detail(uint16_t *restrict out, const uint16_t *restrict mean, const float *restrict base, int count) {
+FAST static void add_detail(uint16_t *restrict out, const uint16_t *restrict mean, const float *restrict base,
+                            float gain, int count) {
     for (int i = 0; i < count; i++) {
-        float v = ((float)mean[i] - 32768.0f) * 2.0f + base[i] + 0.5f;
+        float v = ((float)mean[i] - 32768.0f) * gain + base[i] + 0.5f;
         v = v < 0.0f ? 0.0f : v;
         v = v > 65535.0f ? 65535.0f : v;
         out[i] = (uint16_t)(int32_t)v;
     }
 }
 
-/* Base and mean details together: rows top, top + step, ... of the canvas. Returns 0, or 1 for want of memory. */
-int compose(const uint16_t *mean, size_t plane, const float *base, int base_height, int base_width, int level, int top,
-            int step, int rows, int width, uint16_t *out) {
+/* Base and mean details, times `gain`, together: rows top, top + step, ... of the canvas. Returns 0, or 1 for want of memory. */
+int compose(const uint16_t *mean, size_t plane, const float *base, int base_height, int base_width, int level,
+            float gain, int top, int step, int rows, int width, uint16_t *out) {
     static _Thread_local room_t lines, wides;
     base_t below = {base, base_height, base_width, level};
     size_t size = (size_t)1 << level;
@@ -527,7 +540,7 @@ int compose(const uint16_t *mean, size_t plane, const float *base, int base_heig
             int row = top + y * step;
             add_detail(out + ((size_t)c * rows + y) * width, mean + c * plane + (size_t)row * width,
                        enlarged_row(&below, base + (size_t)c * base_height * base_width, row, line, wide, weights),
-                       width);
+                       2.0f * gain, width);
         }
     return 0;
 }
@@ -582,13 +595,14 @@ FAST static void least_across(float *restrict out, const float *const *rows, int
 }
 
 FAST static void focus_row(float *restrict out, const float *restrict fine, const float *restrict least,
-                           const float *restrict colour, float fine_share, float colour_share, int width) {
+                           const float *restrict colour, float fine_share, float colour_share, float floor,
+                           int width) {
     for (int x = 0; x < width; x++) {
         const float *p = least + x;
         float m = p[-2] < p[-1] ? p[-2] : p[-1], n = p[1] < p[2] ? p[1] : p[2];
         m = m < n ? m : n;
         m = m < p[0] ? m : p[0];
-        float a = fine[x] * fine_share + 4.0f, b = m * fine_share + 4.0f, c = colour[x] * colour_share + 4.0f;
+        float a = fine[x] * fine_share + floor, b = m * fine_share + floor, c = colour[x] * colour_share + floor;
         out[x] = (a * a) * (b * c);
     }
 }
@@ -607,11 +621,11 @@ FAST static void widen2(float *restrict out, float *restrict mixed, const float 
     if (width % 2) out[width - 1] = mixed[half - 1] * 0.75f + mixed[half - 2] * 0.25f;
 }
 
-/* The focus of rows top..top+rows of a stripe of (height, width): (F + 4)^2 (M + 4) (C + 4), where F is the fine energy,
- * M its least value within two pixels and C the energy of the colour at half size, each in units of its noise. Returns 0,
- * or 1 for want of memory. */
+/* The focus of rows top..top+rows of a stripe of (height, width): (F + f)^2 (M + f) (C + f), where F is the fine energy,
+ * M its least value within two pixels and C the energy of the colour at half size, each in units of its noise, and f the
+ * floor. Returns 0, or 1 for want of memory. */
 int focus(const float *fine, int height, int width, const float *colour, int colour_rows, float fine_share,
-          float colour_share, int top, int rows, float *out) {
+          float colour_share, float floor, int top, int rows, float *out) {
     static _Thread_local room_t leasts, mixes, wides;
     int half = (width + 1) / 2;
     float *least = room(&leasts, (size_t)width + 4), *mixed = room(&mixes, (size_t)half + 2), *wide = room(&wides, width);
@@ -626,7 +640,7 @@ int focus(const float *fine, int height, int width, const float *colour, int col
         least[-2] = least[-1] = least[0];
         least[width] = least[width + 1] = least[width - 1];
         widen2(wide, mixed, colour + (size_t)near * half, colour + (size_t)far * half, width);
-        focus_row(out + (size_t)(y - top) * width, fine + (size_t)y * width, least, wide, fine_share, colour_share, width);
+        focus_row(out + (size_t)(y - top) * width, fine + (size_t)y * width, least, wide, fine_share, colour_share, floor, width);
     }
     return 0;
 }

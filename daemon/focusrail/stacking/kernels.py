@@ -10,8 +10,13 @@ import numpy.typing as npt
 
 from focusrail.stacking import kernels_plain
 from focusrail.stacking.arrays import Image, Luma, Plane, Tile
+from focusrail.stacking.kernels_plain import decode
 from focusrail_drivers import native
 
+__all__ = [
+    "blend", "choose", "chroma", "compiled", "compose", "decode", "focus", "halve", "join", "luma", "smooth", "split",
+    "square", "track", "warp",
+]  # fmt: skip
 _LIBRARY = native.load(__file__, "libkernels.so")
 
 
@@ -156,10 +161,10 @@ def blend(
 ) -> None:
     """Fold the pixels of a tile into their mean, with the weight focus^power (2 or 3).
 
-    focus, largest and weight (rows, width) float32, where `weight` is the sum of weights relative to that of the
-    largest focus so far; tile and mean (3, rows, width) uint16; winner (rows, width) uint16. With `base`, three float32
-    planes of the whole canvas that are reduced 2^level times (2, 3 or 4), the mean is half the details above that,
-    around 32768, and `top` is the tile's first row on the canvas.
+    focus and weight (rows, width) float32, where `weight` is the sum of weights relative to that of the largest focus
+    so far, whose codes (see `decode`) are `largest`, uint16; tile and mean (3, rows, width) uint16; winner
+    (rows, width) uint16. With `base`, three float32 planes of the whole canvas that are reduced 2^level times (2, 3 or
+    4), the mean is half the details above that, around 32768, and `top` is the tile's first row on the canvas.
     """
     if _LIBRARY is None:
         kernels_plain.blend(
@@ -177,13 +182,17 @@ def blend(
     )  # fmt: skip
 
 
-def compose(mean: Plane, *, base: Plane, level: int, top: int, rows: int, step: int = 1) -> Tile:
-    """Base and mean details of `blend` together: rows top, top + step, ... of the canvas, (3, rows, width) uint16."""
+def compose(mean: Plane, *, base: Plane, level: int, top: int, rows: int, step: int = 1, gain: float = 1.0) -> Tile:
+    """Base and mean details of `blend`, times a gain, together: rows top, top + step, ... of the canvas, as a tile."""
     if _LIBRARY is None:
-        return kernels_plain.compose(mean, base=base, level=level, top=top, step=step, rows=rows)
+        return kernels_plain.compose(mean, base=base, level=level, gain=np.float32(gain), top=top, step=step, rows=rows)
     out = np.empty((3, rows, mean.shape[2]), np.uint16)
     below = (_at(base), *base.shape[1:])
-    _done(_LIBRARY.compose(_at(mean), _apart(mean), *below, level, top, step, rows, mean.shape[2], _at(out)))
+    _done(
+        _LIBRARY.compose(
+            _at(mean), _apart(mean), *below, level, ctypes.c_float(gain), top, step, rows, mean.shape[2], _at(out)
+        )
+    )
     return out
 
 
@@ -197,20 +206,19 @@ def chroma(tile: Tile) -> tuple[Luma, Luma]:
     return red, blue
 
 
-def focus(fine: Plane, colour: Plane, *, noise: tuple[float, float], top: int, rows: int) -> Plane:
-    """(F + 4)^2 (M + 4) (C + 4) for rows [top, top + rows) of a stripe: (rows, width) float32.
+def focus(fine: Plane, colour: Plane, *, noise: tuple[float, float], floor: float, top: int, rows: int) -> Plane:
+    """(F + floor)^2 (M + floor) (C + floor) for rows [top, top + rows) of a stripe: (rows, width) float32.
 
     F is the fine energy (height, width) in units of its noise, M its least value within two pixels, C the energy of the
     colour at half the size, rounded up, in units of its own noise.
     """
-    shares = _single(1 / noise[0]), _single(1 / noise[1])
+    shares, floor = (_single(1 / noise[0]), _single(1 / noise[1])), _single(floor)
     if _LIBRARY is None:
-        return kernels_plain.focus(
-            fine, colour, noise=(np.float32(shares[0]), np.float32(shares[1])), top=top, rows=rows
-        )
+        singles = (np.float32(shares[0]), np.float32(shares[1]))
+        return kernels_plain.focus(fine, colour, shares=singles, floor=np.float32(floor), top=top, rows=rows)
     out = np.empty((rows, fine.shape[1]), np.float32)
-    singles = map(ctypes.c_float, shares)
-    _done(_LIBRARY.focus(_at(fine), *fine.shape, _at(colour), len(colour), *singles, top, rows, _at(out)))
+    values = map(ctypes.c_float, (*shares, floor))
+    _done(_LIBRARY.focus(_at(fine), *fine.shape, _at(colour), len(colour), *values, top, rows, _at(out)))
     return out
 
 

@@ -134,10 +134,21 @@ def _mirrored(size: int, offset: int) -> npt.NDArray[np.int64]:
     return np.where(at < size, at, 2 * size - 2 - at)
 
 
+def encode(number: Plane) -> Plane:
+    """The upper half of the bits of positive float32, without the sign: uint16 in the order of the numbers."""
+    return ((number.view(np.uint32) + np.uint32(0x4000)) >> 15).astype(np.uint16)
+
+
+def decode(code: Plane) -> Plane:
+    """float32 of such codes; 0 of 0."""
+    bits: Plane = code.astype(np.uint32)
+    return np.left_shift(bits, np.uint32(15), out=bits).view(np.float32)
+
+
 def track(fine: Plane, coarse: Plane, *, floors: tuple[np.float32, np.float32], state: Plane, now: int) -> None:
     """See kernels.track."""
     energy = np.sqrt((fine + floors[0]) * (coarse + floors[1]))
-    code = ((energy.view(np.uint32) + np.uint32(0x4000)) >> 15).astype(np.uint16)
+    code = encode(energy)
     best, before, after, previous, rank = state
     won, following = code > best, rank == np.uint16((now - 1) & 0xFFFF)
     after[...] = np.where(won, 0, np.where(following, code, after))
@@ -152,13 +163,16 @@ def blend(
     winner: Plane, frame: int, power: int,
 ) -> None:  # fmt: skip
     """See kernels.blend."""
-    won = focus > largest
-    ratio = np.where(won, largest, focus) / np.where(won, focus, largest)
-    relative = ratio * ratio * ratio if power == 3 else ratio * ratio
-    total = np.where(won, weight * relative + _F(1), weight + relative)
-    share = np.where(won, _F(1), relative) / total
+    code = encode(focus)
+    won = code > largest
+    kept = np.where(won, code, largest)
+    unit = _F(1) / decode(kept)
+    old, now = decode(largest) * unit, focus * unit
+    w, v = (now * now * now, old * old * old) if power == 3 else (now * now, old * old)
+    total = weight * v + w
+    share = w / total
     weight[...] = total
-    largest[won] = focus[won]
+    largest[...] = kept
     winner[won] = frame
     rows, width = focus.shape
     for channel, (kept, pixels) in enumerate(zip(mean, tile, strict=True)):
@@ -169,11 +183,13 @@ def blend(
         kept[...] = after.astype(np.int32).astype(np.uint16)
 
 
-def compose(mean: Plane, *, base: Plane, level: int, top: int, step: int, rows: int) -> Tile:
+def compose(mean: Plane, *, base: Plane, level: int, gain: np.float32, top: int, step: int, rows: int) -> Tile:
     """See kernels.compose."""
     out, at = np.empty((3, rows, mean.shape[2]), np.uint16), top + step * np.arange(rows)
     for channel, detail in enumerate(mean):
-        whole = (detail[at].astype(_F) - _F(32768)) * _F(2) + _enlarged(base[channel], level, at, mean.shape[2])
+        whole = (detail[at].astype(_F) - _F(32768)) * (_F(2) * gain) + _enlarged(
+            base[channel], level, at, mean.shape[2]
+        )
         out[channel] = np.clip(whole + _F(0.5), _F(0), _F(65535)).astype(np.int32).astype(np.uint16)
     return out
 
@@ -217,7 +233,9 @@ def chroma(tile: Tile) -> tuple[Luma, Luma]:
     return first, second
 
 
-def focus(fine: Plane, colour: Plane, *, noise: tuple[np.float32, np.float32], top: int, rows: int) -> Plane:
+def focus(
+    fine: Plane, colour: Plane, *, shares: tuple[np.float32, np.float32], floor: np.float32, top: int, rows: int
+) -> Plane:
     """See kernels.focus."""
     height, width = fine.shape
     inner = np.arange(top, top + rows)
@@ -225,8 +243,8 @@ def focus(fine: Plane, colour: Plane, *, noise: tuple[np.float32, np.float32], t
     least = _least([least[:, np.clip(np.arange(width) - 2 + k, 0, width - 1)] for k in range(5)])
     lines = _widened(colour, inner)
     wide = np.ascontiguousarray(_widened(np.ascontiguousarray(lines.T), np.arange(width)).T)
-    a = fine[inner] * noise[0] + _F(4)
-    return (a * a) * ((least * noise[0] + _F(4)) * (wide * noise[1] + _F(4)))
+    a = fine[inner] * shares[0] + floor
+    return (a * a) * ((least * shares[0] + floor) * (wide * shares[1] + floor))
 
 
 def _least(planes: list[Plane]) -> Plane:

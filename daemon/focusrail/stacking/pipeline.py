@@ -8,25 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from focusrail.errors import FrameSizeDiffers, NotRegistered, TooFewFrames
 from focusrail.model.method import Method
+from focusrail.model.outputs import Outputs
 from focusrail.stacking import kernels
 from focusrail.stacking.accumulators import accumulator
 from focusrail.stacking.arrays import Image, Luma, Plane, Transform
-from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea, stripes, warp_stripe
+from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea
 from focusrail.stacking.depth_map import DepthMap, find_depth
 from focusrail.stacking.exposure import ExposureReference
+from focusrail.stacking.features import Found
 from focusrail.stacking.focus_measure import Scores, luma8
 from focusrail.stacking.focus_peak import PeakTracker
 from focusrail.stacking.fusion import Accumulator, Fused
-from focusrail.stacking.registration import Features, Found, Registrar, detect
+from focusrail.stacking.laying import lay_stripe, stripes_of
+from focusrail.stacking.reach import Unreached, unreached
+from focusrail.stacking.registration import Registrar, Seen, detect
+from focusrail.stacking.slabs import Slab, Slabs
 from focusrail_drivers.base import Accelerator
 
+_NO_MORE = Outputs()
 Spectator = Callable[[str, int, Stripe, Plane], None]  # stage, frame index, stripe, the stripe's own rows
 
 
@@ -36,7 +42,7 @@ class Examined:
 
     frame: Image
     luma8: Luma
-    features: Features | None  # None where transforms are known beforehand
+    seen: Seen | None  # None where transforms are known beforehand, or frames lie on each other already
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +64,17 @@ class Result:
     crop: tuple[int, int, int, int]  # x, y, width, height on the canvas
     won: dict[int, float]  # frame index -> share of the pixels for which it is the sharpest
     tracker: PeakTracker
+    halo_px: int = 0  # of the stripes that frames were warped in
 
     def depth(self, executor: Executor | None = None) -> DepthMap:
         """The depth map, in the unit of the positions, cropped likewise."""
         seen = self.tracker
         return find_depth(seen.peaks, seen.positions, noise=seen.noise, crop=self.crop, executor=executor)
+
+    def unreached(self) -> list[Unreached]:
+        """What is still getting sharper where the stack begins or ends."""
+        seen = self.tracker
+        return unreached(seen.peaks, seen.positions, noise=seen.noise, crop=self.crop)
 
 
 class Stacker:
@@ -77,8 +89,13 @@ class Stacker:
         spectator: Spectator | None = None,
         known: dict[int, Found] | None = None,
         reference: Image | None = None,
+        slab: Callable[[Slab], None] | None = None,
+        outputs: Outputs = _NO_MORE,
     ) -> None:
-        """`known` transforms (from a pass made before) replace registration; `reference` then gives the exposure."""
+        """`known` transforms (from a pass made before) replace registration; `reference` then gives the exposure.
+
+        `slab` is given every slab that `outputs` asks for, as soon as it is finished.
+        """
         self._method = method
         self._accelerator = accelerator
         self._executor = executor
@@ -90,12 +107,15 @@ class Stacker:
         self._accumulator: Accumulator | None = None
         self._tracker: PeakTracker | None = None
         self._valid: ValidArea | None = None
+        self._slabs: Slabs | None = None
+        self._slab, self._outputs = slab, outputs
         self._used: list[int] = []  # indices of the frames that have been fused
 
     def examine(self, frame: Image) -> Examined:
         """Luma and features of a frame."""
         grey = luma8(frame)
-        return Examined(frame, grey, detect(grey, self._method.registration) if self._known is None else None)
+        looked_at = self._known is None and not self._method.aligned
+        return Examined(frame, grey, detect(grey, self._method.registration) if looked_at else None)
 
     def register(self, examined: Examined, index: int, position: float) -> Registered:
         """Find a frame's place. Raises FrameSizeDiffers, NotRegistered: then the frame is to be left out."""
@@ -105,8 +125,10 @@ class Stacker:
                 f"is {_size(frame.shape, frame.dtype)}, the first frame is {_size(*self._first)}: take out what is of "
                 "another size"
             )
-        if examined.features is not None:
-            found = self._registrar.add(examined.features)
+        if examined.seen is not None:
+            found = self._registrar.add(examined.seen, position)
+        elif self._method.aligned:
+            found = Found()
         elif self._known is not None and index in self._known:
             found = self._known[index]
         else:
@@ -125,28 +147,38 @@ class Stacker:
             self._accumulator = accumulator(height, width, self._method, frame.dtype, accelerator=self._accelerator)
             self._tracker = PeakTracker(frame, self._accelerator)
             self._valid = ValidArea(width, height)
+            self._slabs = self._begin_slabs(height, width)
         assert self._valid is not None
         assert self._tracker is not None
         self._valid.add(registered.found.transform)
         self._used.append(registered.index)
         number = self._tracker.begin(registered.position)
-        self._accumulator.begin(frame, registered.found.transform, registered.gain, registered.index)
-        # The notebook's own arithmetic is defined on whole frames: a stripe's warp may round otherwise.
-        rows = height if self._method.border == "black" else STRIPE_ROWS
-        cut = stripes(height, halo_px=self._accumulator.halo_px, rows=rows)
+        transform, gain, index = registered.found.transform, registered.gain, registered.index
+        self._accumulator.begin(frame, transform, gain, index)
+        if self._slabs is not None:
+            self._slabs.begin(frame, transform, gain, index)
+        cut = stripes_of(height, self._method, halo_px=self._accumulator.halo_px)
         return sum(self._executor.map(lambda s: self._fold(registered, s, number), cut)) / (height * width)
+
+    def _begin_slabs(self, height: int, width: int) -> Slabs | None:
+        if self._slab is None or not self._outputs.slab_frames:
+            return None
+
+        def make() -> Accumulator:
+            return accumulator(height, width, self._method, np.dtype(np.uint16), accelerator=self._accelerator)
+
+        return Slabs(self._outputs.slab_frames, self._outputs.slab_overlap, make=make, done=self._slab)
 
     def _fold(self, registered: Registered, stripe: Stripe, number: int) -> float:
         assert self._accumulator is not None
         assert self._tracker is not None
-        tile = warp_stripe(
-            registered.frame, registered.found.transform, stripe, kernel=self._method.warp,
-            black_border=self._method.border == "black", gain=registered.gain,
-        )  # fmt: skip
+        tile = lay_stripe(registered.frame, registered.found.transform, stripe, self._method, gain=registered.gain)
         luma = kernels.luma(tile)
         scores = Scores.of(luma, self._accelerator)
         measure = self._accumulator.add(stripe, tile, luma, scores, registered.index)
         self._tracker.add(stripe, scores, number)
+        if self._slabs is not None:
+            self._slabs.add(stripe, tile, luma, scores, registered.index)
         if self._spectator is not None:
             aligned = kernels.join(tile[:, stripe.inner], registered.frame.dtype)
             self._spectator("aligned", registered.index, stripe, aligned)
@@ -157,6 +189,9 @@ class Stacker:
         """The result of all frames so far. Raises TooFewFrames when there are fewer than two, or no common area."""
         if self._accumulator is None or self._tracker is None or self._valid is None or len(self._used) < 2:
             raise TooFewFrames(f"a stack needs two frames that can be used, there is {len(self._used)}")
+        if self._slabs is not None:
+            self._slabs.finish()
+            self._slabs = None
         fused = self._accumulator.finish()
         height, width = fused.index.shape
         crop = self._valid.rectangle() if self._method.crop else (0, 0, width, height)
@@ -169,7 +204,7 @@ class Stacker:
         for top in range(0, h, STRIPE_ROWS):
             counts += np.bincount(cropped.index[top : top + STRIPE_ROWS].ravel(), minlength=len(counts))
         won = {k: float(counts[k] / (w * h)) for k in self._used}
-        return Result(cropped, crop, won, self._tracker)
+        return Result(cropped, crop, won, self._tracker, self._accumulator.halo_px)
 
     def glance(self, *, longest_px: int) -> Image | None:
         """The composite so far, uncropped and reduced to about `longest_px`; None before the first frame.
@@ -191,5 +226,19 @@ def relative_to(found: dict[int, Found], reference: int) -> dict[int, Found]:
     turned = {}
     for index, one in found.items():
         transform = inverse @ one.transform
-        turned[index] = Found(transform / transform[2, 2], one.matches, one.inliers, one.residual_px)
+        turned[index] = replace(one, transform=transform / transform[2, 2])
     return turned
+
+
+def smallest_field(found: dict[int, Found], size: tuple[int, int]) -> int:
+    """The frame of (width, height) pixels that shows the least of the scene: every other one covers all of it.
+
+    Of equals, the earliest.
+    """
+    outline = np.array([[(0, 0), (size[0], 0), size, (0, size[1])]], np.float64)
+
+    def area(index: int) -> float:
+        x, y = cv2.perspectiveTransform(outline, found[index].transform)[0].T
+        return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
+
+    return min(sorted(found), key=area)

@@ -1,202 +1,58 @@
 """Registration: the transform that lays a frame on the reference.
 
-Features (SIFT: Lowe 2004, doi:10.1023/B:VISI.0000029664.99615.94; ORB: Rublee and others 2011,
-doi:10.1109/ICCV.2011.6126544) are matched, a robust estimator drops the wrong matches, and the enhanced correlation
-coefficient (Evangelidis and Psarakis 2008, doi:10.1109/TPAMI.2008.113) refines what is left below a tenth of a pixel.
 Neighbours in a stack look alike and its ends do not, so each frame is registered to the last one that could be, and the
-transforms are composed.
+transforms are composed. Two neighbours are aligned densely (`alignment`), started from where the last motion, no motion
+or phase correlation lead; where that does not convince, from features (`features`); and where there is too little to
+compare, the rail's own geometry predicts the transform (`geometry`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
+import numpy.typing as npt
 
 from focusrail.errors import NotRegistered
 from focusrail.model.method import Registration
-from focusrail.stacking.arrays import Luma, Points, Transform
+from focusrail.stacking.alignment import Aligned, align, ranked
+from focusrail.stacking.arrays import Luma, Transform
+from focusrail.stacking.band_pass import Level, pyramid, shift_between, textured
+from focusrail.stacking.features import (
+    ADVICE,
+    LEAST_MATCHES,
+    Features,
+    Found,
+    Reduced,
+    check_plausible,
+    estimate,
+    find_features,
+    match,
+)
+from focusrail.stacking.geometry import Geometry
+from focusrail.stacking.shake import directions, shaken
 
-_ESTIMATORS = {"ransac": cv2.RANSAC, "lmeds": cv2.LMEDS, "rho": cv2.RHO, "least_squares": 0}
-_LEAST_MATCHES = {"similarity": 2, "affine": 3, "homography": 4}
-_ADVICE = "if it belongs to this stack, smaller steps or `--detector orb` may help; if not, take it out"
-_ECC_STEPS = 30
-_ECC_PRECISION = 1e-5
-_ORB_LEAST_PX = 32  # its pyramid reduces 3.6 times, its patches are 31 px wide
-_LARGEST_AREA_RATIO = 4.0  # neighbours in a stack differ by a few per cent; wrong matches by any factor
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A transform and how well it is supported."""
-
-    transform: Transform = field(default_factory=lambda: np.eye(3))
-    matches: int = 0
-    inliers: int = 0
-    residual_px: float = 0.0  # root mean square of the inliers' reprojection errors, full-size pixels
-
-
-@dataclass(frozen=True, slots=True)
-class Reduced:
-    """A frame's 8-bit luma, reduced by a whole divisor."""
-
-    luma: Luma
-    divisor: int
-
-    @staticmethod
-    def of(luma8: Luma, *, work_mpx: float) -> Reduced:
-        """Reduce to about `work_mpx` megapixels by averaging squares; 0 keeps the full size."""
-        height, width = luma8.shape
-        divisor = max(1, round(np.sqrt(width * height / (work_mpx * 1e6)))) if work_mpx > 0 else 1
-        if divisor == 1:
-            return Reduced(luma8, 1)
-        size = (width // divisor, height // divisor)
-        whole = luma8[: size[1] * divisor, : size[0] * divisor]
-        return Reduced(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), divisor)
-
-    def to_full(self) -> Transform:
-        """From reduced pixels to full-size pixels."""
-        shift = (self.divisor - 1) / 2
-        return np.array([[self.divisor, 0, shift], [0, self.divisor, shift], [0, 0, 1]], np.float64)
+_LEAST_AGREEING = 0.15  # of what is textured in both frames; unrelated pictures reach a hundredth
+_ALIKE = 1.5  # brightness ratio within which a frame without texture can still be of this stack
 
 
 @dataclass(frozen=True, slots=True)
-class Features:
-    """Keypoints and descriptors of one reduced frame."""
+class Seen:
+    """What registration needs of one frame. Depends on nothing else: frames can be seen in parallel."""
 
     frame: Reduced
-    points: Points  # (n, 2), reduced pixels
-    descriptors: Any  # (n, 128) float32 or (n, 32) uint8; None when n is 0
+    levels: tuple[Level, ...]  # for dense alignment; empty where the settings do not want it
+    features: Features | None  # None where they are only looked for when dense alignment fails
+    directions: npt.NDArray[np.float64] | None = None  # see `shake`; None: it is not asked
 
 
-def detect(luma8: Luma, settings: Registration) -> Features:
-    """Find features in a frame's 8-bit luma, reduced first. Depends on nothing else: frames can be seen in parallel."""
+def detect(luma8: Luma, settings: Registration) -> Seen:
+    """See what registration needs in a frame's 8-bit luma, reduced first."""
     frame = Reduced.of(luma8, work_mpx=settings.work_mpx)
-    if settings.detector == "orb" and min(frame.luma.shape) < _ORB_LEAST_PX:
-        return Features(frame, np.empty((0, 2), np.float32), None)
-    detector: Any = cv2.SIFT_create() if settings.detector == "sift" else cv2.ORB_create(settings.orb_features)
-    keypoints, descriptors = detector.detectAndCompute(frame.luma, None)
-    points = np.array([k.pt for k in keypoints], np.float32).reshape(-1, 2)
-    return Features(frame, points, descriptors)
-
-
-def match(frame: Features, target: Features, settings: Registration) -> tuple[Points, Points]:
-    """Corresponding points (n, 2) of frame and target, nearest descriptors first."""
-    if len(frame.points) < 2 or len(target.points) < 2:
-        return np.empty((0, 2), np.float32), np.empty((0, 2), np.float32)
-    if settings.detector == "sift":
-        pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(frame.descriptors, target.descriptors, k=2)
-        matches = [p[0] for p in pairs if len(p) == 2 and p[0].distance < settings.ratio * p[1].distance]
-    else:
-        matches = list(cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(frame.descriptors, target.descriptors))
-    matches.sort(key=lambda m: m.distance)
-    if settings.best_matches:
-        matches = matches[: settings.best_matches]
-    return (
-        frame.points[[m.queryIdx for m in matches]].reshape(-1, 2),
-        target.points[[m.trainIdx for m in matches]].reshape(-1, 2),
-    )
-
-
-def estimate(source: Points, target: Points, settings: Registration, *, threshold_px: float) -> Found:
-    """The transform from source to target points, (n, 2) each. Raises NotRegistered when they do not support one."""
-    needed = max(_LEAST_MATCHES[settings.model], settings.least_inliers)
-    if len(source) < needed:
-        raise NotRegistered(
-            f"cannot be aligned: {len(source)} matches with its neighbour, {needed} are needed; {_ADVICE}"
-        )
-    transform, mask = _solve(source, target, settings, threshold_px)
-    inliers = int(np.count_nonzero(mask)) if mask is not None else 0
-    if transform is None or not np.all(np.isfinite(transform)) or inliers < needed:
-        raise NotRegistered(
-            f"cannot be aligned: {inliers} of {len(source)} matches agree on one transform, {needed} are needed; "
-            f"{_ADVICE}"
-        )
-    kept = mask.ravel().astype(bool)
-    moved = cv2.perspectiveTransform(source[kept][:, None].astype(np.float64), transform)[:, 0]
-    residual = float(np.sqrt(np.mean(np.sum((moved - target[kept]) ** 2, axis=1))))
-    return Found(transform, len(source), inliers, residual)
-
-
-def _solve(source: Points, target: Points, settings: Registration, threshold_px: float) -> tuple[Any, Any]:
-    if settings.model == "homography":
-        method = _ESTIMATORS[settings.estimator]
-        found, mask = cv2.findHomography(source[:, None], target[:, None], method, ransacReprojThreshold=threshold_px)
-        return (None if found is None else np.asarray(found, np.float64)), mask
-    if settings.estimator == "rho":  # it knows homographies only: it chooses the inliers, least squares does the rest
-        _, mask = cv2.findHomography(source[:, None], target[:, None], cv2.RHO, ransacReprojThreshold=threshold_px)
-        kept = np.zeros(len(source), bool) if mask is None else mask.ravel().astype(bool)
-        if np.count_nonzero(kept) < _LEAST_MATCHES[settings.model]:
-            return None, mask
-        return np.vstack([_least_squares(source[kept], target[kept], settings.model), (0.0, 0.0, 1.0)]), mask
-    solver: Any = cv2.estimateAffinePartial2D if settings.model == "similarity" else cv2.estimateAffine2D
-    if settings.estimator == "least_squares":  # OpenCV offers only robust estimators here: all are inliers
-        found, mask = _least_squares(source, target, settings.model), np.ones((len(source), 1), np.uint8)
-    else:
-        method = cv2.LMEDS if settings.estimator == "lmeds" else cv2.RANSAC
-        found, mask = solver(source, target, method=method, ransacReprojThreshold=threshold_px)
-    return (None if found is None else np.vstack([found, (0.0, 0.0, 1.0)])), mask
-
-
-def _least_squares(source: Points, target: Points, model: str) -> Any:
-    """(2, 3) affine matrix with the smallest sum of squared errors over all points."""
-    x, y = source[:, 0].astype(np.float64), source[:, 1].astype(np.float64)
-    one, zero = np.ones_like(x), np.zeros_like(x)
-    if model == "similarity":
-        rows = np.vstack([np.column_stack([x, -y, one, zero]), np.column_stack([y, x, zero, one])])
-        a, b, tx, ty = np.linalg.lstsq(rows, np.concatenate([target[:, 0], target[:, 1]]), rcond=None)[0]
-        return np.array([[a, -b, tx], [b, a, ty]])
-    rows = np.column_stack([x, y, one])
-    return np.linalg.lstsq(rows, target.astype(np.float64), rcond=None)[0].T
-
-
-def check_plausible(transform: Transform, size: tuple[int, int]) -> None:
-    """Refuse what no photograph of the same thing can be: mirrored, folded, or much larger or smaller.
-
-    Repeated patterns match many to one, and agree on a transform without inverse. `size` is (width, height).
-    """
-    corners = np.array([(0, 0, 1), (size[0], 0, 1), (size[0], size[1], 1), (0, size[1], 1)], np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        areas = np.linalg.det(transform) / (corners @ transform[2]) ** 3  # the Jacobian's determinant
-    wrong = ~((areas > 1 / _LARGEST_AREA_RATIO) & (areas < _LARGEST_AREA_RATIO))
-    if wrong.any():
-        raise NotRegistered(
-            f"cannot be aligned: its area would change {areas[wrong][0]:.3g} times, so the matches are wrong; {_ADVICE}"
-        )
-
-
-def to_model(transform: Transform, model: str, size: tuple[int, int]) -> Transform:
-    """The transform of `model` nearest to an affine one over a frame of (width, height) pixels."""
-    if model != "similarity":
-        return transform
-    corners = np.array([(0, 0), (size[0], 0), (size[0], size[1]), (0, size[1])], np.float32)
-    moved = cv2.perspectiveTransform(corners[:, None].astype(np.float64), transform)[:, 0]
-    return np.vstack([_least_squares(corners, moved.astype(np.float32), "similarity"), (0.0, 0.0, 1.0)])
-
-
-def refine(frame: Luma, target: Luma, start: Transform, settings: Registration) -> Transform:
-    """Improve a transform of reduced pixels by ECC; the start is returned where ECC does not converge or runs away."""
-    motion = cv2.MOTION_HOMOGRAPHY if settings.model == "homography" else cv2.MOTION_AFFINE
-    inverse = np.linalg.inv(start)
-    guess = (inverse / inverse[2, 2]).astype(np.float32)
-    criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ECC_STEPS, _ECC_PRECISION)
-    try:
-        _, found = cv2.findTransformECC(
-            target, frame, guess if motion == cv2.MOTION_HOMOGRAPHY else guess[:2], motion, criteria, None, 5
-        )
-    except cv2.error:
-        return start
-    if not np.all(np.isfinite(found)) or abs(np.linalg.det(found[:2, :2])) < 1e-6:
-        return start
-    whole = found.astype(np.float64) if len(found) == 3 else np.vstack([found, (0.0, 0.0, 1.0)])
-    height, width = frame.shape
-    improved = to_model(np.linalg.inv(whole), settings.model, (width, height))
-    improved /= improved[2, 2]
-    corners = np.array([[(0, 0)], [(width, 0)], [(width, height)], [(0, height)]], np.float64)
-    moved = cv2.perspectiveTransform(corners, improved) - cv2.perspectiveTransform(corners, start)
-    return improved if np.abs(moved).max() < 0.01 * max(width, height) else start
+    dense = settings.detector == "dense"
+    levels = pyramid(frame.luma) if dense or settings.refine else ()
+    features = None if dense else find_features(frame, settings)
+    return Seen(frame, levels, features, directions(frame.luma) if levels else None)
 
 
 class Registrar:
@@ -204,31 +60,99 @@ class Registrar:
 
     def __init__(self, settings: Registration) -> None:
         self._settings = settings
-        self._target: Features | None = None
+        self._target: Seen | None = None
         self._target_to_first: Transform = np.eye(3)
+        self._motion: Transform = np.eye(3)  # of the last frame, in reduced pixels
+        self._geometry = Geometry()
 
-    def add(self, features: Features) -> Found:
-        """The transform of a frame's full-size pixels to the first frame's. Raises NotRegistered; the chain goes on."""
-        settings = self._settings
+    def add(self, seen: Seen, position: float | None = None) -> Found:
+        """The transform of a frame's full-size pixels to the first frame's. Raises NotRegistered; the chain goes on.
+
+        `position` is the carriage's, mm or any unit that is even along the rail; without it nothing is predicted.
+        """
         if self._target is None:
-            needed = max(_LEAST_MATCHES[settings.model], settings.least_inliers)
-            if len(features.points) < needed:  # black, say: nothing could ever be laid on it
-                raise NotRegistered(
-                    f"cannot be the reference: it shows {len(features.points)} features, {needed} are needed; {_ADVICE}"
-                )
-            self._target = features
-            return Found(inliers=len(features.points), matches=len(features.points))
-        source, target = match(features, self._target, settings)
-        scale = features.frame.divisor
+            found = self._first(seen)
+            self._target = seen
+        else:
+            full = seen.frame.to_full()
+            try:
+                found = self._found(seen, self._target)
+            except NotRegistered:
+                predicted = self._predicted(seen, self._target, position)
+                if predicted is None:
+                    raise
+                return predicted
+            motion = found.transform
+            transform = self._target_to_first @ full @ motion @ np.linalg.inv(full)
+            transform /= transform[2, 2]
+            smeared = False
+            if seen.directions is not None and self._target.directions is not None:
+                smeared = shaken(self._target.directions, seen.directions)
+            found = replace(
+                found, transform=transform, residual_px=found.residual_px * seen.frame.divisor, shaken=smeared
+            )
+            # The next frame is better laid on the one before a shaken one.
+            if self._settings.chain and not found.shaken:
+                self._target, self._target_to_first, self._motion = seen, transform, motion
+        if position is not None:
+            self._geometry.learn(position, found.transform, seen.frame.full_size())
+        return found
+
+    def _first(self, seen: Seen) -> Found:
+        needed = self._needed()
+        shown = len(seen.features.points) if seen.features is not None else textured(seen.levels)
+        if shown < needed and self._settings.detector == "dense":
+            shown = len(find_features(seen.frame, self._settings).points)
+        if shown < needed:  # black, say: nothing could ever be laid on it
+            raise NotRegistered(f"cannot be the reference: it shows {shown} features, {needed} are needed; {ADVICE}")
+        return Found(inliers=shown, matches=shown)
+
+    def _needed(self) -> int:
+        return max(LEAST_MATCHES[self._settings.model], self._settings.least_inliers)
+
+    def _found(self, seen: Seen, target: Seen) -> Found:
+        """The transform from a frame to its target in reduced pixels."""
+        settings = self._settings
+        size = (seen.frame.luma.shape[1], seen.frame.luma.shape[0])
+        if settings.detector == "dense" and seen.levels and target.levels:
+            starts = [self._motion, np.eye(3), shift_between(seen.levels, target.levels)]
+            for start in ranked(seen.levels, target.levels, starts):
+                aligned = align(seen.levels, target.levels, start, model=settings.model, levels=len(seen.levels))
+                if self._convinces(aligned, size):
+                    return _dense(aligned)
+        frame_features, target_features = (one.features or find_features(one.frame, settings) for one in (seen, target))
+        source, there = match(frame_features, target_features, settings)
         # The threshold is meant in full-size pixels, but on a reduced frame features are not placed that finely.
-        found = estimate(source, target, settings, threshold_px=max(settings.threshold_px / scale, 1.0))
-        transform = found.transform
-        check_plausible(transform, (features.frame.luma.shape[1], features.frame.luma.shape[0]))
-        if settings.refine:
-            transform = refine(features.frame.luma, self._target.frame.luma, transform, settings)
-        full = features.frame.to_full()
-        transform = self._target_to_first @ full @ transform @ np.linalg.inv(full)
-        transform /= transform[2, 2]
-        if settings.chain:
-            self._target, self._target_to_first = features, transform
-        return Found(transform, found.matches, found.inliers, found.residual_px * scale)
+        threshold_px = max(settings.threshold_px / seen.frame.divisor, 1.0)
+        found = estimate(source, there, settings, threshold_px=threshold_px)
+        check_plausible(found.transform, size)
+        if not settings.refine or not seen.levels or not target.levels:
+            return found
+        aligned = align(seen.levels, target.levels, found.transform, model=settings.model, levels=2)
+        near = np.abs(aligned.transform - found.transform)[:2, 2].max() < 0.05 * max(size)
+        if near and self._convinces(aligned, size):
+            found = replace(_dense(aligned), matches=found.matches, inliers=found.inliers)
+        return found
+
+    def _convinces(self, aligned: Aligned, size: tuple[int, int]) -> bool:
+        if aligned.agreeing < max(self._needed(), _LEAST_AGREEING * aligned.textured):
+            return False
+        try:
+            check_plausible(aligned.transform, size)
+        except NotRegistered:
+            return False
+        return True
+
+    def _predicted(self, seen: Seen, target: Seen, position: float | None) -> Found | None:
+        """What the rail's geometry expects of a frame without texture; None for one that contradicts."""
+        if position is None or textured(seen.levels) >= self._needed():
+            return None
+        ours, theirs = (float(one.frame.luma.mean()) for one in (seen, target))
+        if not theirs / _ALIKE < ours < theirs * _ALIKE:
+            return None
+        transform = self._geometry.predict(position, seen.frame.full_size())
+        return None if transform is None else Found(transform, predicted=True)
+
+
+def _dense(aligned: Aligned) -> Found:
+    return Found(aligned.transform, aligned.textured, aligned.agreeing, aligned.residual_px)

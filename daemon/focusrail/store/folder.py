@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,6 +14,8 @@ from focusrail.errors import FrameError, NoFrames, OriginalChanged, UnreadableFo
 from focusrail.model.frame import FrameRecord, Original
 from focusrail.store.durable import file_sha256
 from focusrail.store.media_types import HOW_TO_READ_RAW, MEDIA_TYPES, can_read_raw, is_raw, media_type
+
+ALIGNED_FOLDERS = ("aligned", "slabs")  # within a result
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,19 @@ def list_folder(folder: Path) -> Listing:
     photographs = tuple(Path(e.path).absolute() for e in chosen)
     skipped = tuple(e.name for e in files if e not in chosen)
     return Listing(photographs, skipped)
+
+
+def lie_on_each_other(photographs: Sequence[Path]) -> bool:
+    """Whether all are aligned frames, or slabs, that a stack has left in a folder of its result (see its manifest)."""
+    folder = photographs[0].parent
+    if folder.name not in ALIGNED_FOLDERS:
+        return False
+    try:
+        page = json.loads((folder.parent / "shoot.json").read_bytes())
+        files = page["files"]
+        return all(f"{folder.name}/{photograph.name}" in files for photograph in photographs)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # no manifest of ours
+        return False
 
 
 def record_of(shoot_id: str, index: int, photograph: Path, *, position_mm: float | None) -> FrameRecord:

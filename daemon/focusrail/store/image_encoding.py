@@ -23,6 +23,7 @@ Plane: TypeAlias = npt.NDArray[Any]  # (height, width)
 
 JPEG_QUALITY = 95
 _STRIPE_ROWS = 256
+_INTEROP_IFD = 0xA005  # a place in the original, which tells nothing in a TIFF
 _LONG, _ASCII = 4, 2  # TIFF's types
 _NOBODYS = {CAMERA_IFD: 65000, GPS_IFD: 65001}  # private tags, until the folders are there
 _CARRIED = (0x010F, 0x0110, 0x0132, 0x013B, 0x8298)  # maker, model, time, artist and copyright: all text
@@ -99,7 +100,7 @@ def _folders(exif: PilImage.Exif) -> dict[int, ImageFileDirectory_v2]:
     folders = {}
     for tag in (CAMERA_IFD, GPS_IFD):
         try:
-            values = exif.get_ifd(tag)
+            values = {inner: value for inner, value in exif.get_ifd(tag).items() if inner != _INTEROP_IFD}
             folder = ImageFileDirectory_v2(prefix=b"II")
             for inner, value in values.items():
                 folder[inner] = value

@@ -9,7 +9,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -21,11 +21,12 @@ from focusrail.errors import StoreNotWritable, UnknownShoot
 from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
 from focusrail.model.recipe import Recipe
+from focusrail.model.selection import frames_text
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.durable import make_folder, refusal
 
 _TIMEOUT_S = 10.0  # for another process to finish writing
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE shoot (
     shoot_id TEXT PRIMARY KEY, name TEXT NOT NULL, specimen_id TEXT, created_at TEXT NOT NULL, source TEXT NOT NULL,
@@ -40,6 +41,8 @@ CREATE TABLE publication (
     method TEXT NOT NULL, PRIMARY KEY (shoot_id, version)
 ) STRICT;
 """
+# What a journal of version n needs to become one of version n + 1; a new one goes all the way, too.
+_UPGRADES = {1: "ALTER TABLE publication ADD COLUMN without TEXT NOT NULL DEFAULT ''"}
 _RECIPE, _METHOD, _FRAME = TypeAdapter(Recipe), TypeAdapter(Method), TypeAdapter(FrameRecord)
 
 
@@ -69,9 +72,12 @@ class Journal:
             if version == 0:
                 for statement in _SCHEMA.split(";")[:-1]:
                     self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+                version = 1
             elif version > _SCHEMA_VERSION:
                 raise StoreNotWritable(f"{self._path} was written by a newer focusrail; use that, or another folder")
+            for old in range(version, _SCHEMA_VERSION):
+                self._db.execute(_UPGRADES[old])
+            self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -116,11 +122,14 @@ class Journal:
         with self._writing():
             self._db.executemany("INSERT OR REPLACE INTO frame VALUES (?,?,?)", rows)
 
-    def add_publication(self, shoot_id: str, version: int, folder: Path, at: datetime, method: Method) -> None:
-        """Enter a version that lies in the outbound folder."""
-        row = (shoot_id, version, str(folder), at.isoformat(), _METHOD.dump_json(method).decode())
+    def add_publication(
+        self, shoot_id: str, version: int, folder: Path, at: datetime, method: Method, *, without: Iterable[int] = ()
+    ) -> None:
+        """Enter a version that lies in the outbound folder, and the frames that it was asked to be made without."""
+        method_json = _METHOD.dump_json(method).decode()
+        row = (shoot_id, version, str(folder), at.isoformat(), method_json, frames_text(without))
         with self._writing():
-            self._db.execute("INSERT INTO publication VALUES (?,?,?,?,?)", row)
+            self._db.execute("INSERT INTO publication VALUES (?,?,?,?,?,?)", row)
 
     def shoot(self, shoot_id: str) -> Shoot:
         """One shoot. Raises UnknownShoot."""
@@ -154,6 +163,14 @@ class Journal:
                 "SELECT version, folder FROM publication WHERE shoot_id=? ORDER BY version", (shoot_id,)
             ).fetchall()
         return [(version, Path(folder)) for version, folder in rows]
+
+    def left_out(self, shoot_id: str, version: int) -> str:
+        """The frames that a version was asked to be made without, like 12,40-43; empty where there are none."""
+        with self._lock, self._refusing():
+            row = self._db.execute(
+                "SELECT without FROM publication WHERE shoot_id=? AND version=?", (shoot_id, version)
+            ).fetchone()
+        return "" if row is None else str(row[0])
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

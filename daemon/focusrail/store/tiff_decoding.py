@@ -58,7 +58,7 @@ def _first_page(data: bytes) -> Iterator[tifffile.TiffPage | None]:
 
 
 def _misread_by_opencv(page: tifffile.TiffPage) -> bool:
-    """Whether OpenCV, up to 5.0, would return other pixels than there are.
+    """Whether OpenCV (4.11 to 5.1) would return other pixels than there are.
 
     It multiplies 8-bit colours by their transparency, cannot read tiles that stand out beyond the picture and does not
     miss planes that are missing; it takes the planes of 16 bits for pixels, does not invert 16 bits, and makes 8 bits

@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter
 
 from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
+from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import Recipe
 
 # --- engine to stacking process ---------------------------------------------------------------------------------------
@@ -39,10 +40,12 @@ class Begin:
     um_per_px: float | None = None
     threads: int | None = None  # None: as many as there are processors
     debug: bool = False
-    mesh: bool = False  # surface.glb is wanted
     far_is_high: bool = True  # larger positions are farther from the camera; of a folder's frames this is a guess
     recipe: Recipe | None = None
     survey: tuple[FrameRecord, ...] = ()
+    unwanted: tuple[FrameRecord, ...] = ()  # left out because it was asked for; they are not handed over
+    frames: int = 0  # that will be handed over, as far as is known
+    outputs: Outputs = Outputs()  # noqa: RUF009 - frozen, so it can be shared
     kind: Literal["begin"] = "begin"
 
 
@@ -105,6 +108,24 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """Pictures besides the results are going to take so much of the disk."""
+
+    needed_bytes: int
+    free_bytes: int
+    kind: Literal["room"] = "room"
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """One more of those pictures is written."""
+
+    done: int
+    total: int
+    kind: Literal["saved"] = "saved"
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The scratch folder is complete, up to making it durable."""
 
@@ -128,9 +149,9 @@ class Failed:
 
 
 Command = Annotated[Begin | Frame | Finish, Field(discriminator="kind")]
-Event = Annotated[Surveyed | Fused | LeftOut | Live | Finished | Failed, Field(discriminator="kind")]
+Event = Annotated[Surveyed | Fused | LeftOut | Live | Room | Saved | Finished | Failed, Field(discriminator="kind")]
 _COMMAND: TypeAdapter[Begin | Frame | Finish] = TypeAdapter(Command)
-_EVENT: TypeAdapter[Surveyed | Fused | LeftOut | Live | Finished | Failed] = TypeAdapter(Event)
+_EVENT: TypeAdapter[Surveyed | Fused | LeftOut | Live | Room | Saved | Finished | Failed] = TypeAdapter(Event)
 
 
 def encode(message: object) -> bytes:
@@ -143,6 +164,6 @@ def decode_command(line: bytes) -> Begin | Frame | Finish:
     return _COMMAND.validate_json(line)
 
 
-def decode_event(line: bytes) -> Surveyed | Fused | LeftOut | Live | Finished | Failed:
+def decode_event(line: bytes) -> Surveyed | Fused | LeftOut | Live | Room | Saved | Finished | Failed:
     """An event from its line. Raises ValueError."""
     return _EVENT.validate_json(line)

@@ -27,6 +27,8 @@ FILES: dict[str, str] = {
     "surface.glb": "the result as a mesh with the picture on it, for browsers, Blender and slicers",
     "index.png": "for every pixel, the number of the frame it came from (16 bit)",
     "contact_sheet.jpg": "all frames on one sheet",
+    "aligned/": "every frame as it was fused, on the pixels of result.tif (TIFF, 16 bit)",
+    "slabs/": "depth intervals fused on their own, on the pixels of result.tif (16 bit); named by their frames",
     "shoot.json": "all facts of this page for programs, with the SHA-256 of every file",
 }
 _NONE = "\N{EN DASH}"
@@ -53,6 +55,7 @@ def render_report(outcome: StackOutcome, pictures: ReportPictures, *, files: Ite
     left_out = [frame for frame in outcome.frames if not frame.used]
     stages = [took for name, took in outcome.timings_s.items() if name != "total" and math.isfinite(took)]
     reasons = Counter(frame.reason or "no reason given" for frame in left_out)
+    aligned = bool(outcome.settings.get("aligned"))  # before they came here
     page = _ENVIRONMENT.get_template("report.html.j2").render(
         outcome=outcome,
         created=utc_text(outcome.created_at)[:16].replace("T", " ") + " UTC",
@@ -66,7 +69,7 @@ def render_report(outcome: StackOutcome, pictures: ReportPictures, *, files: Ite
         contact_uri=_data_uri(pictures.contact_sheet) if pictures.contact_sheet else None,
         verdicts=_verdicts(outcome.judgement) if outcome.judgement else [],
         profile=profile(outcome.frames),
-        rows=[_row(frame, _centre(outcome)) for frame in outcome.frames],
+        rows=[_row(frame, _centre(outcome), aligned=aligned) for frame in outcome.frames],
         most_won=max((frame.won for frame in used if math.isfinite(frame.won)), default=0.0),
         timings=[(_words(name), value) for name, value in outcome.timings_s.items()],
         most_time=max(stages, default=0.0),
@@ -289,11 +292,12 @@ def _verdicts(judgement: Judgement) -> list[tuple[str, str, str]]:
     ]
 
 
-def _row(frame: FrameOutcome, centre: tuple[float, float]) -> dict[str, object]:
+def _row(frame: FrameOutcome, centre: tuple[float, float], *, aligned: bool = False) -> dict[str, object]:
     shift_x, shift_y, rotation_mdeg, scale_percent = decompose(frame.transform, centre)
     matrix = [frame.transform[at : at + 3] for at in (0, 3, 6)]
     return {
         "frame": frame,
+        "aligned": aligned,
         "reference": frame.matches == 0 and tuple(frame.transform) == (1, 0, 0, 0, 1, 0, 0, 0, 1),
         "exposed": utc_text(frame.exposed_at),
         "shift_x": shift_x,

@@ -87,16 +87,18 @@ def save_image(scratch: Scratch, result: Result, metadata: Metadata, *, title: s
     scratch.add("result.tif", lambda path: write_tiff(path, image, metadata, description=title, um_per_px=um_per_px))
 
 
-def save_planes(
-    scratch: Scratch, result: Result, depth: DepthMap, *, title: str, unit: str, um_per_px: float | None
-) -> None:
-    """index.png, depth.tif and confidence.png."""
+def save_index(scratch: Scratch, result: Result) -> None:
+    """index.png: what takes longest to write, and waits for nothing."""
+    scratch.add("index.png", lambda path: write_index(path, result.fused.index))
+
+
+def save_depth(scratch: Scratch, depth: DepthMap, *, title: str, unit: str, um_per_px: float | None) -> None:
+    """depth.tif and confidence.png: every pixel."""
     about = f"{title}: depth in {unit}"
     scratch.add(
         "depth.tif",
         lambda path: write_tiff(path, depth.depth, Metadata(), description=about, um_per_px=um_per_px),
     )
-    scratch.add("index.png", lambda path: write_index(path, result.fused.index))
     scratch.add("confidence.png", lambda path: write_index(path, depth.confidence_255()))
 
 
@@ -192,7 +194,8 @@ def save_report(scratch: Scratch, result: Result, depth: DepthMap, outcome: Stac
         depth=encode_jpeg(coloured, quality=_REPORT_QUALITY),
         contact_sheet=(scratch.folder / "contact_sheet.jpg").read_bytes(),
     )
-    report = render_report(outcome, pictures, files=[*scratch.names(), "shoot.json"])
+    folders = {name if "/" not in name else name[: name.index("/") + 1] for name in scratch.names()}
+    report = render_report(outcome, pictures, files=[*sorted(folders), "shoot.json"])
     scratch.add("report.html", lambda path: path.write_text(report, encoding="utf-8"))
     page = to_json(manifest(outcome, scratch.facts()))
     (scratch.folder / "shoot.json").write_text(page, encoding="utf-8")

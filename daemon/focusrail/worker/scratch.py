@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-from focusrail.store.durable import file_sha256, sync_folder
+from focusrail.store.durable import file_sha256, sync_file, sync_folder
 from focusrail.worker.manifest import FileFacts
 
 _THREADS = 3  # two that compute and one that waits for the disk
@@ -37,11 +36,7 @@ class Scratch:
 
     def _write(self, path: Path, write: Callable[[Path], object]) -> tuple[FileFacts, float]:
         write(path)
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_file(path)
         sync_folder(path.parent)
         durable_s = time.monotonic()
         return _facts(path), durable_s

@@ -11,30 +11,34 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from itertools import count
 
 import numpy as np
 
 import focusrail
 from focusrail.errors import FrameError, TooFewFrames
 from focusrail.model.frame import FrameRecord
-from focusrail.model.method import Method
 from focusrail.model.outcome import FrameOutcome, StackOutcome
 from focusrail.stacking.arrays import Image, Plane
 from focusrail.stacking.canvas import Stripe
+from focusrail.stacking.features import Found
 from focusrail.stacking.focus_measure import luma8
-from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, relative_to
-from focusrail.stacking.registration import Found, Registrar, detect
+from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, relative_to, smallest_field
+from focusrail.stacking.registration import Registrar, detect
 from focusrail.store.image_io import Metadata, encode_jpeg
-from focusrail.worker import results
+from focusrail.store.room import check_free
+from focusrail.worker import doubts, results, suspects
+from focusrail.worker.aligned import save_aligned
 from focusrail.worker.debug import StageRecorder
-from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, Surveyed
+from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, Room, Saved, Surveyed
 from focusrail.worker.reduction import thumbnail
 from focusrail.worker.scratch import Scratch
+from focusrail.worker.slabs import SlabFiles
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
 _LIVE_PX = 1200
 _NAMED = 3  # frames that cannot be used, of those that an error names
-_SMALL_CROP = 0.6  # of the canvas; less is worth a warning
+_UNWANTED = "it was asked for"
 
 
 class Stack:
@@ -47,7 +51,9 @@ class Stack:
         self._begin, self._executor = begin, executor
         self._began_s = time.monotonic()
         self._lock = threading.Lock()
-        self._outcomes: dict[int, FrameOutcome] = {}
+        self._outcomes = {
+            record.index: replace(self._blank(record), reason=_UNWANTED, unwanted=True) for record in begin.unwanted
+        }
         self._metadata: Metadata | None = None
         self._live = begin.live  # None as soon as it cannot be written
         self._recorder: StageRecorder | None = None
@@ -56,6 +62,10 @@ class Stack:
         self._depth = 8
         self._thumbnails = begin.scratch / "thumbnails"
         self._thumbnails.mkdir(exist_ok=True)
+        self._read = read
+        self._records: dict[int, FrameRecord] = {}  # of the frames fused
+        self._has_room = False
+        self._slabs = SlabFiles(begin.scratch) if begin.outputs.slab_frames else None
         known, reference = self._survey(read) if begin.survey else (None, None)
         self._stacker = Stacker(
             begin.method,
@@ -64,6 +74,8 @@ class Stack:
             spectator=self._watch if begin.debug else None,
             known=known,
             reference=reference,
+            slab=self._slabs.keep if self._slabs is not None else None,
+            outputs=begin.outputs,
         )
 
     @property
@@ -79,33 +91,52 @@ class Stack:
         for record in self._begin.survey:
             try:
                 frame = read(record)
+                self._check_room(frame)
                 if size is None or frame.shape == size:  # others are named, and left out, when they are to be fused
                     size = frame.shape
-                    found[record.index] = registrar.add(detect(luma8(frame), self._begin.method.registration))
+                    seen = detect(luma8(frame), self._begin.method.registration)
+                    found[record.index] = registrar.add(seen, _position(record))
             except FrameError:
                 pass  # likewise
             self.say(Surveyed(record.index))
-        if not found:
+        if size is None or not found:
             raise TooFewFrames("none of the frames can be read")
-        wanted = self._begin.survey[_place(self._begin.method, len(self._begin.survey))].index
-        self._reference = min(found, key=lambda index: abs(index - wanted))
+        self._reference = self._choose_reference(found, (size[1], size[0]))
         record = next(r for r in self._begin.survey if r.index == self._reference)
         return relative_to(found, self._reference), read(record)
 
+    def _choose_reference(self, found: dict[int, Found], size: tuple[int, int]) -> int:
+        method, survey = self._begin.method, self._begin.survey
+        if method.reference == "auto":
+            return smallest_field(found, size)
+        wanted = survey[{"first": 0, "middle": len(survey) // 2, "last": len(survey) - 1}[method.reference]].index
+        return min(found, key=lambda index: abs(index - wanted))
+
     def examine(self, record: FrameRecord, image: Image) -> Examined:
-        """See what can be seen in a frame alone, and save its thumbnail."""
+        """See what can be seen in a frame alone, and save its thumbnail. Raises DiskFull."""
+        self._check_room(image)
         small = encode_jpeg(thumbnail(image), quality=85)
         (self._thumbnails / f"{record.index:06d}.jpg").write_bytes(small)
         return self._stacker.examine(image)
+
+    def _check_room(self, image: Image) -> None:
+        """Refuse, before the first frame is worked on, what the disk has no room for. Raises DiskFull."""
+        begin = self._begin
+        needed = begin.outputs.needed_bytes(begin.frames, image.shape[0] * image.shape[1])
+        if needed and not self._has_room:
+            what = "aligned frames and slabs" if begin.outputs.aligned else "slabs"
+            folder = begin.scratch.parent
+            free = check_free(folder, needed, what=what, advice="do without some of them, or name another with -o")
+            self.say(Room(needed, free))
+        self._has_room = True
 
     def register(self, record: FrameRecord, examined: Examined, metadata: Metadata) -> Registered:
         """Find a frame's place. Raises FrameError with the file's name: the frame is left out.
 
         The first that has one gives the results their metadata and is the reference, unless a survey chose another.
         """
-        position = float(record.index) if record.position_mm is None else record.position_mm
         try:
-            registered = self._stacker.register(examined, record.index, position)
+            registered = self._stacker.register(examined, record.index, _position(record))
         except FrameError as error:
             raise type(error)(f"{record.original.path.name} {error}") from error
         if not self._shape:
@@ -135,6 +166,7 @@ class Stack:
             sharpness=sharpness,
             took_s=took_s,
         )
+        self._records[record.index] = record
         with self._lock:
             self._outcomes[record.index] = outcome
             used = sum(o.used for o in self._outcomes.values())
@@ -172,7 +204,7 @@ class Stack:
         try:
             result = self._stacker.finish()
         except TooFewFrames as error:
-            reasons = [o.reason for o in self._outcomes.values() if o.reason]
+            reasons = [o.reason for o in self._outcomes.values() if o.reason and not o.unwanted]
             more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
             why = ": " + "; ".join(reasons[:_NAMED]) + more if reasons else ""
             raise TooFewFrames(f"{error}{why}") from error
@@ -181,31 +213,41 @@ class Stack:
 
     def _save(self, scratch: Scratch, result: Result, command: Finish, *, began_s: float) -> StackOutcome:
         begin = self._begin
+        height, width = result.fused.index.shape
         title = " ".join(filter(None, (begin.name, begin.specimen_id)))
         results.save_image(scratch, result, self._metadata or Metadata(), title=title, um_per_px=begin.um_per_px)
-        frames = tuple(replace(self._outcomes[k], won=result.won.get(k, 0.0)) for k in sorted(self._outcomes))
+        odd = suspects.suspects([self._outcomes[k] for k in sorted(self._outcomes)])
+        frames = tuple(
+            replace(self._outcomes[k], won=result.won.get(k, 0.0), suspect=odd.get(k, ""))
+            for k in sorted(self._outcomes)
+        )
+        results.save_index(scratch, result)
         results.save_contact_sheet(scratch, frames)
         if self._recorder is not None:
             results.write_winners(scratch.folder, result)
         depth = result.depth(self._executor)
-        results.save_planes(scratch, result, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
+        results.save_depth(scratch, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
+        warnings = [
+            *doubts.left_out(frames),
+            *doubts.small_crop(width * height / (self._shape[0] * self._shape[1])),
+            *doubts.too_shallow(result.unreached(), frames),
+            *([suspects.warning(odd)] if odd else []),
+        ]
+        lost = self._save_more(scratch, result, frames, title=title)
         transforms = {f.index: np.array(f.transform).reshape(3, 3) for f in frames if f.used}
         judgement = (
             results.judge_by_truth(begin.truth, result, depth, transforms, self._reference) if begin.truth else None
         )
-        height, width = result.fused.index.shape
         saved_s = max(map(scratch.durable_s, ("result.jpg", "result.tif")))
         timings_s = {**command.timings_s, "stacking": began_s - self._began_s, "saving": saved_s - began_s}
-        warnings = [*command.warnings, *self._warnings(frames, width * height)]
-        if begin.mesh:
+        if begin.outputs.mesh:
             mesh_began_s = scratch.all_durable_s()  # whoever waits for the picture must not wait for the mesh
-            made = results.save_mesh(
+            if not results.save_mesh(
                 scratch, result, depth,
                 name=title, unit=begin.depth_unit, um_per_px=begin.um_per_px, far_is_high=begin.far_is_high,
-            )  # fmt: skip
+            ):  # fmt: skip
+                lost.append("no mesh was made: nowhere is the depth of a surface sure enough")
             timings_s["mesh"] = time.monotonic() - mesh_began_s
-            if not made:
-                warnings.append("no mesh was made: nowhere is the depth of a surface sure enough")
         outcome = StackOutcome(
             shoot_id=begin.shoot_id,
             name=begin.name,
@@ -220,7 +262,7 @@ class Stack:
             settings=asdict(begin.method),
             timings_s=timings_s,
             versions=_versions(),
-            warnings=tuple(warnings),
+            warnings=(*command.warnings, *warnings, *lost),
             lateral_um_per_px=begin.um_per_px,
             crop=result.crop,
             judgement=judgement,
@@ -231,19 +273,26 @@ class Stack:
         results.save_report(scratch, result, depth, outcome)
         return outcome
 
-    def _warnings(self, frames: tuple[FrameOutcome, ...], result_pixels: int) -> list[str]:
-        said = []
-        left_out = [f for f in frames if not f.used]
-        if left_out:
-            said.append(
-                f"{len(left_out)} of {len(frames)} frames were left out: {'; '.join(f.reason for f in left_out)}"
-            )
-        share = result_pixels / (self._shape[0] * self._shape[1])
-        if share < _SMALL_CROP:
-            said.append(
-                f"only {share:.0%} of the frame is covered by all frames: another reference frame may keep more"
-            )
-        return said
+    def _save_more(
+        self, scratch: Scratch, result: Result, frames: tuple[FrameOutcome, ...], *, title: str
+    ) -> list[str]:
+        """What was asked for besides the results; a sentence for what of it is missing."""
+        begin, slabs = self._begin, self._slabs
+        used = [(self._records[f.index], f) for f in frames if f.used] if begin.outputs.aligned else []
+        total = len(used) + (slabs.count if slabs is not None else 0)
+        done = count(1)
+
+        def saved() -> None:  # also tells the engine that we have not got stuck
+            self.say(Saved(next(done), total))
+
+        if slabs is not None:
+            slabs.save(scratch, result.crop, title=title, um_per_px=begin.um_per_px, saved=saved)
+        if not begin.outputs.aligned:
+            return []
+        return save_aligned(
+            scratch, used, result, begin.method,
+            read=self._read, executor=self._executor, title=title, um_per_px=begin.um_per_px, saved=saved,
+        )  # fmt: skip
 
     def _blank(self, record: FrameRecord) -> FrameOutcome:
         return FrameOutcome(
@@ -273,8 +322,9 @@ class Stack:
         self._recorder(stage, index, stripe, plane)
 
 
-def _place(method: Method, frames: int) -> int:
-    return {"first": 0, "middle": frames // 2, "last": frames - 1}[method.reference]
+def _position(record: FrameRecord) -> float:
+    """In mm; where no positions are known, frames are taken to be evenly spaced."""
+    return float(record.index) if record.position_mm is None else record.position_mm
 
 
 def _peak_memory_bytes() -> int:

@@ -16,6 +16,7 @@ from focusrail.config.loader import default_config_path, dump, load_config, load
 from focusrail.config.schema import Config
 from focusrail.errors import ConfigError, exit_code
 from focusrail.model.method import Method
+from focusrail.model.outputs import Outputs
 from focusrail_drivers import registry
 
 REPOSITORY = Path(__file__).parents[3]
@@ -66,7 +67,7 @@ BAD_CONFIGURATIONS = {
     ),
     "the model's own checks": (
         "stacking:\n  method:\n    registration:\n      detector: surf\n",
-        ["4: stacking.method.registration.detector: must be one of sift, orb, not 'surf'"],
+        ["4: stacking.method.registration.detector: must be one of dense, sift, orb, not 'surf'"],
     ),
     "unknown key of the model": (
         "stacking:\n  method:\n    fusio: lob\n",
@@ -140,7 +141,7 @@ BAD_RECIPES = {
     "NaN": ("name: a\nfrom_mm: 1\nto_mm: 2\nstep_mm: NaN\n", ["4: step_mm: must be a finite number, not nan"]),
     "a method that is not there": (
         "name: a\nfrom_mm: 1\nto_mm: 2\nframes: 3\nmethod:\n  fusion: magic\n",
-        ["6: method.fusion: must be one of soft, lob, not 'magic'"],
+        ["6: method.fusion: must be one of bands, soft, lob, not 'magic'"],
     ),
 }
 
@@ -155,6 +156,9 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pa
         return Path("focusrail.yaml")
 
     return write
+
+
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def refusal(load: Callable[[Path], object], path: Path) -> list[str]:
@@ -218,6 +222,15 @@ def test_the_rigs_method_holds_for_a_recipe_that_names_none(write: Callable[[str
     text = "name: a\nfrom_mm: 1\nto_mm: 2\nframes: 3\n"
     assert load_recipe(write(text), method=rig).method == rig
     assert load_recipe(write(text + "method: {crop: no}\n"), method=rig).method == Method(crop=False)
+
+
+def test_the_rigs_outputs_hold_for_a_recipe_that_names_none(write: Callable[[str], Path]) -> None:
+    rig = Outputs(mesh=True)
+    text = "name: a\nfrom_mm: 1\nto_mm: 2\nframes: 3\n"
+    assert load_recipe(write(text)).outputs == Outputs()
+    assert load_recipe(write(text), outputs=rig).outputs == rig
+    assert load_recipe(write(text + "outputs: {mesh: no}\n"), outputs=rig).outputs == Outputs()
+    assert load_config(write("outputs: {mesh: yes}\nrail: {far_is: low}\n")).outputs == rig
 
 
 def test_relative_paths_are_seen_from_the_files_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,6 +327,8 @@ def test_the_users_configuration_goes_before_the_installed_one(monkeypatch: pyte
     monkeypatch.delenv("FOCUSRAIL_CONFIG", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr("sys.prefix", str(tmp_path / "prefix"))
+    assert default_config_path() == CHECKOUT / "config/focusrail.yaml"
+    monkeypatch.setattr("focusrail.config.loader.__file__", str(tmp_path / "a/b/c/loader.py"))  # installed from a wheel
     assert default_config_path() is None
     for path in (installed, user):
         path.parent.mkdir(parents=True)

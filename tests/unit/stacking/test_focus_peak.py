@@ -8,7 +8,8 @@ import pytest
 from focusrail.stacking import kernels
 from focusrail.stacking.canvas import stripes
 from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores
-from focusrail.stacking.focus_peak import PeakTracker, decode
+from focusrail.stacking.focus_peak import PeakTracker
+from focusrail.stacking.kernels import decode
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from peers.textures import texture
 

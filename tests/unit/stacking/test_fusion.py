@@ -15,7 +15,7 @@ from focusrail.stacking.fusion import Accumulator, Fused, LobAccumulator
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from peers.textures import texture
 
-BANDS, SOFT, LOB = Method(), Method(fusion="soft"), Method(fusion="lob")
+BANDS, SOFT, LOB = Method(detail_gain=1.0), Method(fusion="soft"), Method(fusion="lob")
 
 
 def make(method: Method, first: np.ndarray) -> Accumulator:
@@ -104,6 +104,19 @@ def test_soft_averages_flat_areas_so_that_noise_falls() -> None:
     ]
     assert fuse(SOFT, frames).image.std() < 0.45 * frames[0].std()
     assert fuse(LOB, frames).image.std() > 0.9 * frames[0].std()
+
+
+def test_detail_is_multiplied_by_its_gain_and_nothing_else_is() -> None:
+    frame = cv2.GaussianBlur(texture(160, 200), (0, 0), 0.7)
+    plain, more = (fuse(Method(detail_gain=gain), [frame]).image.astype(float) for gain in (1.0, 1.1))
+
+    def deviations(image: np.ndarray) -> tuple[float, float]:
+        coarse = cv2.GaussianBlur(image, (0, 0), 9)
+        return float(coarse.std()), float((image - cv2.GaussianBlur(image, (0, 0), 1)).std())
+
+    (coarse, fine), (coarse_more, fine_more) = deviations(plain), deviations(more)
+    assert fine_more / fine == pytest.approx(1.1, abs=0.02)
+    assert coarse_more / coarse == pytest.approx(1.0, abs=0.003)
 
 
 @pytest.mark.parametrize("sharp_at", [0, 1, 2])

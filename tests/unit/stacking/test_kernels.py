@@ -74,7 +74,7 @@ def test_every_other_loop_is_the_same_in_numpy(size, seed, dtype, level) -> None
         made = [tile, kernels.luma(tile), kernels.join(tile, np.dtype(dtype)), squares, kernels.halve(squares)]
         made.append(kernels.smooth(squares, GAUSSIAN))
         state, mean = np.zeros((5, *size), np.uint16), np.zeros((3, *size), np.uint16)
-        largest, weight, best = np.zeros(size, np.float32), np.zeros(size, np.float32), np.zeros((3, *size), dtype)
+        largest, weight, best = np.zeros(size, np.uint16), np.zeros(size, np.float32), np.zeros((3, *size), dtype)
         winners = np.zeros((2, *size), np.uint16)
         for measure_dtype in (np.int16, np.float32):
             most = np.full(size, -1, measure_dtype)
@@ -97,14 +97,14 @@ def test_every_other_loop_is_the_same_in_numpy(size, seed, dtype, level) -> None
             )  # fmt: skip
             top = int(rng.integers(0, size[0]))
             rows = int(rng.integers(1, size[0] - top + 1))
-            sharp = kernels.focus(fine, colour, noise=(0.7, 1.9), top=top, rows=rows)
+            sharp = kernels.focus(fine, colour, noise=(0.7, 1.9), floor=8, top=top, rows=rows)
             part = slice(top, top + rows)
             kernels.blend(
                 sharp, tile[:, part], mean=bands[:, part], largest=largest[part], weight=weight[part],
                 winner=winners[1][part], frame=frame, power=2, base=base, level=level, top=top,
             )  # fmt: skip
             made.append(sharp)
-        made.append(kernels.compose(bands, base=base, level=level, top=0, rows=(size[0] + 2) // 3, step=3))
+        made.append(kernels.compose(bands, base=base, level=level, top=0, rows=(size[0] + 2) // 3, step=3, gain=1.06))
         return [*made, state, bands, mean, largest, weight, best, winners]
 
     same_bits(work)
@@ -205,13 +205,13 @@ def test_blending_is_the_weighted_mean_of_all_frames_and_never_leaves_their_rang
     focus = rng.uniform(0.01, 100, (30, 20, 40)).astype(np.float32)
     frames = rng.integers(20000, 50000, (30, 3, 20, 40)).astype(np.uint16)
     mean, winner = np.zeros((3, 20, 40), np.uint16), np.zeros((20, 40), np.uint16)
-    largest, weight = np.zeros((20, 40), np.float32), np.zeros((20, 40), np.float32)
+    largest, weight = np.zeros((20, 40), np.uint16), np.zeros((20, 40), np.float32)
     for index, (one, frame) in enumerate(zip(focus, frames, strict=True)):
         kernels.blend(one, frame, mean=mean, largest=largest, weight=weight, winner=winner, frame=index, power=3)
     weights = focus[:, None].astype(np.float64) ** 3
     assert np.abs(mean - (weights * frames).sum(0) / weights.sum(0)).max() < 8.0
-    assert np.array_equal(winner, focus.argmax(0))
-    assert np.array_equal(largest, focus.max(0))
+    assert np.mean(winner == focus.argmax(0)) > 0.97, "but where two are alike to a few parts in a thousand"
+    assert np.allclose(kernels.decode(largest), focus.max(0), rtol=0.004)
     assert (mean >= frames.min(0)).all() and (mean <= frames.max(0)).all()
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from focusrail.errors import FrameSizeDiffers, NotRegistered, TooFewFrames
 from focusrail.model.method import Method, Registration, notebook
-from focusrail.stacking.pipeline import Result, Stacker, relative_to
-from focusrail.stacking.registration import Found
+from focusrail.stacking.features import Found
+from focusrail.stacking.pipeline import Result, Stacker, relative_to, smallest_field
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from peers.textures import about, similarity, texture, view
 
@@ -162,7 +162,7 @@ def test_transforms_known_beforehand_are_taken_as_they_are(executor) -> None:
     frame = texture(*SIZE[::-1])
     stacker = Stacker(Method(), accelerator=CpuAccelerator(), executor=executor, known=known, reference=frame)
     examined = stacker.examine(frame)
-    assert examined.features is None
+    assert examined.seen is None
     assert np.array_equal(stacker.register(examined, 0, 0.0).found.transform, similarity(x=2))
     with pytest.raises(NotRegistered, match="beforehand"):
         stacker.register(stacker.examine(frame), 5, 0.0)
@@ -223,3 +223,22 @@ def test_relative_to_another_frame_that_frame_stands_still() -> None:
         assert to_first[2].transform @ one.transform == pytest.approx(to_first[k].transform, abs=1e-9)
         assert one.transform[2, 2] == 1
         assert (one.matches, one.inliers, one.residual_px) == (9, 8, 0.5)
+
+
+@pytest.mark.parametrize("model", ["similarity", "homography"])
+def test_the_smallest_field_is_that_of_the_frame_covered_by_all_others(model: str) -> None:
+    tilt = np.eye(3)
+    tilt[2, 0] = 1e-4 if model == "homography" else 0.0
+    scales = [1.0, 0.97, 0.95, 0.96, 1.02]  # frame pixels to the first's: the smaller, the less of the scene
+    found = {k: Found(about(similarity(scale=s, x=3.0 * k), SIZE) @ tilt) for k, s in enumerate(scales)}
+    assert smallest_field(found, SIZE) == 2
+    assert smallest_field({k: Found() for k in (7, 4, 5)}, SIZE) == 4
+
+
+def test_frames_that_lie_on_each_other_already_are_not_moved() -> None:
+    frames = stack_of(3)
+    result, found = run(Method(aligned=True, normalise_exposure=False), frames)
+    assert all(np.array_equal(one.transform, np.eye(3)) for one in found)
+    assert result.crop == (0, 0, *SIZE)
+    black = [np.zeros_like(frames[0])] * 2  # nothing to register by, and no need to
+    assert not run(Method(aligned=True), black)[0].fused.image.any()

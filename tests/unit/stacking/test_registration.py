@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from focusrail.errors import NotRegistered
 from focusrail.model.method import Registration
-from focusrail.stacking.registration import Features, Found, Reduced, Registrar, detect, estimate, match, refine
+from focusrail.stacking.alignment import align
+from focusrail.stacking.band_pass import pyramid
+from focusrail.stacking.features import Features, Found, Reduced, estimate, find_features, match
+from focusrail.stacking.registration import Registrar, Seen, detect
 from peers.textures import about, grey_texture, similarity, view
 
 SIZE = (480, 360)
@@ -47,7 +50,7 @@ def registered(settings: Registration, *frames: np.ndarray) -> Found:
     return found
 
 
-@pytest.mark.parametrize("detector", ["sift", "orb"])
+@pytest.mark.parametrize("detector", ["dense", "sift", "orb"])
 @pytest.mark.parametrize("model", MODELS)
 def test_a_known_transform_is_found_to_a_tenth_of_a_pixel(model: str, detector: str) -> None:
     settings = Registration(model=model, detector=detector)
@@ -61,7 +64,7 @@ def test_a_known_transform_is_found_to_a_tenth_of_a_pixel(model: str, detector: 
 @pytest.mark.parametrize("estimator", ["ransac", "lmeds", "rho"])
 @pytest.mark.parametrize("model", MODELS)
 def test_every_robust_estimator_finds_it(model: str, estimator: str) -> None:
-    settings = Registration(model=model, estimator=estimator)
+    settings = Registration(detector="sift", model=model, estimator=estimator)
     found = registered(settings, frame(np.eye(3)), frame(TRUE[model]))
     assert worst_px(found.transform, TRUE[model]) < 0.1
 
@@ -69,7 +72,7 @@ def test_every_robust_estimator_finds_it(model: str, estimator: str) -> None:
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("model", MODELS)
 def test_features_alone_find_it_to_half_a_pixel(model: str, estimator: str) -> None:
-    settings = Registration(model=model, estimator=estimator, refine=False, ratio=0.5)
+    settings = Registration(detector="sift", model=model, estimator=estimator, refine=False, ratio=0.5)
     found = registered(settings, frame(np.eye(3)), frame(TRUE[model]))
     assert worst_px(found.transform, TRUE[model]) < 0.7
 
@@ -107,8 +110,9 @@ def test_the_first_frame_is_the_reference() -> None:
     assert found.inliers == found.matches > 8
 
 
-def test_what_cannot_be_registered_is_refused_with_numbers_and_the_chain_goes_on() -> None:
-    settings = Registration()
+@pytest.mark.parametrize("detector", ["dense", "sift"])
+def test_what_cannot_be_registered_is_refused_with_numbers_and_the_chain_goes_on(detector: str) -> None:
+    settings = Registration(detector=detector)
     registrar = Registrar(settings)
     registrar.add(detect(frame(np.eye(3)), settings))
     with pytest.raises(NotRegistered, match=r"cannot be aligned: \d+ (of \d+ )?matches .*\d+ are needed"):
@@ -120,7 +124,7 @@ def test_what_cannot_be_registered_is_refused_with_numbers_and_the_chain_goes_on
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-@pytest.mark.parametrize("detector", ["sift", "orb"])
+@pytest.mark.parametrize("detector", ["dense", "sift", "orb"])
 def test_a_blank_first_frame_does_not_cost_the_rest_of_the_stack(detector: str, level: int) -> None:
     settings = Registration(detector=detector)
     registrar = Registrar(settings)
@@ -134,8 +138,9 @@ def test_a_blank_first_frame_does_not_cost_the_rest_of_the_stack(detector: str, 
 @pytest.mark.parametrize("detector", ["sift", "orb"])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 700), (700, 1), (3, 5), (16, 16), (40, 40)])
 def test_frames_too_small_for_features_have_none(detector: str, height: int, width: int) -> None:
-    features = detect(np.zeros((height, width), np.uint8), Registration(detector=detector))
-    assert features.points.shape == (0, 2)
+    reduced = Reduced(np.zeros((height, width), np.uint8), 1)
+    assert find_features(reduced, Registration(detector=detector)).points.shape == (0, 2)
+    assert pyramid(reduced.luma) == ()
 
 
 @given(
@@ -194,8 +199,8 @@ def lay(source: np.ndarray, target: np.ndarray, registration: Registration) -> F
     blank = Reduced(np.full((SIZE[1], SIZE[0]), 128, np.uint8), 1)
     descriptors = np.random.default_rng(1).uniform(0, 255, (len(source), 128)).astype(np.float32)
     registrar = Registrar(registration)
-    registrar.add(Features(blank, target, descriptors))
-    return registrar.add(Features(blank, source, descriptors))
+    registrar.add(Seen(blank, (), Features(blank, target, descriptors)))
+    return registrar.add(Seen(blank, (), Features(blank, source, descriptors)))
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -215,7 +220,7 @@ def test_matches_that_no_photograph_could_have_are_refused_with_numbers(wrong: s
         target[:, 0] = 400 - target[:, 0]
     else:
         target *= 0.01
-    registration = Registration(model=model, estimator=estimator)
+    registration = Registration(detector="sift", model=model, estimator=estimator)
     try:
         found = lay(source, target, registration)
     except NotRegistered as error:
@@ -235,7 +240,7 @@ def test_whatever_the_matches_what_is_found_can_be_warped_with_and_composed(
 ) -> None:
     random = np.random.default_rng(seed)
     points = random.uniform(0, 340, (2, matches + 8, 2)).astype(np.float32)
-    registration = Registration(model=model, estimator=estimator)
+    registration = Registration(detector="sift", model=model, estimator=estimator)
     try:
         found = lay(points[0], points[1], registration)
     except NotRegistered:
@@ -252,34 +257,35 @@ def test_many_to_one_matches_do_not_end_the_stack() -> None:
     points = random.uniform(0, 300, (20, 2)).astype(np.float32)
     one = random.uniform(0, 100, (1, 128)).astype(np.float32)
     others = random.uniform(150, 255, (19, 128)).astype(np.float32)
-    registrar.add(Features(reduced, points, np.vstack([one, others])))
+    registrar.add(Seen(reduced, (), Features(reduced, points, np.vstack([one, others]))))
     with pytest.raises(NotRegistered, match="area would change 0 times"):
-        registrar.add(Features(reduced, points, np.repeat(one, 20, axis=0)))
+        registrar.add(Seen(reduced, (), Features(reduced, points, np.repeat(one, 20, axis=0))))
 
 
 def test_matches_are_the_nearest_first_and_no_more_than_asked_for() -> None:
-    settings = Registration(best_matches=10)
-    a, b = detect(frame(np.eye(3)), settings), detect(frame(TRUE["similarity"]), settings)
+    settings = Registration(detector="sift", best_matches=10)
+    a, b = (find_features(Reduced(frame(t), 1), settings) for t in (np.eye(3), TRUE["similarity"]))
     nearest, _ = match(b, a, settings)
     every, _ = match(b, a, replace(settings, best_matches=0))
     assert len(nearest) == 10 < len(every)
     assert np.array_equal(nearest, every[:10])
 
 
-def test_refinement_that_cannot_converge_keeps_what_there_was() -> None:
-    start = similarity(x=2)
-    blank = np.full((SIZE[1], SIZE[0]), 128, np.uint8)
-    assert np.array_equal(refine(blank, blank, start, Registration()), start)
-    assert np.array_equal(refine(frame(np.eye(3)), frame(np.eye(3), seed=8), start, Registration()), start) or (
-        worst_px(refine(frame(np.eye(3)), frame(np.eye(3), seed=8), start, Registration()), start) < 0.01 * SIZE[0]
-    )
+def test_what_does_not_agree_is_not_said_to() -> None:
+    blank = pyramid(np.full((SIZE[1], SIZE[0]), 128, np.uint8))
+    a, b = pyramid(frame(np.eye(3))), pyramid(frame(np.eye(3), seed=8))
+    assert align(blank, blank, similarity(x=2), model="similarity", levels=4).agreeing == 0
+    unrelated = align(a, b, np.eye(3), model="similarity", levels=4)
+    assert unrelated.agreeing < 0.05 * unrelated.textured
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_refinement_comes_nearer(model: str) -> None:
     start = similarity(x=0.8, y=-0.6) @ TRUE[model]
-    improved = refine(frame(TRUE[model]), frame(np.eye(3)), start, Registration(model=model))
-    assert worst_px(improved, TRUE[model]) < 0.05
+    levels = pyramid(frame(TRUE[model])), pyramid(frame(np.eye(3)))
+    aligned = align(*levels, start, model=model, levels=2)
+    assert worst_px(aligned.transform, TRUE[model]) < 0.05
+    assert aligned.agreeing > 0.9 * aligned.textured > 0
 
 
 def test_registration_is_the_same_every_time() -> None:
@@ -287,3 +293,112 @@ def test_registration_is_the_same_every_time() -> None:
     frames = [frame(np.eye(3)), frame(TRUE["similarity"])]
     first, second = registered(settings, *frames), registered(settings, *frames)
     assert np.array_equal(first.transform, second.transform)
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+@pytest.mark.parametrize("detector", ["dense", "sift"])
+def test_no_bit_depends_on_the_number_of_threads(detector: str, threads: int) -> None:
+    settings = Registration(detector=detector)
+    frames = [frame(np.eye(3)), frame(TRUE["similarity"]), frame(TRUE["similarity"] @ TRUE["similarity"])]
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(1)
+        one = registered(settings, *frames)
+        cv2.setNumThreads(threads)
+        many = registered(settings, *frames)
+    finally:
+        cv2.setNumThreads(before)
+    assert np.array_equal(one.transform, many.transform)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("share", [0.02, 0.05])
+def test_breathing_of_several_per_cent_a_frame_is_followed(share: float, model: str) -> None:
+    settings = Registration(model=model)
+    registrar = Registrar(settings)
+    for k in range(4):
+        true = about(similarity(scale=(1 + share) ** -k, x=3.3 * k), SIZE)
+        found = registrar.add(detect(frame(true), settings))
+        assert worst_px(found.transform, true) < 0.1
+
+
+def test_a_jump_of_a_quarter_of_the_frame_is_found() -> None:
+    true = similarity(x=120.3, y=40.6)
+    assert worst_px(registered(Registration(), frame(np.eye(3)), frame(true)).transform, true) < 0.1
+
+
+@pytest.mark.parametrize("gain", [0.5, 0.8, 1.25])
+def test_flicker_moves_nothing(gain: float) -> None:
+    dim = np.clip(frame(TRUE["similarity"]) * gain, 0, 255).astype(np.uint8)
+    assert worst_px(registered(Registration(), frame(np.eye(3)), dim).transform, TRUE["similarity"]) < 0.1
+
+
+def test_what_moves_by_itself_is_outvoted() -> None:
+    moving = frame(TRUE["similarity"])
+    moving[100:220, 150:300] = frame(TRUE["similarity"], seed=4)[100:220, 150:300]
+    moving[20:80, 20:120] = moving[20:80, 23:123].copy()
+    found = registered(Registration(), frame(np.eye(3)), moving)
+    assert worst_px(found.transform, TRUE["similarity"]) < 0.1
+
+
+def test_sharpness_that_travels_across_the_picture_does_not_pull_at_it() -> None:
+    settings = Registration()
+    registrar = Registrar(settings)
+    worst = 0.0
+    for k in range(8):
+        true = about(similarity(scale=1 + 0.004 * k, x=0.37 * k, y=-0.61 * k), SIZE)
+        sharp = frame(true)
+        layers = [sharp, *(cv2.GaussianBlur(sharp, (0, 0), sigma) for sigma in (1, 2, 3, 4, 5, 6, 7, 8))]
+        away = np.abs(np.arange(SIZE[0]) - 40 - 55 * k) / 55  # px of blur, focus travels from left to right
+        lower = np.minimum(away.astype(int), 7)
+        share = np.clip(away - lower, 0, 1)
+        columns = np.arange(SIZE[0])
+        stack = np.stack(layers).astype(np.float32)
+        seen = (1 - share) * stack[lower, :, columns].T + share * stack[lower + 1, :, columns].T
+        found = registrar.add(detect(np.rint(seen).astype(np.uint8), settings))
+        worst = max(worst, worst_px(found.transform, true))
+    assert worst < 0.3
+
+
+def along_the_rail(frames: int) -> list[np.ndarray]:
+    return [about(similarity(scale=1 + 0.005 * k, x=1.5 * k, y=0.4 * k), SIZE) for k in range(frames)]
+
+
+def test_a_frame_with_nothing_in_it_is_laid_where_the_rail_says() -> None:
+    settings = Registration()
+    registrar = Registrar(settings)
+    poses = along_the_rail(7)
+    grey = np.full((SIZE[1], SIZE[0]), int(frame(np.eye(3)).mean()), np.uint8)
+    for k in range(5):
+        assert not registrar.add(detect(frame(poses[k]), settings), 10 + 0.1 * k).predicted
+    found = registrar.add(detect(grey, settings), 10.5)
+    assert found.predicted
+    assert found.inliers == 0
+    assert worst_px(found.transform, poses[5]) < 0.2
+    found = registrar.add(detect(frame(poses[6]), settings), 10.6)
+    assert not found.predicted
+    assert worst_px(found.transform, poses[6]) < 0.1
+
+
+@pytest.mark.parametrize("intruder", ["black", "another scene"])
+def test_what_belongs_to_no_stack_is_not_laid_by_the_rail(intruder: str) -> None:
+    settings = Registration()
+    registrar = Registrar(settings)
+    for k, pose in enumerate(along_the_rail(5)):
+        registrar.add(detect(frame(pose), settings), 10 + 0.1 * k)
+    other = frame(np.eye(3), seed=5) if intruder == "another scene" else np.zeros((SIZE[1], SIZE[0]), np.uint8)
+    with pytest.raises(NotRegistered):
+        registrar.add(detect(other, settings), 10.5)
+
+
+def test_a_shaken_frame_is_said_to_be_and_the_next_is_laid_on_the_one_before_it() -> None:
+    settings = Registration()
+    registrar = Registrar(settings)
+    poses = along_the_rail(4)
+    said = []
+    for k, pose in enumerate(poses):
+        grey = frame(pose) if k != 2 else cv2.blur(frame(pose), (9, 1))
+        found = registrar.add(detect(grey, settings))
+        said.append(found.shaken)
+        assert worst_px(found.transform, pose) < (0.5 if k == 2 else 0.1)
+    assert said == [False, False, True, False]

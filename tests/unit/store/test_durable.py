@@ -143,3 +143,25 @@ def test_a_files_hash_is_that_of_its_bytes(tmp_path: Path, size: int) -> None:
     content = bytes(range(256)) * (size // 256 + 1)
     (tmp_path / "a").write_bytes(content[:size])
     assert file_sha256(tmp_path / "a") == hashlib.sha256(content[:size]).hexdigest()
+
+
+def test_every_file_and_then_every_folder_of_a_tree_is_made_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/b/c", "a/d", "e"):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        for number in range(20):
+            (tmp_path / name / f"{number}.jpg").write_bytes(b"x")
+    synced: list[Path] = []
+    sync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        sync(descriptor)
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+    monkeypatch.setattr(os, "fsync", watched)
+    sync_tree(tmp_path)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    folders = [tmp_path, *(path for path in tmp_path.rglob("*") if path.is_dir())]
+    assert sorted(synced) == sorted(files + folders)
+    assert set(synced[: len(files)]) == set(files)

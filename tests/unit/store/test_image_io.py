@@ -320,6 +320,16 @@ def test_a_tiff_carries_exif_and_profile_of_whatever_was_read(tmp_path: Path, ki
         assert opened.getexif().get_ifd(EXIF_IFD)[EXPOSURE_TIME] == pytest.approx(0.004)
 
 
+def test_no_place_in_the_original_is_taken_for_one_in_the_tiff(tmp_path: Path) -> None:
+    made = exif()
+    made.get_ifd(EXIF_IFD)[0xA005] = 4321  # where its interoperability directory was
+    write_tiff(tmp_path / "a.tif", PICTURE, Metadata(exif=made.tobytes()), description="a")
+    with PilImage.open(tmp_path / "a.tif") as opened:
+        camera = opened.getexif().get_ifd(EXIF_IFD)
+    assert 0xA005 not in camera
+    assert camera[EXPOSURE_TIME] == pytest.approx(0.004)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (255, 3), (256, 5), (257, 7), (700, 33)])
 @pytest.mark.parametrize("most", [3, 65535])
 def test_an_index_of_any_size_is_read_by_others_as_it_was(tmp_path: Path, shape: tuple[int, int], most: int) -> None:

@@ -23,8 +23,9 @@ from focusrail.worker.report import FILES
 from focusrail.worker.results import (
     depth_to_show,
     save_contact_sheet,
+    save_depth,
     save_image,
-    save_planes,
+    save_index,
     save_report,
     shown,
 )
@@ -92,7 +93,8 @@ def made(folder: Path, *, height: int, width: int, dtype: type = np.uint8) -> tu
     with Scratch(folder) as scratch:
         save_image(scratch, result, Metadata(), title="beetle", um_per_px=2.5)
         save_contact_sheet(scratch, outcome.frames)
-        save_planes(scratch, result, depth, title="beetle", unit="mm", um_per_px=2.5)
+        save_index(scratch, result)
+        save_depth(scratch, depth, title="beetle", unit="mm", um_per_px=2.5)
         save_report(scratch, result, depth, outcome)
     return result, time.process_time() - began_s
 
@@ -112,11 +114,16 @@ def test_all_that_is_written_is_whole_and_in_the_manifest(tmp_path: Path, dtype:
     }
     for name, fact in page["files"].items():
         assert fact["sha256"] == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest(), name
-    files = set(FILES) - {"surface.glb"}
+    asked_for = {"surface.glb", *(name for name in FILES if name.endswith("/"))}
+    files = set(FILES) - asked_for
     assert files | {"report.html", "thumbnails"} == {p.name for p in tmp_path.iterdir()}
     assert np.array_equal(tifffile.imread(tmp_path / "result.tif")[..., ::-1], result.fused.image)
     assert np.array_equal(cv2.imread(str(tmp_path / "index.png"), cv2.IMREAD_UNCHANGED), result.fused.index)
     assert tifffile.imread(tmp_path / "depth.tif").shape == (403, 605)
+    sure = cv2.imread(str(tmp_path / "confidence.png"), cv2.IMREAD_UNCHANGED)
+    assert sure.shape == (403, 605)
+    assert sure.dtype == np.uint8
+    assert (sure == 255).all()
     report = (tmp_path / "report.html").read_text()
     assert all(f'href="./{name}"' in report for name in files)
 
@@ -130,7 +137,8 @@ def test_what_is_written_takes_little_memory_beyond_the_planes(tmp_path: Path) -
         before = tracemalloc.get_traced_memory()[0]
         with Scratch(tmp_path) as scratch:
             save_image(scratch, result, Metadata(), title="beetle", um_per_px=None)
-            save_planes(scratch, result, depth_of(result), title="beetle", unit="mm", um_per_px=None)
+            save_index(scratch, result)
+            save_depth(scratch, depth_of(result), title="beetle", unit="mm", um_per_px=None)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

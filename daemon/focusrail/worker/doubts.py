@@ -1,0 +1,52 @@
+"""What a person should look at before trusting a result: the warnings of report and command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from focusrail.model.outcome import FrameOutcome
+from focusrail.stacking.reach import Unreached
+
+_SMALL_CROP = 0.6  # of the canvas; less is worth a warning
+_ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
+_MOST_PLACES = 3  # that are named; more are no place
+
+
+def left_out(frames: Sequence[FrameOutcome]) -> list[str]:
+    """Of frames that could not be used, and were not unwanted anyway."""
+    out = [frame for frame in frames if not (frame.used or frame.unwanted)]
+    if not out:
+        return []
+    return [f"{len(out)} of {len(frames)} frames were left out: {'; '.join(frame.reason for frame in out)}"]
+
+
+def small_crop(share: float) -> list[str]:
+    """Of a result that covers only this share of a frame."""
+    if share >= _SMALL_CROP:
+        return []
+    return [f"only {share:.0%} of the frame is covered by all frames: another reference frame may keep more"]
+
+
+def too_shallow(found: Sequence[Unreached], frames: Sequence[FrameOutcome]) -> list[str]:
+    """Of what is still getting sharper where the stack ends; `frames` in index order."""
+    used = [frame for frame in frames if frame.used]
+    said = []
+    for one in found:
+        frame = used[one.number]
+        end = "first" if one.number == 0 else "last" if one.number == len(used) - 1 else "outermost"
+        at = "" if frame.position_mm is None else f" at {frame.position_mm:.3f} mm"
+        said.append(
+            f"the stack is too shallow: {where(one.ninths)} something is still getting sharper at its {end} frame "
+            f"({frame.index}{at}), {max(one.share, 0.001):.1%} of all sharp detail; go on beyond it"
+        )
+    return said
+
+
+def where(ninths: Sequence[tuple[int, int]]) -> str:
+    """The parts of a picture cut in three by three, (row, column) each, in words."""
+    if len(ninths) > 2 * _MOST_PLACES:
+        return "nearly everywhere"
+    names = [
+        " ".join(filter(None, (_ROWS[row], _COLUMNS[column]))) or "middle" for row, column in ninths[:_MOST_PLACES]
+    ]
+    return "in the " + " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -1,0 +1,73 @@
+"""Frames that were used and yet look wrong: shaken while they were exposed, or something moved in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+
+from focusrail.model.outcome import FrameOutcome
+from focusrail.model.selection import frames_text
+
+_FEWEST = 6  # frames; of fewer nobody can tell what is usual
+# Sharpness rises and falls from frame to frame as the subject does, by what is usual in a stack. A shaken frame is a
+# notch: below both sides by several times that. On simulated stacks in order the deepest notch is 0.6 times the usual
+# change, or 5 %; a smear of six pixels makes one of 3.4 to 8 times.
+_TIMES_USUAL = 2.0
+_LEAST_NOTCH = 0.1  # of the logarithm: 10 %
+_TO_SIGMA = 1.4826  # from a median absolute value
+# A residual may grow along a stack, so it is compared with those nearby; the next frame is registered to this one, and
+# shares its fault.
+_TIMES_RESIDUAL = 2.0
+_LEAST_RESIDUAL_PX = 0.5
+
+
+def suspects(frames: Sequence[FrameOutcome]) -> dict[int, str]:
+    """What stands out, by frame index; `frames` in index order. The first and the last have no neighbours to tell."""
+    used = [frame for frame in frames if frame.used]
+    if len(used) < _FEWEST:
+        return {}
+    found = {
+        used[at].index: f"its residual, {used[at].residual_px:.2f} px, is far above that of the frames around it"
+        for at in _loose([frame.residual_px for frame in used])
+    }
+    for at, notch in _notches([frame.sharpness for frame in used]):
+        found[used[at].index] = f"it is {1 - math.exp(-notch):.0%} less sharp than the frames around it"
+    return dict(sorted(found.items()))
+
+
+def warning(found: dict[int, str]) -> str:
+    """The sentence about all of them."""
+    which = frames_text(found)
+    if len(found) == 1:
+        (reason,) = found.values()
+        return f"frame {which} looks shaken, or something moved in it ({reason}): try --without {which}"
+    return f"frames {which.replace(',', ', ')} look shaken, or something moved in them: try --without {which}"
+
+
+def _notches(sharpness: Sequence[float]) -> list[tuple[int, float]]:
+    """Places of frames that are less sharp than those on either side, and by how much (natural logarithm)."""
+    if min(sharpness) <= 0:
+        return []
+    logs = [math.log(value) for value in sharpness]
+    usual = _TO_SIGMA * median(abs(after - before) for before, after in pairwise(logs))
+    least = max(_LEAST_NOTCH, _TIMES_USUAL * usual)
+    found = []
+    for at in range(1, len(logs) - 1):
+        # Two on each side, since a shake may last for two frames.
+        sides = max(logs[max(0, at - 2) : at]), max(logs[at + 1 : at + 3])
+        if (notch := min(sides) - logs[at]) > least:
+            found.append((at, notch))
+    return found
+
+
+def _loose(residuals: Sequence[float]) -> list[int]:
+    """Places of frames whose residual is far above those around, and not for that of the frame before."""
+    found: list[int] = []
+    for at in range(2, len(residuals) - 2):
+        before, after = residuals[max(0, at - 3) : at - 1], residuals[at + 2 : at + 4]
+        usual = max(median(before), median(after))
+        if residuals[at] > max(_LEAST_RESIDUAL_PX, _TIMES_RESIDUAL * usual) and at - 1 not in found:
+            found.append(at)
+    return found
