@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import structlog
 
+from focusrail.capture.begin import NO_MORE, begin
 from focusrail.capture.carriage import Carriage
 from focusrail.capture.engine import Engine
 from focusrail.capture.events import Merging, Published, Skipped, Started
@@ -186,7 +188,11 @@ class Service:
         step_mm: float | None = None,
         without: frozenset[int] = frozenset(),
         aligned: bool | None = None,
+<<<<<<< HEAD
         outputs: Outputs | None = None,
+=======
+        outputs: Outputs = NO_MORE,
+>>>>>>> main
         debug: bool = False,
     ) -> tuple[Listing, Published]:
         """Stack a folder of photographs, which stay where they are, but for those numbered `without`.
@@ -235,10 +241,8 @@ class Service:
             wanted = [index for index in range(len(photographs)) if index not in without]
             # Of what is not wanted anyway it does not matter whether it can be read.
             unwanted = [r for r in records(sorted(without)) if isinstance(r, FrameRecord)]
-            begin = self._begin(
-                shoot, place, unwanted=unwanted, in_mm=step_mm is not None, outputs=outputs, debug=debug
-            )
-            return listing, self._stack(shoot, place, records(wanted), replace(begin, frames=len(wanted)))
+            told = self._begin(shoot, place, unwanted=unwanted, in_mm=step_mm is not None, outputs=outputs, debug=debug)
+            return listing, self._stack(shoot, place, records(wanted), replace(told, frames=len(wanted)))
 
     def restack(
         self,
@@ -247,7 +251,11 @@ class Service:
         out: Path | None = None,
         method: Method | None = None,
         without: frozenset[int] = frozenset(),
+<<<<<<< HEAD
         outputs: Outputs | None = None,
+=======
+        outputs: Outputs = NO_MORE,
+>>>>>>> main
         debug: bool = False,
     ) -> Published:
         """Stack what the spool holds of a shoot, but for the frames numbered `without`, as its next version.
@@ -268,21 +276,21 @@ class Service:
                 wanted = [record for record in frames if record.index not in without]
                 unwanted = [record for record in frames if record.index in without]
                 in_mm = frames[0].position_mm is not None
-                begin = self._begin(shoot, place, unwanted=unwanted, in_mm=in_mm, outputs=outputs, debug=debug)
-                return self._stack(shoot, place, iter(wanted), replace(begin, frames=len(wanted)))
+                told = self._begin(shoot, place, unwanted=unwanted, in_mm=in_mm, outputs=outputs, debug=debug)
+                return self._stack(shoot, place, iter(wanted), replace(told, frames=len(wanted)))
 
     def _stack(
-        self, shoot: Shoot, place: Destination, records: Iterator[FrameRecord | LeftOut], begin: Begin
+        self, shoot: Shoot, place: Destination, records: Iterator[FrameRecord | LeftOut], told: Begin
     ) -> Published:
         began_s = time.monotonic()
-        self._listen(Started(shoot.shoot_id, shoot.name, begin.frames, shoot.source))
+        self._listen(Started(shoot.shoot_id, shoot.name, told.frames, shoot.source))
         self.journal.advance(shoot, State.MERGING)
         unread: list[LeftOut] = []
         if shoot.method.reference != "first":  # all transforms are found before the first frame is fused
             everything = list(records)
-            begin = replace(begin, survey=tuple(r for r in everything if isinstance(r, FrameRecord)))
+            told = replace(told, survey=tuple(r for r in everything if isinstance(r, FrameRecord)))
             records = iter(everything)
-        with self._stacking(shoot, place, begin) as (process, left_out):
+        with self._stacking(shoot, place, told) as (process, left_out):
             for record in records:
                 if isinstance(record, LeftOut):
                     unread.append(record)
@@ -293,9 +301,10 @@ class Service:
             warnings = tuple(event.message for event in unread)
             finished = process.finish(Finish(warnings=warnings, timings_s={"reading": time.monotonic() - began_s}))
             left_out.extend(by_name(event.error, event.message) for event in unread)
-            without = [record.index for record in begin.unwanted]
+            without = [record.index for record in told.unwanted]
             return self._publish(shoot, place, finished, left_out, without=without)
 
+<<<<<<< HEAD
     def _begin(
         self,
         shoot: Shoot,
@@ -329,6 +338,10 @@ class Service:
             outputs=outputs if outputs is not None else self.usual_outputs(shoot),
             far_is_high=self.config.rail.far_is == "high",
         )
+=======
+    def _begin(self, shoot: Shoot, place: Destination, **more: Any) -> Begin:
+        return begin(shoot, place, self.config, self._spool.folder(shoot.shoot_id), **more)
+>>>>>>> main
 
     def usual_outputs(self, shoot: Shoot | None = None) -> Outputs:
         """What is published besides the results if nothing else is said: what the recipe wants, or the rig."""
@@ -336,7 +349,7 @@ class Service:
 
     @contextmanager
     def _stacking(
-        self, shoot: Shoot, place: Destination, begin: Begin
+        self, shoot: Shoot, place: Destination, told: Begin
     ) -> Iterator[tuple[StackingProcess, list[FocusrailError]]]:
         """A stacking process, ended and cleaned up after whatever happens; and the sentences of frames left out."""
         left_out: list[FocusrailError] = []
@@ -349,7 +362,7 @@ class Service:
 
         stacking = self.config.stacking
         process = StackingProcess(
-            begin,
+            told,
             place,
             in_flight_bytes=stacking.in_flight_mb << 20,
             memory_limit_mb=stacking.memory_limit_mb,

@@ -9,6 +9,7 @@ import cv2
 import pytest
 
 from focusrail.model.method import Method, Registration
+from focusrail.model.outputs import Outputs
 from focusrail.service import Service
 from peers.small_rig import photograph, small_rig
 
@@ -29,13 +30,16 @@ def megapixels(source: Path, folder: Path, count: int) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 3 * MANY)
-def test_stacking_takes_no_more_memory_for_more_frames(tmp_path: Path, photographs: Path) -> None:
+@pytest.mark.parametrize(
+    "outputs", [Outputs(), Outputs(aligned=True, slab_frames=6, slab_overlap=2)], ids=["plain", "aligned and slabs"]
+)
+def test_stacking_takes_no_more_memory_for_more_frames(tmp_path: Path, photographs: Path, outputs: Outputs) -> None:
     """At its peak, as the kernel counts it."""
     service = Service(small_rig(tmp_path / "data"))
     peaks = []
     for frames in (FEW, MANY):
         folder = megapixels(photographs, tmp_path / str(frames), frames)
-        twice = [service.stack_folder(folder, method=METHOD)[1].finished for _ in range(2)]
+        twice = [service.stack_folder(folder, method=METHOD, outputs=outputs)[1].finished for _ in range(2)]
         assert all(finished.frames_used == frames for finished in twice)
         # Which threads stand where at the peak is chance; what is needed is the smaller.
         peaks.append(min(finished.peak_memory_bytes for finished in twice))

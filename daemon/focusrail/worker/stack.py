@@ -38,6 +38,7 @@ from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
 _LIVE_PX = 1200
 _NAMED = 3  # frames that cannot be used, of those that an error names
+_SHAKEN = "it is much less sharp than its neighbour in all places"
 _UNWANTED = "it was asked for"
 
 
@@ -165,6 +166,7 @@ class Stack:
             gain=registered.gain,
             sharpness=sharpness,
             took_s=took_s,
+            suspect=_SHAKEN if found.shaken else "",
         )
         self._records[record.index] = record
         with self._lock:

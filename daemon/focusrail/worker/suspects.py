@@ -26,9 +26,10 @@ _LEAST_RESIDUAL_PX = 0.5
 def suspects(frames: Sequence[FrameOutcome]) -> dict[int, str]:
     """What stands out, by frame index; `frames` in index order. The first and the last have no neighbours to tell."""
     used = [frame for frame in frames if frame.used]
+    found = {frame.index: frame.suspect for frame in used if frame.suspect}  # what registration has seen
     if len(used) < _FEWEST:
-        return {}
-    found = {
+        return found
+    found |= {
         used[at].index: f"its residual, {used[at].residual_px:.2f} px, is far above that of the frames around it"
         for at in _loose([frame.residual_px for frame in used])
     }

@@ -120,6 +120,6 @@ def test_a_frame_that_was_not_delivered_is_made_again_in_its_place_and_in_order(
 
 
 def test_after_the_first_frame_the_rest_must_fit_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("focusrail.capture.preflight._LEAST_FREE_BYTES", 1 << 60)
+    monkeypatch.setattr("focusrail.store.room.LEAST_FREE_BYTES", 1 << 60)
     with pytest.raises(DiskFull, match="4 more frames"):
         shot(tmp_path)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from focusrail.model.method import Method
+from focusrail.stacking.arrays import Transform
 from focusrail.stacking.features import Found
 from focusrail.stacking.pipeline import Stacker
 from focusrail.stacking.reach import Unreached
@@ -34,7 +35,7 @@ def stage(background_mm: float) -> Stage:
 
 
 @cache
-def photograph(background_mm: float, position_mm: float, well: float) -> tuple[np.ndarray, np.ndarray]:
+def photograph(background_mm: float, position_mm: float, well: float) -> tuple[np.ndarray, Transform]:
     moment = [Moment(position_mm)]
     number = round(position_mm * 100)
     counts = Sensor(1, well, 5.0, 0.0).counts(stage(background_mm).frame(moment, number), number, bits=8)
@@ -47,7 +48,8 @@ def look(
     """What is unreached by a stack from here to there, and how many frames it has."""
     positions = list(np.arange(from_mm, to_mm, STEP_MM))[:: -1 if backwards else 1]
     shots = [photograph(background_mm, float(position), well) for position in positions]
-    known = {k: Found(shots[0][1] @ np.linalg.inv(transform)) for k, (_, transform) in enumerate(shots)}
+    first: Transform = shots[0][1]
+    known = {k: Found(np.asarray(first @ np.linalg.inv(t), np.float64)) for k, (_, t) in enumerate(shots)}
     with ThreadPoolExecutor(1) as executor:
         stacker = Stacker(Method(fusion="lob"), accelerator=CpuAccelerator(), executor=executor, known=known)
         for k, (frame, _) in enumerate(shots):
@@ -88,7 +90,7 @@ def test_it_is_told_in_which_part_of_the_picture() -> None:
         for r in range(3)
         for c in range(3)
     }
-    assert whole.ninths[0] == max(shares, key=lambda ninth: shares[ninth])
+    assert set(whole.ninths[:2]) == set(sorted(shares, key=lambda ninth: shares[ninth])[-2:])
     assert all(shares[ninth] > 0 for ninth in whole.ninths)
 
 

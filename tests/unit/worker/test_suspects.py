@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import numpy as np
@@ -66,6 +67,12 @@ def test_a_residual_that_stands_out_is_found_once_though_the_next_frame_shares_i
     found = suspects(frames(profile(20), residuals))
     assert list(found) == [8]
     assert "residual, 1.40 px" in found[8]
+
+
+def test_what_registration_has_seen_is_told_too() -> None:
+    seen = [replace(frame, suspect="seen" if frame.index == 2 else "") for frame in frames([5.0] * 4)]
+    assert suspects(seen) == {2: "seen"}
+    assert suspects([replace(frame, used=False) for frame in seen]) == {}
 
 
 def test_frames_that_are_left_out_are_no_neighbours() -> None:
