@@ -15,6 +15,7 @@ import click
 import structlog
 
 import focusrail
+from focusrail.capture.begin import usual_outputs
 from focusrail.capture.events import Published
 from focusrail.capture.rig import Rig
 from focusrail.config.loader import default_config_path, dump, load_config, load_recipe, shipped_with
@@ -166,12 +167,12 @@ def stack(
         if shoot_id is not None:
             shoot = service.journal.shoot(shoot_id)
             method = _method(notebook() if compat else shoot.method, options)
-            wish["outputs"] = _outputs(service.usual_outputs(shoot), more)
+            wish["outputs"] = _outputs(usual_outputs(service.config, shoot), more)
             done = interruptible(lambda: service.restack(shoot_id, method=method, **wish), abort=service.abort)
         else:
             assert folder is not None
             method = _method(notebook() if compat else service.config.stacking.method, options)
-            wish["outputs"] = _outputs(service.usual_outputs(), more)
+            wish["outputs"] = _outputs(usual_outputs(service.config), more)
             _, done = interruptible(
                 lambda: service.stack_folder(folder, method=method, step_mm=step_mm, aligned=aligned, **wish),
                 abort=service.abort,

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from focusrail.capture.begin import NO_MORE, begin
+from focusrail.capture.begin import begin
 from focusrail.capture.carriage import Carriage
 from focusrail.capture.engine import Engine
 from focusrail.capture.events import Merging, Published, Skipped, Started
@@ -188,11 +188,7 @@ class Service:
         step_mm: float | None = None,
         without: frozenset[int] = frozenset(),
         aligned: bool | None = None,
-<<<<<<< HEAD
         outputs: Outputs | None = None,
-=======
-        outputs: Outputs = NO_MORE,
->>>>>>> main
         debug: bool = False,
     ) -> tuple[Listing, Published]:
         """Stack a folder of photographs, which stay where they are, but for those numbered `without`.
@@ -251,11 +247,7 @@ class Service:
         out: Path | None = None,
         method: Method | None = None,
         without: frozenset[int] = frozenset(),
-<<<<<<< HEAD
         outputs: Outputs | None = None,
-=======
-        outputs: Outputs = NO_MORE,
->>>>>>> main
         debug: bool = False,
     ) -> Published:
         """Stack what the spool holds of a shoot, but for the frames numbered `without`, as its next version.
@@ -304,48 +296,8 @@ class Service:
             without = [record.index for record in told.unwanted]
             return self._publish(shoot, place, finished, left_out, without=without)
 
-<<<<<<< HEAD
-    def _begin(
-        self,
-        shoot: Shoot,
-        place: Destination,
-        *,
-        in_mm: bool,
-        unwanted: Sequence[FrameRecord] = (),
-        outputs: Outputs | None = None,
-        debug: bool = False,
-    ) -> Begin:
-        folder, stacking = self._spool.folder(shoot.shoot_id), self.config.stacking
-        return Begin(
-            shoot_id=shoot.shoot_id,
-            name=shoot.name,
-            specimen_id=shoot.specimen_id,
-            source=shoot.source,
-            created_at=shoot.created_at,
-            version=place.version,
-            method=shoot.method,
-            scratch=place.scratch,
-            depth_unit="mm" if in_mm else "frames",
-            live=folder / "live.jpg" if shoot.recipe is not None else None,
-            live_every=stacking.preview_every,
-            truth=folder / "truth",
-            um_per_px=self.config.camera.um_per_px,
-            threads=stacking.threads,
-            debug=debug,
-            recipe=shoot.recipe,
-            unwanted=tuple(unwanted),
-            frames=len(shoot.positions_mm),
-            outputs=outputs if outputs is not None else self.usual_outputs(shoot),
-            far_is_high=self.config.rail.far_is == "high",
-        )
-=======
     def _begin(self, shoot: Shoot, place: Destination, **more: Any) -> Begin:
         return begin(shoot, place, self.config, self._spool.folder(shoot.shoot_id), **more)
->>>>>>> main
-
-    def usual_outputs(self, shoot: Shoot | None = None) -> Outputs:
-        """What is published besides the results if nothing else is said: what the recipe wants, or the rig."""
-        return self.config.outputs if shoot is None or shoot.recipe is None else shoot.recipe.outputs
 
     @contextmanager
     def _stacking(
