@@ -1,4 +1,4 @@
-"""The inner loops of stacking. Compiled (kernels.c) they take a tenth of the time; else numpy gives the same pixels."""
+"""The inner loops of stacking. Compiled (native/) they take a tenth of the time; else numpy gives the same pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = [
     "blend", "choose", "chroma", "compiled", "compose", "decode", "focus", "halve", "join", "luma", "smooth", "split",
     "square", "track", "warp",
 ]  # fmt: skip
-_LIBRARY = native.load(__file__, "libkernels.so")
+_LIBRARY = native.load(__file__, "native/libnative.so")
 
 
 def compiled() -> bool:

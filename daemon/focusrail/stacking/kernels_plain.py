@@ -1,4 +1,4 @@
-"""The arithmetic of kernels.c in numpy, operation by operation, for where there was no C compiler.
+"""The arithmetic of native/ in numpy, operation by operation, for where there was no C compiler.
 
 Same results to the last bit, in many times the time.
 """

@@ -18,7 +18,7 @@ from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 from focusrail.stacking import kernels
 from focusrail.stacking.accumulators import accumulator
-from focusrail.stacking.arrays import Image, Luma, Plane, Transform
+from focusrail.stacking.arrays import Allocate, Image, Luma, Plane, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea
 from focusrail.stacking.depth_map import DepthMap, find_depth
 from focusrail.stacking.exposure import ExposureReference
@@ -91,15 +91,18 @@ class Stacker:
         reference: Image | None = None,
         slab: Callable[[Slab], None] | None = None,
         outputs: Outputs = _NO_MORE,
+        allocate: Allocate = np.zeros,
     ) -> None:
         """`known` transforms (from a pass made before) replace registration; `reference` then gives the exposure.
 
-        `slab` is given every slab that `outputs` asks for, as soon as it is finished.
+        `slab` is given every slab that `outputs` asks for, as soon as it is finished. `allocate` says where the planes
+        lie that are as large as a frame.
         """
         self._method = method
         self._accelerator = accelerator
         self._executor = executor
         self._spectator = spectator
+        self._allocate = allocate
         self._registrar = Registrar(method.registration)
         self._known = known
         self._exposure = ExposureReference(luma8(reference)) if reference is not None else None
@@ -144,8 +147,10 @@ class Stacker:
         frame = registered.frame
         height, width = frame.shape[:2]
         if self._accumulator is None:
-            self._accumulator = accumulator(height, width, self._method, frame.dtype, accelerator=self._accelerator)
-            self._tracker = PeakTracker(frame, self._accelerator)
+            self._accumulator = accumulator(
+                height, width, self._method, frame.dtype, accelerator=self._accelerator, allocate=self._allocate
+            )
+            self._tracker = PeakTracker(frame, self._accelerator, self._allocate)
             self._valid = ValidArea(width, height)
             self._slabs = self._begin_slabs(height, width)
         assert self._valid is not None
@@ -165,7 +170,9 @@ class Stacker:
             return None
 
         def make() -> Accumulator:
-            return accumulator(height, width, self._method, np.dtype(np.uint16), accelerator=self._accelerator)
+            return accumulator(
+                height, width, self._method, np.dtype(np.uint16), accelerator=self._accelerator, allocate=self._allocate
+            )
 
         return Slabs(self._outputs.slab_frames, self._outputs.slab_overlap, make=make, done=self._slab)
 

@@ -31,6 +31,7 @@ from focusrail.worker import doubts, results, suspects
 from focusrail.worker.aligned import save_aligned
 from focusrail.worker.debug import StageRecorder
 from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, Room, Saved, Surveyed
+from focusrail.worker.planes import Planes
 from focusrail.worker.reduction import thumbnail
 from focusrail.worker.scratch import Scratch
 from focusrail.worker.slabs import SlabFiles
@@ -46,7 +47,13 @@ class Stack:
     """Folds frames, remembers what became of each, writes the results. One thread a method, but `leave_out`."""
 
     def __init__(
-        self, begin: Begin, say: Callable[[object], None], *, executor: Executor, read: Callable[[FrameRecord], Image]
+        self,
+        begin: Begin,
+        say: Callable[[object], None],
+        *,
+        executor: Executor,
+        read: Callable[[FrameRecord], Image],
+        memory_limit_mb: int | None = None,
     ) -> None:
         self.say = say
         self._begin, self._executor = begin, executor
@@ -66,6 +73,7 @@ class Stack:
         self._read = read
         self._records: dict[int, FrameRecord] = {}  # of the frames fused
         self._has_room = False
+        self._planes = Planes(begin.scratch, memory_limit_mb=memory_limit_mb)
         self._slabs = SlabFiles(begin.scratch) if begin.outputs.slab_frames else None
         known, reference = self._survey(read) if begin.survey else (None, None)
         self._stacker = Stacker(
@@ -77,6 +85,7 @@ class Stack:
             reference=reference,
             slab=self._slabs.keep if self._slabs is not None else None,
             outputs=begin.outputs,
+            allocate=self._planes,
         )
 
     @property
@@ -232,6 +241,7 @@ class Stack:
         warnings = [
             *doubts.left_out(frames),
             *doubts.small_crop(width * height / (self._shape[0] * self._shape[1])),
+            *doubts.in_a_file(self._planes.memory_bytes, self._planes.file_bytes),
             *doubts.too_shallow(result.unreached(), frames),
             *([suspects.warning(odd)] if odd else []),
         ]

@@ -119,9 +119,9 @@ def test_the_accelerators_loop_is_the_same_by_opencv(size, seed) -> None:
 
 def test_a_missing_library_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert native.load(__file__, "libnothing.so") is None
-    assert native.load(kernels.__file__, "libkernels.so") is not None
+    assert native.load(kernels.__file__, "native/libnative.so") is not None
     monkeypatch.setenv("FOCUSRAIL_PLAIN", "1")
-    assert native.load(kernels.__file__, "libkernels.so") is None
+    assert native.load(kernels.__file__, "native/libnative.so") is None
 
 
 def test_no_pixel_depends_on_the_rows_that_are_warped_with_it() -> None:
