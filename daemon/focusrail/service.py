@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from focusrail.capture.begin import NO_MORE, begin
+from focusrail.capture.begin import begin
 from focusrail.capture.carriage import Carriage
 from focusrail.capture.engine import Engine
 from focusrail.capture.events import Merging, Published, Skipped, Started
@@ -188,12 +188,13 @@ class Service:
         step_mm: float | None = None,
         without: frozenset[int] = frozenset(),
         aligned: bool | None = None,
-        outputs: Outputs = NO_MORE,
+        outputs: Outputs | None = None,
         debug: bool = False,
     ) -> tuple[Listing, Published]:
         """Stack a folder of photographs, which stay where they are, but for those numbered `without`.
 
-        `aligned`: they lie on each other already; None: they do when a stack has left them so. Raises FocusrailError.
+        `aligned`: they lie on each other already; None: they do when a stack has left them so. `outputs`: not those of
+        the configuration. Raises FocusrailError.
         """
         listing = list_folder(folder)
         if listing.skipped:
@@ -246,12 +247,12 @@ class Service:
         out: Path | None = None,
         method: Method | None = None,
         without: frozenset[int] = frozenset(),
-        outputs: Outputs = NO_MORE,
+        outputs: Outputs | None = None,
         debug: bool = False,
     ) -> Published:
         """Stack what the spool holds of a shoot, but for the frames numbered `without`, as its next version.
 
-        Raises FocusrailError.
+        `outputs`: not those of its recipe. Raises FocusrailError.
         """
         shoot = self.journal.shoot(shoot_id)
         with self._spool.claim(shoot_id):

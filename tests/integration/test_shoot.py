@@ -54,8 +54,8 @@ def test_a_shoot_publishes_every_result(shot: tuple[Service, Published]) -> None
     _, done = shot
     names = {p.name for p in done.folder.iterdir()}
     assert names == {
-        "result.jpg", "result.tif", "depth.tif", "depth.png", "index.png", "contact_sheet.jpg", "report.html",
-        "shoot.json", "thumbnails",
+        "result.jpg", "result.tif", "depth.tif", "depth.png", "confidence.png", "index.png", "contact_sheet.jpg",
+        "report.html", "shoot.json", "thumbnails",
     }  # fmt: skip
     assert len(list((done.folder / "thumbnails").iterdir())) == FRAMES
     assert not done.left_out

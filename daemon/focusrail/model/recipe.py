@@ -10,6 +10,7 @@ from typing import ClassVar
 from focusrail.errors import InvalidValue
 from focusrail.model.checks import finite, not_negative, positive
 from focusrail.model.method import Method
+from focusrail.model.outputs import Outputs
 
 LARGEST_STACK = 65535  # frames: the index plane has 16 bits
 _NAME = re.compile(r"[^/\\\x00-\x1f]{1,100}")
@@ -37,6 +38,7 @@ class Recipe:
     settle_s: float | None = None  # None: the rig's
     camera_settings: Mapping[str, str] = field(default_factory=dict)  # by the camera's own names
     method: Method = field(default_factory=Method)
+    outputs: Outputs = field(default_factory=Outputs)
 
     def __post_init__(self) -> None:
         for text in ("name", "specimen_id"):

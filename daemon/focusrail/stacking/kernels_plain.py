@@ -84,7 +84,7 @@ def join(tile: Tile, dtype: np.dtype[Any]) -> Image:
     """See kernels.join."""
     pixels = np.moveaxis(tile, 0, 2)
     if dtype == np.uint8:
-        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return np.ascontiguousarray(pixels)
 
 

@@ -251,6 +251,15 @@ class Stack:
             results.judge_by_truth(begin.truth, result, depth, transforms, self._reference) if begin.truth else None
         )
         saved_s = max(map(scratch.durable_s, ("result.jpg", "result.tif")))
+        timings_s = {**command.timings_s, "stacking": began_s - self._began_s, "saving": saved_s - began_s}
+        if begin.outputs.mesh:
+            mesh_began_s = scratch.all_durable_s()  # whoever waits for the picture must not wait for the mesh
+            if not results.save_mesh(
+                scratch, result, depth,
+                name=title, unit=begin.depth_unit, um_per_px=begin.um_per_px, far_is_high=begin.far_is_high,
+            ):  # fmt: skip
+                lost.append("no mesh was made: nowhere is the depth of a surface sure enough")
+            timings_s["mesh"] = time.monotonic() - mesh_began_s
         outcome = StackOutcome(
             shoot_id=begin.shoot_id,
             name=begin.name,
@@ -263,12 +272,13 @@ class Stack:
             depth_unit=begin.depth_unit,
             frames=frames,
             settings=asdict(begin.method),
-            timings_s={**command.timings_s, "stacking": began_s - self._began_s, "saving": saved_s - began_s},
+            timings_s=timings_s,
             versions=_versions(),
             warnings=(*command.warnings, *warnings, *lost),
             lateral_um_per_px=begin.um_per_px,
             crop=result.crop,
             judgement=judgement,
+            far_is_high=begin.far_is_high if begin.recipe is not None else None,  # nobody said it of a folder's frames
             recipe=asdict(begin.recipe) if begin.recipe is not None else {},
             peak_memory_bytes=_peak_memory_bytes(),  # so far: what is written cannot tell what writing it takes
         )

@@ -181,6 +181,13 @@ def test_splitting_and_joining_return_the_very_pixels(dtype: type) -> None:
     assert np.array_equal(kernels.join(kernels.split(image, gain=1.0), np.dtype(dtype)), image)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_joined_pixels_are_whole_rows_which_encoders_insist_on(dtype: type) -> None:
+    tile = pixels(np.random.default_rng(3), (3, 20, 30), np.uint16)
+    for (joined,) in both_ways(lambda: [kernels.join(tile, np.dtype(dtype))]):
+        assert joined.flags.c_contiguous
+
+
 @pytest.mark.parametrize("gain", [0.25, 0.83, 1.0, 1.7, 4.0])
 def test_a_gain_multiplies_and_clips(gain: float) -> None:
     image = np.arange(65536, dtype=np.uint16).repeat(3).reshape(256, 256, 3)
