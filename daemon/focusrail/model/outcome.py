@@ -21,6 +21,7 @@ class FrameOutcome:
     matches: int = 0
     inliers: int = 0
     residual_px: float = 0.0  # root mean square over the inliers
+    predicted: bool = False  # too little could be matched: the transform is what the rail's geometry expects
     gain: float = 1.0  # by which the frame was multiplied against flicker
     sharpness: float = (
         0.0  # mean focus measure of the registered frame (grey levels); over position: the stack's profile

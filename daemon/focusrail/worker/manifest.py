@@ -124,6 +124,7 @@ def _frame(frame: FrameOutcome) -> dict[str, object]:
         "used": frame.used,
         "reason": frame.reason,
         "unwanted": frame.unwanted,
+        "predicted": frame.predicted,
         "suspect": frame.suspect,
         "transform": frame.transform,
         "matches": frame.matches,

@@ -70,6 +70,7 @@ def render_report(outcome: StackOutcome, pictures: ReportPictures, *, files: Ite
         verdicts=_verdicts(outcome.judgement) if outcome.judgement else [],
         profile=profile(outcome.frames),
         rows=[_row(frame, _centre(outcome), aligned=aligned) for frame in outcome.frames],
+        any_predicted=any(frame.predicted for frame in outcome.frames),
         most_won=max((frame.won for frame in used if math.isfinite(frame.won)), default=0.0),
         timings=[(_words(name), value) for name, value in outcome.timings_s.items()],
         most_time=max(stages, default=0.0),

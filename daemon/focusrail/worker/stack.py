@@ -175,6 +175,7 @@ class Stack:
             gain=registered.gain,
             sharpness=sharpness,
             took_s=took_s,
+            predicted=found.predicted,
             suspect=_SHAKEN if found.shaken else "",
         )
         self._records[record.index] = record

@@ -170,6 +170,15 @@ def test_a_frame_left_out_is_marked_with_its_reason_and_another_shape() -> None:
     assert "22 of 24" in page.text
 
 
+def test_a_transform_that_the_rails_geometry_predicted_is_marked_and_explained() -> None:
+    plain = Page(render_report(outcome(), PICTURES)).text
+    assert "predicted" not in plain.casefold()
+    frames = tuple(replace(f, predicted=f.index == 5) for f in outcome().frames)
+    text = Page(render_report(replace(outcome(), frames=frames), PICTURES)).text
+    assert text.count("predicted") == 1
+    assert "Predicted: too little could be matched" in text
+
+
 def test_a_thousand_different_reasons_do_not_flood_the_page() -> None:
     stack = outcome(300)
     frames = tuple(replace(f, used=f.index < 2, reason=f"only {f.index} matches") for f in stack.frames)
