@@ -191,14 +191,12 @@ def _more(mesh: bool | None, aligned: bool, slab_frames: int | None, slab_overla
     """The outputs that were asked for, by name; they are checked here, before anything is opened."""
     if slab_frames is None and slab_overlap is not None:
         raise click.UsageError("--slab-overlap goes with --slab-frames")
-    more: dict[str, Any] = {} if mesh is None else {"mesh": mesh}
-    if aligned:
-        more["aligned"] = True
-    if slab_frames is not None:
-        more["slab_frames"] = slab_frames
-        more["slab_overlap"] = slab_overlap if slab_overlap is not None else max(0, slab_frames) // 3
-    _outputs(Outputs(), more)
-    return more
+    if slab_frames is not None and slab_overlap is None:
+        slab_overlap = max(0, slab_frames) // 3
+    more = {"mesh": mesh, "aligned": aligned or None, "slab_frames": slab_frames, "slab_overlap": slab_overlap}
+    given = {name: value for name, value in more.items() if value is not None}
+    _outputs(Outputs(), given)
+    return given
 
 
 def _outputs(usual: Outputs, more: dict[str, Any]) -> Outputs:
