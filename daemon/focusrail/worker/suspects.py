@@ -18,8 +18,8 @@ _TIMES_USUAL = 2.0
 _LEAST_NOTCH = 0.1  # of the logarithm: 10 %
 _TO_SIGMA = 1.4826  # from a median absolute value
 # Residuals, and the share of what does not fit the transform, may grow along a stack, so they are compared with those
-# nearby; the next frame is registered to this one, and shares its fault. Where thin hairs cover each other up to 12 % do
-# not fit; 13 % do where a ninth of the picture has moved by seven pixels.
+# nearby; the next frame is registered to this one, and shares its fault. Where thin hairs cover each other, up to 12 %
+# do not fit; 13 % do where a ninth of the picture has moved by seven pixels.
 _TIMES_RESIDUAL, _LEAST_RESIDUAL_PX = 2.0, 0.5
 _TIMES_UNFIT, _LEAST_UNFIT = 3.0, 0.12
 
