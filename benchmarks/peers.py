@@ -104,12 +104,17 @@ def own_tools() -> tuple[Tool, ...]:
     return tuple(
         Tool(
             f"focusrail-{method}",
-            (("{python}", "-m", "focusrail", "stack", "{frames}", "-o", "{work}/out", "--method", method),),
+            (
+                (
+                    "{python}", "-m", "focusrail", "--config", "{here}/config/focusrail.yaml",
+                    "stack", "{frames}", "-o", "{work}/out", "--method", method,
+                ),
+            ),
             result="out/result.tif",
             lent=False,
         )
         for method in methods
-    )
+    )  # fmt: skip
 
 
 def version_of(tool: Tool) -> str:
@@ -123,6 +128,7 @@ def version_of(tool: Tool) -> str:
     for root in (HERE / "daemon", HERE / "drivers" / "focusrail_drivers" / "accelerators"):
         for path in sorted(root.rglob("*.py")):
             digest.update(path.read_bytes())
+    digest.update((HERE / "config" / "focusrail.yaml").read_bytes())
     return digest.hexdigest()[:10]
 
 
