@@ -40,6 +40,7 @@ _MEASURED = 0.35  # above this it is not mixed with its surroundings
 _STRONG = 30.0  # times the noise: peaks that tell the stack's usual curvature
 _GAP_STEPS = 2.5  # frames further apart are no neighbours: the end of a pass, or frames that are missing
 _ENERGY_FLOOR = 1e-12
+_LEAST_SCORE = np.float32(-80.0)  # beyond it the exponential leaves single precision
 _COARSE_SHARE = 0.03  # how much a coarser scale has to say where a pixel is sure of itself
 _SMALLEST_PX = 4
 
@@ -211,7 +212,7 @@ def _probability(peaks: FocusPeaks, position: Plane, outside: Plane, *, noise: f
     np.clip(rough, _LEAST_ROUGHNESS, _MOST_ROUGHNESS, out=rough)
     score += np.log(rough, out=rough) * np.float32(_PER_ROUGHNESS)
     score += np.float32(_OFFSET)
-    np.exp(-score, out=score)
+    np.exp(-np.maximum(score, _LEAST_SCORE, out=score), out=score)
     score += 1
     share = outside * np.float32(_OUTSIDE_SHARE - 1) + 1
     return np.divide(share, score, out=score)

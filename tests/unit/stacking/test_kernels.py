@@ -117,6 +117,17 @@ def test_the_accelerators_loop_is_the_same_by_opencv(size, seed) -> None:
     assert np.array_equal(cpu.CpuAccelerator().measure(luma), cpu.measure_plainly(luma))
 
 
+@settings(deadline=None, max_examples=40)
+@given(SIZES, SEEDS, st.booleans())
+def test_lob_of_the_usual_sizes_is_opencvs(size, seed, extreme) -> None:
+    luma = np.random.default_rng(seed).integers(0, 256, size, np.uint8)
+    luma = luma // 128 * 255 if extreme else luma
+    wanted = np.abs(cv2.Laplacian(cv2.GaussianBlur(luma, (5, 5), 0), cv2.CV_64F, ksize=5))
+    compiled = kernels.lob5(luma)
+    assert compiled is not None
+    assert np.array_equal(compiled, wanted)
+
+
 def test_a_missing_library_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert native.load(__file__, "libnothing.so") is None
     assert native.load(kernels.__file__, "native/libnative.so") is not None
