@@ -206,6 +206,7 @@ class Service:
         check_known(without, range(len(photographs)))
         if method is None:
             method = self.config.stacking.method
+        outputs.check_with(method)
         ours = aligned is not False and lie_on_each_other(photographs)
         if aligned or ours:  # and what is ours is also of one brightness already
             same_light = method.normalise_exposure and not ours
@@ -254,6 +255,7 @@ class Service:
         Raises FocusrailError.
         """
         shoot = self.journal.shoot(shoot_id)
+        outputs.check_with(method or shoot.method)
         with self._spool.claim(shoot_id):
             frames = self.journal.frames(shoot_id)
             if not frames:

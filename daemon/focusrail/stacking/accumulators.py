@@ -1,4 +1,4 @@
-"""Which accumulator a fusion method has."""
+"""Which accumulator a fusion method has; of one that takes two passes there is none (resynthesis.py)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 from focusrail.model.method import Method
 from focusrail.stacking.bands import BandsAccumulator
 from focusrail.stacking.fusion import Accumulator, LobAccumulator, SoftAccumulator
+from focusrail.stacking.pyramid import PyramidAccumulator
 from focusrail_drivers.base import Accelerator
 
 
@@ -18,4 +19,7 @@ def accumulator(
         return LobAccumulator(height, width, method, dtype)
     if method.fusion == "soft":
         return SoftAccumulator(height, width, dtype, accelerator)
+    if method.fusion == "pyramid":
+        return PyramidAccumulator(height, width, dtype, accelerator)
+    assert not method.two_passes
     return BandsAccumulator(height, width, method, dtype, accelerator)
