@@ -37,7 +37,7 @@ class PyramidAccumulator:
         self._dtype, self._scale = dtype, accelerator.configure()
         self._canvas = np.empty((3, height, width), np.uint16)  # the frame in hand
         self._levels: list[_Level] = []
-        while len(self._levels) < _MOST_LEVELS and min(height, width) >= 2 * _SMALLEST_PX:
+        while not self._levels or (len(self._levels) < _MOST_LEVELS and min(height, width) >= 2 * _SMALLEST_PX):
             self._levels.append(_Level(height, width))
             height, width = (height + 1) // 2, (width + 1) // 2
         self._top = np.zeros((3, height, width), np.float64)  # the sum over all frames
@@ -76,15 +76,14 @@ class PyramidAccumulator:
         for top in range(0, len(image), STRIPE_ROWS):
             rows = slice(top, top + STRIPE_ROWS)
             image[rows] = self._shown(plane[:, rows], self._darkest[:, rows], self._brightest[:, rows])
-        index = self._levels[0].index if self._levels else np.zeros(image.shape[:2], np.uint16)
-        return Fused(image, index)
+        return Fused(image, self._levels[0].index)
 
     def glance(self, step: int) -> Image:
         """As reduced as the levels are that it leaves out."""
         finest = min(step.bit_length() - 1, len(self._levels))
         plane = self._collapsed(finest)
         rows, columns = (np.arange(0, size, step) for size in self._canvas.shape[1:])
-        seen = plane[:, (rows >> finest)[:, None], columns >> finest]
+        seen = np.ascontiguousarray(plane[:, (rows >> finest)[:, None], columns >> finest])
         return self._shown(seen, self._darkest[:, ::step, ::step], self._brightest[:, ::step, ::step])
 
     def _collapsed(self, finest: int) -> npt.NDArray[np.int16]:
