@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from focusrail.stacking import kernels
 from focusrail.stacking.arrays import Image, Luma, Plane, Tile, Transform
-from focusrail.stacking.canvas import STRIPE_ROWS, Stripe
+from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, stripes
 from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy, smooth_energy
 from focusrail.stacking.fusion import Fused
 from focusrail_drivers.base import Accelerator
 
 _SMALLEST_PX = 16  # the shorter side of the top is not halved below this
 _MOST_LEVELS = 8
+_SMOOTHING_PX = 3  # how far the energy's smoothing reaches
 # Sums of three squares of 16 bits, times this, are below 2: their codes (kernels.encode) then fit into int16.
 _UNIT = np.float32(2.0**-32)
 
@@ -43,8 +44,8 @@ class PyramidAccumulator:
         self._top = np.zeros((3, height, width), np.float64)  # the sum over all frames
         self._frames = 0
         # The range of what has been seen: overlaid coefficients of different frames overshoot it.
-        self._darkest = np.full(self._canvas.shape, 255 if dtype == np.uint8 else 65535, dtype)
-        self._brightest = np.zeros(self._canvas.shape, dtype)
+        self._darkest = np.full((*self._canvas.shape[1:], 3), 255 if dtype == np.uint8 else 65535, dtype)
+        self._brightest = np.zeros(self._darkest.shape, dtype)
 
     def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
         pass
@@ -52,9 +53,9 @@ class PyramidAccumulator:
     def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> Plane:
         """Put a stripe aside until the frame is whole."""
         rows, inner = stripe.rows, tile[:, stripe.inner]
-        seen = inner if self._dtype == np.uint16 else np.moveaxis(kernels.join(inner, self._dtype), 2, 0)
-        np.minimum(self._darkest[:, rows], seen, out=self._darkest[:, rows])
-        np.maximum(self._brightest[:, rows], seen, out=self._brightest[:, rows])
+        seen = kernels.join(inner, self._dtype)
+        np.minimum(self._darkest[rows], seen, out=self._darkest[rows])
+        np.maximum(self._brightest[rows], seen, out=self._brightest[rows])
         np.right_shift(inner, 1, out=self._canvas[:, rows])
         return energy(scores.fine, self._scale)[stripe.inner]
 
@@ -64,7 +65,7 @@ class PyramidAccumulator:
         for level in self._levels:
             smaller = np.stack([cv2.pyrDown(channel) for channel in plane])
             for channel, small in zip(plane, smaller, strict=True):
-                np.subtract(channel, _larger(small, channel.shape), out=channel)
+                channel -= _larger(small, channel.shape)
             level.choose(plane, index)
             plane = smaller
         self._top += plane
@@ -75,7 +76,7 @@ class PyramidAccumulator:
         image = np.empty((*plane.shape[1:], 3), self._dtype)
         for top in range(0, len(image), STRIPE_ROWS):
             rows = slice(top, top + STRIPE_ROWS)
-            image[rows] = self._shown(plane[:, rows], self._darkest[:, rows], self._brightest[:, rows])
+            image[rows] = self._shown(plane[:, rows], self._darkest[rows], self._brightest[rows])
         return Fused(image, self._levels[0].index)
 
     def glance(self, step: int) -> Image:
@@ -84,7 +85,7 @@ class PyramidAccumulator:
         plane = self._collapsed(finest)
         rows, columns = (np.arange(0, size, step) for size in self._canvas.shape[1:])
         seen = np.ascontiguousarray(plane[:, (rows >> finest)[:, None], columns >> finest])
-        return self._shown(seen, self._darkest[:, ::step, ::step], self._brightest[:, ::step, ::step])
+        return self._shown(seen, self._darkest[::step, ::step], self._brightest[::step, ::step])
 
     def _collapsed(self, finest: int) -> npt.NDArray[np.int16]:
         """The picture at the size of a level: (3, height, width) of 15 bits."""
@@ -101,8 +102,7 @@ class PyramidAccumulator:
     def _shown(self, plane: npt.NDArray[np.int16], darkest: Plane, brightest: Plane) -> Image:
         tile = np.maximum(plane, 0).astype(np.uint16)
         tile += tile + (tile >> 14)  # white stays white
-        image = np.moveaxis(kernels.join(tile, self._dtype), 2, 0)
-        return cv2.merge(list(np.clip(image, darkest, brightest)))
+        return np.clip(kernels.join(tile, self._dtype), darkest, brightest)
 
 
 class _Level:
@@ -115,16 +115,19 @@ class _Level:
 
     def choose(self, details: npt.NDArray[np.int16], index: int) -> None:
         """Take the coefficients (3, height, width) where their energy is the largest so far; of equals, the later."""
-        squares = np.zeros(details.shape[1:], np.float32)
-        for channel in details:
-            single = channel.astype(np.float32)
-            single *= single
-            squares += single
-        squares *= _UNIT
-        codes = kernels.encode(smooth_energy(squares)).view(np.int16)
-        kernels.choose(
-            codes, details.view(np.uint16), largest=self._largest, best=self.best, winner=self.index, frame=index
-        )
+        for stripe in stripes(details.shape[1], halo_px=_SMOOTHING_PX):
+            squares = np.zeros((stripe.halo_bottom - stripe.halo_top, details.shape[2]), np.float32)
+            for channel in details[:, stripe.halo_top : stripe.halo_bottom]:
+                single = channel.astype(np.float32)
+                single *= single
+                squares += single
+            squares *= _UNIT
+            codes = kernels.encode(smooth_energy(squares)[stripe.inner]).view(np.int16)
+            rows = stripe.rows
+            kernels.choose(
+                codes, details[:, rows].view(np.uint16), largest=self._largest[rows], best=self.best[:, rows],
+                winner=self.index[rows], frame=index,
+            )  # fmt: skip
 
 
 def _larger(plane: Plane, shape: tuple[int, ...]) -> Plane:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
@@ -7,12 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focusrail.model.method import Method
-from focusrail.stacking import kernels
+from focusrail.stacking import kernels, pyramid
 from focusrail.stacking.accumulators import accumulator
 from focusrail.stacking.canvas import STRIPE_ROWS, stripes
 from focusrail.stacking.focus_measure import Scores, lob
 from focusrail.stacking.fusion import Accumulator, Fused, LobAccumulator
-from focusrail.stacking.pyramid import _Level as Level
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from peers.textures import texture
 
@@ -127,6 +128,15 @@ def test_a_pyramid_does_not_depend_on_where_stripes_begin(size: tuple[int, int],
     assert set(np.unique(results[0].index)) <= {7, 8, 9}
 
 
+def test_a_pyramids_own_stripes_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [np.random.default_rng(k).integers(0, 256, (150, 91, 3), np.uint8) for k in range(3)]
+    cut = fuse(PYRAMID, frames)
+    monkeypatch.setattr(pyramid, "stripes", partial(stripes, rows=1000))
+    whole = fuse(PYRAMID, frames)
+    assert np.array_equal(cut.image, whole.image)
+    assert np.array_equal(cut.index, whole.index)
+
+
 def test_each_scale_of_a_pyramid_comes_from_the_frame_that_shows_it() -> None:
     """Fine detail of one frame over the coarse forms of another, which no choice of whole pixels can give."""
     random = np.random.default_rng(7)
@@ -209,7 +219,7 @@ def nbytes(held: object) -> int:
         return held.nbytes
     if isinstance(held, list):
         return sum(nbytes(one) for one in held)
-    return nbytes(list(vars(held).values())) if isinstance(held, Level) else 0
+    return nbytes(list(vars(held).values())) if isinstance(held, pyramid._Level) else 0
 
 
 @pytest.mark.parametrize("method", [BANDS, SOFT, LOB, PYRAMID])
