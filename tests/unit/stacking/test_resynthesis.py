@@ -72,27 +72,30 @@ def test_where_frames_agree_mixing_changes_nothing(fuse: Resynthesise, dtype: ty
     assert np.abs(fused.image.astype(int) - frame).max() <= (1 if dtype == np.uint16 else 0)
 
 
-def test_frames_at_one_place_share_alike(executor: ThreadPoolExecutor) -> None:
-    frames = {k: grey(value) for k, value in enumerate((40, 80, 90))}
+@pytest.mark.parametrize(("values", "mean"), [((40, 80, 90), 70), ((255,) * 6, 255)])
+def test_frames_at_one_place_share_alike(executor: ThreadPoolExecutor, values: tuple[int, ...], mean: int) -> None:
+    frames = {k: grey(value) for k, value in enumerate(values)}
     fused = resynthesise(
-        np.zeros((SIZE[1], SIZE[0]), np.float32), [0.0, 0.0, 0.0], [Laid(k, np.eye(3), 1.0) for k in frames],
+        np.zeros((SIZE[1], SIZE[0]), np.float32), [0.0] * len(frames), [Laid(k, np.eye(3), 1.0) for k in frames],
         look=SecondLook(frames.__getitem__), method=METHOD, crop=(0, 0, *SIZE), executor=executor,
     )  # fmt: skip
-    assert (fused.image == 70).all()
+    assert (fused.image == mean).all()
 
 
+@pytest.mark.parametrize("warp", ["keys", "cubic"])
 @pytest.mark.parametrize("crop", [(0, 0, *SIZE), (7, 5, 100, 131), (3, 64, 190, 64), (3, 70, 50, 3)])
 def test_a_frame_lies_and_shines_exactly_as_in_the_first_pass(
-    executor: ThreadPoolExecutor, crop: tuple[int, int, int, int]
+    executor: ThreadPoolExecutor, crop: tuple[int, int, int, int], warp: str
 ) -> None:
+    method = Method(fusion="depthmap", warp=warp)
     frames = {k: texture(SIZE[1], SIZE[0], seed=k).astype(np.uint16) * 257 for k in range(2)}
     laid = Laid(1, similarity(scale=1.01, degrees=0.2, x=1.3, y=-2.1), 0.93)
     fused = resynthesise(
         np.ones(crop[:1:-1], np.float32), [0.0, 1.0], [Laid(0, np.eye(3), 1.0), laid],
-        look=SecondLook(frames.__getitem__), method=METHOD, crop=crop, executor=executor,
+        look=SecondLook(frames.__getitem__), method=method, crop=crop, executor=executor,
     )  # fmt: skip
     whole = lay(
-        frames[1], laid.transform, METHOD, gain=laid.gain, halo_px=FirstLook.halo_px, crop=crop, executor=executor
+        frames[1], laid.transform, method, gain=laid.gain, halo_px=FirstLook.halo_px, crop=crop, executor=executor
     )
     assert np.array_equal(fused.image, whole)
 
