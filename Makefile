@@ -13,7 +13,7 @@ LOCK ?= requirements/$(or $(word 1,$(FACTS)),board).txt
 LOCKS := $(LOCK) $(EXTRA)
 empty :=
 READY := $(VENV)/.ready-$(word 2,$(FACTS))$(subst $(empty) $(empty),,$(patsubst %,-%,$(basename $(notdir $(LOCKS)))))
-COMPILED := hatch_build.py $(shell find daemon drivers -name '*.c')
+COMPILED := hatch_build.py $(shell find daemon drivers -name '*.[ch]')
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet install
 
 .PHONY: help demo test test-long bench pictures lint format kv260 lock clean system system-test system-bench

@@ -1,4 +1,4 @@
-"""Build hook: compiles each C file to a shared library beside the Python module that it speeds up.
+"""Build hook: compiles the C files of each folder to one shared library in it, for the Python modules beside them.
 
 They are plain libraries, called by ctypes, so that one build serves every Python. Without a compiler focusrail installs
 all the same: each of these modules has a twin in numpy, which gives the same results in more time.
@@ -28,27 +28,27 @@ class CompileHook(BuildHookInterface[Any]):
         if self.target_name != "wheel" or platform.system() != "Linux":
             return
         root = Path(self.root)
-        sources = [source for folder in ("daemon", "drivers") for source in sorted((root / folder).rglob("*.c"))]
-        built = [_library(source) for source in sources if _compile(source)]
+        folders = {source.parent for part in ("daemon", "drivers") for source in (root / part).rglob("*.c")}
+        built = [_library(folder) for folder in sorted(folders) if _compile(folder)]
         if built and version != "editable":
             build_data["artifacts"] += [f"/{path.relative_to(root)}" for path in built]
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
 
 
-def _library(source: Path) -> Path:
-    return source.with_name(f"lib{source.stem}.so")  # Python would take kernels.so for an extension module
+def _library(folder: Path) -> Path:
+    return folder / f"lib{folder.name}.so"
 
 
-def _compile(source: Path) -> bool:
-    """Whether a library came of it."""
-    target = _library(source)
+def _compile(folder: Path) -> bool:
+    """Whether a library came of a folder's C files."""
+    target = _library(folder)
     target.unlink(missing_ok=True)
     partial = target.with_suffix(".so.partial")
-    compiler = os.environ.get("CC", "cc")
+    sources = [str(source) for source in sorted(folder.glob("*.c"))]
     said = ""
     for variant in ((), ("-DONE_TARGET",)):  # not every C library can choose among clones of a function
-        command = [compiler, *_FLAGS, *variant, str(source), "-o", str(partial), "-lm"]
+        command = [os.environ.get("CC", "cc"), *_FLAGS, *variant, *sources, "-o", str(partial), "-lm"]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
         except (OSError, subprocess.CalledProcessError) as error:
@@ -56,5 +56,5 @@ def _compile(source: Path) -> bool:
             continue
         partial.replace(target)  # a process that has the old one loaded keeps it
         return True
-    print(f"focusrail: {source.name} is not compiled, and stacking will be slower: {said}", file=sys.stderr)  # noqa: T201
+    print(f"focusrail: {folder} is not compiled, and stacking will be slower: {said}", file=sys.stderr)  # noqa: T201
     return False

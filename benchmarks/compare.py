@@ -105,9 +105,10 @@ def run_once(tool: Tool, stack: Stack, keep: Keep, record: Record, *, peers_fold
 
 def judge(record: Record, stack: Stack, picture: Path | None) -> None:
     """Score the kept picture, unless that was done by this scorer already."""
-    if picture is None or record.get("scorer") == scoring.VERSION:
+    if picture is None or (record.get("scorer") == scoring.VERSION and record.get("score")):
         return
     record["scorer"] = scoring.VERSION
+    record.pop("error", None)
     try:
         record["score"] = asdict(scoring.score_in(stack, scoring.read_result(picture)))
     except scoring.NotTheScene as reason:
@@ -156,6 +157,8 @@ def _brought_up(tool: Tool, version: str, stack: Stack, here: Record, options: a
         "tool": tool.name, "version": version, "scene": stack.scene, "megapixels": stack.megapixels,
         "commands": [" ".join(command) for command in tool.commands], "runs": [],
     }  # fmt: skip
+    if turn == 0:
+        record.pop("error", None)  # what failed last time is tried again, once a go
     if len(record["runs"]) <= turn and not record.get("error"):
         print(f"{stack.megapixels:g} MP {stack.scene}: {tool.name} {version}", flush=True)
         try:

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 
 from benchmarks.scenes import FOLDER, SCENES, Stack, stack_of
 from focusrail.stacking.judgement import ssim
@@ -261,8 +262,15 @@ def _share(seen: Plane, wanted: Plane, where: Mask) -> float | None:
 def read_result(path: Path) -> Image:
     """(height, width, 3), uint8 or uint16, blue first, as stored: no turning by EXIF. Raises NotTheScene."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None or image.dtype not in (np.uint8, np.uint16):
-        raise NotTheScene(f"{path.name} cannot be read")
+    if image is None:
+        # OpenCV refuses a PNG that is one large chunk, as Pillow does not.
+        try:
+            with PIL.Image.open(path) as opened:
+                image = np.ascontiguousarray(np.asarray(opened.convert("RGB"))[:, :, ::-1])
+        except OSError as refused:
+            raise NotTheScene(f"{path.name} cannot be read") from refused
+    if image.dtype not in (np.uint8, np.uint16):
+        raise NotTheScene(f"{path.name} has pixels of {image.dtype}")
     return image
 
 

@@ -19,11 +19,12 @@ import numpy.typing as npt
 
 from focusrail.model.method import Method
 from focusrail.stacking.canvas import Stripe
-from focusrail.stacking.depth_map import confidence, depth_map
-from focusrail.stacking.focus_measure import energy, luma8
+from focusrail.stacking.features import Reduced, find_features, match
+from focusrail.stacking.focus_measure import Scores, energy, luma8
 from focusrail.stacking.pipeline import Result, Stacker
-from focusrail.stacking.registration import detect, match
-from focusrail.worker.pictures import depth_picture
+from focusrail.worker.depth_picture import depth_picture
+from focusrail.worker.lettering import GROUND
+from focusrail.worker.results import depth_to_show
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
 Image = npt.NDArray[Any]
@@ -66,6 +67,16 @@ def grey(plane: Image) -> Image:
     return cv2.cvtColor(scaled.astype(np.uint8), cv2.COLOR_GRAY2BGR)
 
 
+def depth_in_three(result: Result) -> tuple[Image, Image, Image]:
+    """The sharpest frame of every pixel, how sure the depth is, and the depth."""
+    shown, sure, _ = depth_to_show(result.depth(), 700)
+    raw = cv2.resize(result.fused.index, shown.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(np.float32)
+    depth = depth_picture(shown, "frames", sure=sure, far_is_high=True)
+    below = np.full((len(depth) - len(sure), depth.shape[1], 3), GROUND, np.uint8)
+    white = cv2.cvtColor(cv2.convertScaleAbs(sure, alpha=255), cv2.COLOR_GRAY2BGR)
+    return depth_picture(raw, "frames", far_is_high=True), np.vstack([white, below]), depth
+
+
 def main() -> None:
     """Make all pictures."""
     shoots = [path for path in Path(sys.argv[1], "spool").iterdir() if (path / "truth").exists()]
@@ -75,10 +86,10 @@ def main() -> None:
     first, middle, last = frames[1], frames[len(frames) // 2], frames[-2]
     _PICTURES.mkdir(exist_ok=True)
 
-    soft, stages = fused(frames, Method())
+    bands, stages = fused(frames, Method())
     lob, _ = fused(frames, Method(fusion="lob"))
-    x, y, w, h = soft.crop
-    result = soft.fused.image
+    x, y, w, h = bands.crop
+    result = bands.fused.image
 
     half = w // 2
     split = np.hstack([middle[y : y + h, x : x + half], np.full((h, 4, 3), 255, np.uint8), result[:, half:]])
@@ -86,7 +97,10 @@ def main() -> None:
     save("frames", side_by_side(first, middle, last))
 
     settings = Method().registration
-    one, other = detect(luma8(middle), settings), detect(luma8(frames[len(frames) // 2 + 3]), settings)
+    one, other = (
+        find_features(Reduced.of(luma8(frame), work_mpx=settings.work_mpx), settings)
+        for frame in (middle, frames[len(frames) // 2 + 3])
+    )
     source, target = match(one, other, settings)
     drawn = [cv2.cvtColor(view.frame.luma, cv2.COLOR_GRAY2BGR) for view in (one, other)]
     for (xa, ya), (xb, yb) in zip(source, target, strict=True):
@@ -100,9 +114,9 @@ def main() -> None:
 
     accelerator = CpuAccelerator()
     scale = accelerator.configure()
-    measures = [energy(luma8(frame), accelerator, scale) for frame in (first, middle, last)]
+    measures = [energy(Scores.of(luma8(frame), accelerator).fine, scale) for frame in (first, middle, last)]
     save("focus_measure", side_by_side(*(grey(np.minimum(m, np.percentile(m, 99)) ** 0.5) for m in measures)))
-    winners = (soft.fused.index * (255 / len(frames))).astype(np.uint8)
+    winners = (bands.fused.index * (255 / len(frames))).astype(np.uint8)
     save("winners", side_by_side(cv2.applyColorMap(winners, cv2.COLORMAP_TURBO), width=1000))
 
     true_first = np.array(json.loads((shoot / "truth" / "000000.json").read_text()))
@@ -113,13 +127,7 @@ def main() -> None:
     part = (slice(h // 2 - 130, h // 2 + 170), slice(w // 2 - 150, w // 2 + 150))
     save("fusion", side_by_side(*(i[part] for i in (middle[y : y + h, x : x + w], lob.fused.image, result, truth))))
 
-    sure = confidence(soft.fused.measure, soft.fused.noise)
-    raw = np.array([0.0, *range(len(frames))], np.float32)[1:][soft.fused.index]
-    save("depth", side_by_side(
-        depth_picture(raw, "frames", longest_px=700),
-        depth_picture(sure, "frames", longest_px=700),
-        depth_picture(depth_map(soft.fused.position, sure), "frames", longest_px=700),
-    ))  # fmt: skip
+    save("depth", side_by_side(*depth_in_three(bands)))
 
 
 if __name__ == "__main__":

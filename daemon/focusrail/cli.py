@@ -15,6 +15,7 @@ import click
 import structlog
 
 import focusrail
+from focusrail.capture.begin import usual_outputs
 from focusrail.capture.events import Published
 from focusrail.capture.rig import Rig
 from focusrail.config.loader import default_config_path, dump, load_config, load_recipe, shipped_with
@@ -101,7 +102,7 @@ def _recipe(path: Path | None, config: Config, **overrides: str | None) -> Recip
         if config.camera.driver != "simulated":
             raise ConfigError("name a recipe: only the simulated rig has a default one")
         path = shipped_with("recipes") / "demo.yaml"
-    recipe = load_recipe(path, method=config.stacking.method)
+    recipe = load_recipe(path, method=config.stacking.method, outputs=config.outputs)
     return replace(recipe, **{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
 
 
@@ -127,6 +128,7 @@ def _recipe(path: Path | None, config: Config, **overrides: str | None) -> Recip
 @click.option("--compat", is_flag=True, help="With --method lob: the original notebook's arithmetic, pixel for pixel.")
 @click.option("--without", help="Leave these frames out, by their numbers in the report: 12,40-43.")
 @click.option("--aligned/--no-aligned", default=None, help="FOLDER's photographs lie on each other already.")
+@click.option("--mesh/--no-mesh", default=None, help="Make surface.glb, the result as a textured mesh.")
 @click.option("--save-aligned", is_flag=True, help="Save every aligned frame: 16-bit TIFF, each as result.tif lies.")
 @click.option("--slab-frames", type=int, help="Also fuse every so many frames on their own, as 16-bit TIFF.")
 @click.option("--slab-overlap", type=int, help="Frames that a slab shares with the one before (a third).")
@@ -143,6 +145,7 @@ def stack(
     compat: bool,
     without: str | None,
     aligned: bool | None,
+    mesh: bool | None,
     save_aligned: bool,
     slab_frames: int | None,
     slab_overlap: int | None,
@@ -159,14 +162,17 @@ def stack(
     if aligned is not None and shoot_id is not None:
         raise click.UsageError("--aligned goes with a folder of photographs")
     wish: Any = {"out": out, "debug": debug, "without": _frames(without)}
-    wish["outputs"] = _outputs(save_aligned, slab_frames, slab_overlap)
+    more = _more(mesh, save_aligned, slab_frames, slab_overlap)
     with ProgressDisplay(shooting=False) as display, context.service(display) as service:
         if shoot_id is not None:
-            method = _method(notebook() if compat else service.journal.shoot(shoot_id).method, options)
+            shoot = service.journal.shoot(shoot_id)
+            method = _method(notebook() if compat else shoot.method, options)
+            wish["outputs"] = _outputs(usual_outputs(service.config, shoot), more)
             done = interruptible(lambda: service.restack(shoot_id, method=method, **wish), abort=service.abort)
         else:
             assert folder is not None
             method = _method(notebook() if compat else service.config.stacking.method, options)
+            wish["outputs"] = _outputs(usual_outputs(service.config), more)
             _, done = interruptible(
                 lambda: service.stack_folder(folder, method=method, step_mm=step_mm, aligned=aligned, **wish),
                 abort=service.abort,
@@ -181,12 +187,21 @@ def _frames(text: str | None) -> frozenset[int]:
         raise click.UsageError(str(error)) from error
 
 
-def _outputs(aligned: bool, slab_frames: int | None, slab_overlap: int | None) -> Outputs:
+def _more(mesh: bool | None, aligned: bool, slab_frames: int | None, slab_overlap: int | None) -> dict[str, Any]:
+    """The outputs that were asked for, by name; they are checked here, before anything is opened."""
     if slab_frames is None and slab_overlap is not None:
         raise click.UsageError("--slab-overlap goes with --slab-frames")
-    frames = slab_frames if slab_frames is not None else 0
+    if slab_frames is not None and slab_overlap is None:
+        slab_overlap = max(0, slab_frames) // 3
+    more = {"mesh": mesh, "aligned": aligned or None, "slab_frames": slab_frames, "slab_overlap": slab_overlap}
+    given = {name: value for name, value in more.items() if value is not None}
+    _outputs(Outputs(), given)
+    return given
+
+
+def _outputs(usual: Outputs, more: dict[str, Any]) -> Outputs:
     try:
-        return Outputs(aligned, frames, slab_overlap if slab_overlap is not None else max(0, frames) // 3)
+        return replace(usual, **more)
     except InvalidValue as error:
         raise click.UsageError(f"--{error.field.replace('_', '-')} {error.message}") from error
 

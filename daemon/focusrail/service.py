@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from focusrail.capture.begin import NO_MORE, begin
+from focusrail.capture.begin import begin, usual_outputs
 from focusrail.capture.carriage import Carriage
 from focusrail.capture.engine import Engine
 from focusrail.capture.events import Merging, Published, Skipped, Started
@@ -188,12 +188,13 @@ class Service:
         step_mm: float | None = None,
         without: frozenset[int] = frozenset(),
         aligned: bool | None = None,
-        outputs: Outputs = NO_MORE,
+        outputs: Outputs | None = None,
         debug: bool = False,
     ) -> tuple[Listing, Published]:
         """Stack a folder of photographs, which stay where they are, but for those numbered `without`.
 
-        `aligned`: they lie on each other already; None: they do when a stack has left them so. Raises FocusrailError.
+        `aligned`: they lie on each other already; None: they do when a stack has left them so. `outputs`: not those of
+        the configuration. Raises FocusrailError.
         """
         listing = list_folder(folder)
         if listing.skipped:
@@ -206,7 +207,7 @@ class Service:
         check_known(without, range(len(photographs)))
         if method is None:
             method = self.config.stacking.method
-        outputs.check_with(method)
+        self._check(method, outputs)
         ours = aligned is not False and lie_on_each_other(photographs)
         if aligned or ours:  # and what is ours is also of one brightness already
             same_light = method.normalise_exposure and not ours
@@ -247,15 +248,15 @@ class Service:
         out: Path | None = None,
         method: Method | None = None,
         without: frozenset[int] = frozenset(),
-        outputs: Outputs = NO_MORE,
+        outputs: Outputs | None = None,
         debug: bool = False,
     ) -> Published:
         """Stack what the spool holds of a shoot, but for the frames numbered `without`, as its next version.
 
-        Raises FocusrailError.
+        `outputs`: not those of its recipe. Raises FocusrailError.
         """
         shoot = self.journal.shoot(shoot_id)
-        outputs.check_with(method or shoot.method)
+        self._check(method or shoot.method, outputs, shoot)
         with self._spool.claim(shoot_id):
             frames = self.journal.frames(shoot_id)
             if not frames:
@@ -296,6 +297,9 @@ class Service:
             left_out.extend(by_name(event.error, event.message) for event in unread)
             without = [record.index for record in told.unwanted]
             return self._publish(shoot, place, finished, left_out, without=without)
+
+    def _check(self, method: Method, outputs: Outputs | None, shoot: Shoot | None = None) -> None:
+        (outputs if outputs is not None else usual_outputs(self.config, shoot)).check_with(method)
 
     def _begin(self, shoot: Shoot, place: Destination, **more: Any) -> Begin:
         return begin(shoot, place, self.config, self._spool.folder(shoot.shoot_id), **more)

@@ -20,7 +20,8 @@ from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 from focusrail.service import Service
 from focusrail.store.image_io import Metadata, write_tiff
-from peers.small_rig import Home, manifest, photograph, pixels, published, small_rig
+from focusrail_drivers.clock import VirtualClock
+from peers.small_rig import Home, manifest, photograph, pixels, published, recipe, small_rig
 
 Stack = Callable[..., Published]
 
@@ -189,3 +190,16 @@ def test_too_little_room_is_said_before_the_first_frame_is_fused(
     assert "aligned frames and slabs need 0.00 GB, and" in said.sentences[-1]
     assert not said.event("frame.left_out")
     assert published(home.outbound) == before
+
+
+@pytest.mark.usefixtures("painted_scene")
+def test_a_recipe_can_ask_for_them_and_a_restack_makes_them_again_unless_told_otherwise(tmp_path: Path) -> None:
+    service = Service(small_rig(tmp_path / "data"), clock=VirtualClock())
+    try:
+        done = service.shoot(recipe(outputs=Outputs(slab_frames=4)))
+        again = service.restack(done.shoot_id)
+        without = service.restack(done.shoot_id, outputs=Outputs())
+    finally:
+        service.close()
+    assert [(one.folder / "slabs").exists() for one in (done, again, without)] == [True, True, False]
+    assert names(done.folder / "slabs") == names(again.folder / "slabs")

@@ -64,7 +64,7 @@ def published_without(said: Said, code: int, *fragments: str, home: Home, used: 
     """Results in spite of it; the frame that was left out is named, and the exit code says so."""
     assert said.code == code, said.sentences
     _no_traceback(said)
-    (warning,) = said.sentences
+    (warning,) = said.faults
     for fragment in (*fragments, f"1 of {used + 1} frames were left out"):
         assert fragment in warning
     (result,) = published(home.outbound)
@@ -172,7 +172,7 @@ def test_a_name_that_is_no_text(home: Home, folder: Path) -> None:
 def _published_unread(said: Said, code: int, fragment: str, home: Home) -> None:
     assert said.code == code, said.sentences
     _no_traceback(said)
-    (warning,) = said.sentences
+    (warning,) = said.faults
     (result,) = published(home.outbound)
     assert fragment in warning
     assert any(fragment in one for one in manifest(result)["warnings"])

@@ -65,6 +65,20 @@ def test_a_shaken_frame_is_named_with_the_way_out(home: Home, stack_of: Callable
     assert home.run_here("stack", folder, "--without", "6").sentences == [], "and that helps"
 
 
+def test_a_frame_in_which_something_moved_is_named(home: Home, stack_of: Callable[..., Path]) -> None:
+    folder = stack_of(*range(FINE))
+    moved = folder / "000008.jpg"
+    image = cv2.imread(str(moved))
+    assert image is not None
+    part = image[60:160, 100:220].copy()
+    image[66:166, 108:228] = part
+    cv2.imwrite(str(moved), image, [cv2.IMWRITE_JPEG_QUALITY, 97])
+    said = home.run_here("stack", folder)
+    (sentence,) = said.sentences
+    assert sentence.startswith("warning    frame 8 looks shaken, or something moved in it (")
+    assert "does not fit the frames around it" in sentence
+
+
 def test_a_stack_that_is_too_shallow_is_named_with_end_and_place(home: Home, stack_of: Callable[..., Path]) -> None:
     said = home.run_here("stack", stack_of(*range(4, 11)), "--step-mm", "0.36")
     assert said.code == 0

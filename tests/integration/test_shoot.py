@@ -20,7 +20,7 @@ from focusrail.service import Service
 from focusrail.worker.messages import Fused
 from focusrail_drivers.base import ConnectionLost, DriverError, PositionUnknown
 from focusrail_drivers.clock import SystemClock, VirtualClock
-from peers.small_rig import FRAMES, Home, manifest, photograph, pixels, published, recipe, small_rig
+from peers.small_rig import FRAMES, TOO_SHALLOW, Home, manifest, photograph, pixels, published, recipe, small_rig
 
 pytestmark = pytest.mark.usefixtures("painted_scene")
 Make = Callable[..., Service]
@@ -54,12 +54,12 @@ def test_a_shoot_publishes_every_result(shot: tuple[Service, Published]) -> None
     _, done = shot
     names = {p.name for p in done.folder.iterdir()}
     assert names == {
-        "result.jpg", "result.tif", "depth.tif", "depth.png", "index.png", "contact_sheet.jpg", "report.html",
-        "shoot.json", "thumbnails",
+        "result.jpg", "result.tif", "depth.tif", "depth.png", "confidence.png", "index.png", "contact_sheet.jpg",
+        "report.html", "shoot.json", "thumbnails",
     }  # fmt: skip
     assert len(list((done.folder / "thumbnails").iterdir())) == FRAMES
     assert not done.left_out
-    assert not done.finished.warnings
+    assert all(TOO_SHALLOW in warning for warning in done.finished.warnings)
 
 
 def test_the_manifest_proves_every_file(shot: tuple[Service, Published]) -> None:

@@ -56,8 +56,7 @@ def test_photographs_are_read_in_natural_order_and_the_rest_is_named(home: Home,
     (folder / ".hidden.jpg").write_text("not looked at")
     said = home.run_here("stack", folder)
     assert said.code == 0
-    skipped = [sentence for sentence in said.sentences if not sentence.startswith("warning")]
-    assert skipped == [f"skipped    {name}: not a JPEG, PNG or TIFF file" for name in ("notes.txt", "raw.NEF")]
+    assert said.faults == [f"skipped    {name}: not a JPEG, PNG or TIFF file" for name in ("notes.txt", "raw.NEF")]
     (result,) = published(home.outbound)
     page = manifest(result)
     assert [f["file"].split(".")[0] for f in page["frames"]] == [f"Frame {k}" for k in range(4, 4 + FRAMES)]

@@ -24,6 +24,7 @@ from focusrail.config.schema import Config
 from focusrail.model.recipe import Recipe
 
 FRAMES = 8
+TOO_SHALLOW = "the stack is too shallow"
 CAMERA: dict[str, Any] = {"width_px": 324, "height_px": 216, "transfer_s": 0.0, "exposure_s": 0.001}
 RAIL: dict[str, Any] = {
     "max_speed_mm_s": 2000,
@@ -103,6 +104,11 @@ class Said:
     out: str
     sentences: list[str]  # on standard error, for people
     events: list[dict[str, Any]]  # on standard error, for programs
+
+    @property
+    def faults(self) -> list[str]:
+        """The sentences but for the one that is always true of the small rig's stack: it ends before the background."""
+        return [sentence for sentence in self.sentences if TOO_SHALLOW not in sentence]
 
     def event(self, name: str) -> list[dict[str, Any]]:
         """All events of one name."""

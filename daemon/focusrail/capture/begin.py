@@ -12,7 +12,10 @@ from focusrail.model.shoot import Shoot
 from focusrail.store.outbound import Destination
 from focusrail.worker.messages import Begin
 
-NO_MORE = Outputs()
+
+def usual_outputs(config: Config, shoot: Shoot | None = None) -> Outputs:
+    """What is published besides the results if nothing else is said: what the recipe wants, or the configuration."""
+    return config.outputs if shoot is None or shoot.recipe is None else shoot.recipe.outputs
 
 
 def begin(
@@ -23,7 +26,7 @@ def begin(
     *,
     in_mm: bool,
     unwanted: Sequence[FrameRecord] = (),
-    outputs: Outputs = NO_MORE,
+    outputs: Outputs | None = None,
     debug: bool = False,
 ) -> Begin:
     """The beginning of a stack; `folder` is the shoot's in the spool."""
@@ -46,5 +49,6 @@ def begin(
         recipe=shoot.recipe,
         unwanted=tuple(unwanted),
         frames=len(shoot.positions_mm),
-        outputs=outputs,
+        outputs=outputs if outputs is not None else usual_outputs(config, shoot),
+        far_is_high=config.rail.far_is == "high",
     )

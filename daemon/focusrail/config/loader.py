@@ -21,6 +21,7 @@ from focusrail.config.keys import key_names, type_at
 from focusrail.config.schema import Config
 from focusrail.errors import ConfigError, InvalidValue
 from focusrail.model.method import Method
+from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import Recipe
 
 _T = TypeVar("_T")
@@ -51,11 +52,12 @@ def load_config(path: Path) -> Config:
     return _validated(Config, document.read(path), folder=path.parent)
 
 
-def load_recipe(path: Path, *, method: Method | None = None) -> Recipe:
-    """The recipe in the file at `path`; `method` (the rig's) holds when it names none. Raises ConfigError."""
+def load_recipe(path: Path, *, method: Method | None = None, outputs: Outputs | None = None) -> Recipe:
+    """The recipe in a file; the rig's `method` and `outputs` hold where it has none. Raises ConfigError."""
     source = document.read(path)
     recipe = _validated(Recipe, source, folder=path.parent)
-    return recipe if method is None or ("method",) in source.lines else replace(recipe, method=method)
+    rigs = {"method": method, "outputs": outputs}
+    return replace(recipe, **{key: value for key, value in rigs.items() if value and (key,) not in source.lines})  # type: ignore[arg-type]
 
 
 def shipped_with(name: str) -> Path:

@@ -28,6 +28,7 @@ from pydantic import (
 
 from focusrail.errors import InvalidValue
 from focusrail.model.method import Method
+from focusrail.model.outputs import Outputs
 from focusrail_drivers import registry
 from focusrail_drivers.base import DriverError, Travel
 
@@ -110,6 +111,7 @@ class RailConfig(Section):
     backlash_mm: float = Field(default=0.1, ge=0)  # overrun before an approach; more than the rail has costs only time
     approach: Literal["forward", "backward"] = "forward"  # travel into every frame; forward: away from home
     settle_s: float = Field(default=0.3, ge=0)  # wait between standing and exposing
+    far_is: Literal["high", "low"] = "high"  # at which end of the travel what is far from the camera is in focus
     home: Literal["if_unknown", "never"] = "if_unknown"  # if_unknown: a shoot may start by moving to the home switch
     options: Any = Field(default_factory=dict)  # the driver's own `Options`, ready-made
 
@@ -223,6 +225,7 @@ class Config(Section):
     camera: CameraConfig = Field(default_factory=CameraConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
     stacking: StackingConfig = Field(default_factory=StackingConfig)
+    outputs: Outputs = Field(default_factory=Outputs)  # a recipe's own outputs go before it
     log: LogConfig = Field(default_factory=LogConfig)
 
     @model_validator(mode="before")

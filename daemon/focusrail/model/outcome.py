@@ -21,6 +21,7 @@ class FrameOutcome:
     matches: int = 0
     inliers: int = 0
     residual_px: float = 0.0  # root mean square over the inliers
+    predicted: bool = False  # too little could be matched: the transform is what the rail's geometry expects
     gain: float = 1.0  # by which the frame was multiplied against flicker
     sharpness: float = (
         0.0  # mean focus measure of the registered frame (grey levels); over position: the stack's profile
@@ -38,7 +39,10 @@ class Judgement:
     ssim: float
     registration_p50_px: float  # median and 95th percentile of the distance between true and found positions
     registration_p95_px: float
-    depth_rms_mm: float
+    depth_rms_mm: float  # root mean square error of the depth where it is sure, away from jumps of the true depth
+    depth_rms_steps: float  # the same in steps between frames
+    depth_beyond_step: float  # share of these pixels that are off by more than a step, 0..1
+    depth_judged: float  # share of the picture's pixels that were judged so, 0..1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class StackOutcome:
     versions: dict[str, str]  # software
     warnings: tuple[str, ...] = ()
     lateral_um_per_px: float | None = None
+    far_is_high: bool | None = None  # whether larger depths are farther from the camera; None: not known
     crop: tuple[int, int, int, int] | None = None  # x, y, width, height within the reference frame
     judgement: Judgement | None = None
     recipe: dict[str, object] = field(default_factory=dict)

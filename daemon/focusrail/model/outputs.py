@@ -11,13 +11,14 @@ from focusrail.model.method import Method
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Pictures in exactly the geometry of result.tif."""
+    """A mesh of the result, and pictures in exactly the geometry of result.tif: off unless asked for."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     aligned: bool = False  # every frame as it was fused
     slab_frames: int = 0  # frames of a slab, a depth interval fused on its own; 0: no slabs
     slab_overlap: int = 0  # of which the slab before has as many as well
+    mesh: bool = False  # surface.glb, the result as a textured mesh
 
     def __post_init__(self) -> None:
         if self.slab_frames < 0 or self.slab_frames == 1:

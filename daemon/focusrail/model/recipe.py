@@ -10,6 +10,7 @@ from typing import ClassVar
 from focusrail.errors import InvalidValue
 from focusrail.model.checks import finite, not_negative, positive
 from focusrail.model.method import Method
+from focusrail.model.outputs import Outputs
 
 LARGEST_STACK = 65535  # frames: the index plane has 16 bits
 _NAME = re.compile(r"[^/\\\x00-\x1f]{1,100}")
@@ -37,6 +38,7 @@ class Recipe:
     settle_s: float | None = None  # None: the rig's
     camera_settings: Mapping[str, str] = field(default_factory=dict)  # by the camera's own names
     method: Method = field(default_factory=Method)
+    outputs: Outputs = field(default_factory=Outputs)
 
     def __post_init__(self) -> None:
         for text in ("name", "specimen_id"):
@@ -52,6 +54,7 @@ class Recipe:
             raise InvalidValue("frames", "give either frames or step_mm")
         if self.frames is not None and not 2 <= self.frames <= LARGEST_STACK:
             raise InvalidValue("frames", f"must be from 2 to {LARGEST_STACK}, not {self.frames}")
+        self.outputs.check_with(self.method)
         positive("step_mm", self.step_mm)
         not_negative("settle_s", self.settle_s)
         if self.end_mm == self.from_mm:

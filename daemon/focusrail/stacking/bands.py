@@ -15,7 +15,7 @@ import numpy as np
 
 from focusrail.model.method import Method
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Image, Luma, Plane, Tile, Transform
+from focusrail.stacking.arrays import Allocate, Image, Luma, Plane, Tile, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, warp_stripe
 from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy, noise_floor, plane_floor, smooth_energy
 from focusrail.stacking.fusion import Fused
@@ -62,16 +62,26 @@ class BandsAccumulator:
 
     halo_px = ENERGY_HALO_PX
 
-    def __init__(self, height: int, width: int, method: Method, dtype: np.dtype[np.generic], accelerator: Accelerator):
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        method: Method,
+        dtype: np.dtype[np.generic],
+        *,
+        accelerator: Accelerator,
+        allocate: Allocate,
+    ) -> None:
         self._method, self._dtype = method, dtype
         self._measure, self._scale = accelerator.measure, accelerator.configure()
         self._level = level_of(height, width)
         size = 1 << self._level
         self._to_full = np.array([[size, 0, 0.5], [0, size, 0.5], [0, 0, 1]], np.float64)
-        self._details = np.full((3, height, width), 32768, np.uint16)
-        self._weight = np.zeros((height, width), np.float32)
-        self._focus = np.zeros((height, width), np.uint16)  # the largest so far, as codes
-        self._index = np.zeros((height, width), np.uint16)
+        self._details = allocate((3, height, width), np.uint16)
+        self._details[...] = 32768  # none
+        self._weight = allocate((height, width), np.float32)
+        self._focus = allocate((height, width), np.uint16)  # the largest so far, as codes
+        self._index = allocate((height, width), np.uint16)
         self._noise: _Noise | None = None
         self._coarse: _Coarse | None = None
         self._base: Plane = np.empty(0, np.float32)  # of the frame in hand

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from focusrail.stacking import kernels
 from focusrail.stacking.arrays import Image, Tile, Transform
 
-# Rows of a stripe: its planes stay in the second-level cache, its halo is a small part of it. Fixed, because a warp's
+# Rows of a stripe: its planes stay in a cache, and its halo is a small part of it. Fixed, because a warp's
 # rounding may depend on where it starts: pixels must not depend on the machine.
-STRIPE_ROWS = 64
+STRIPE_ROWS = 128
 
 _MOST_TILT = 0.1  # 6 degrees
 # Our own kernel for all that a rail does; where a view turns or tilts, OpenCV's for Keys' is the cubic one.

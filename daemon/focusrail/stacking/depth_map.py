@@ -35,11 +35,12 @@ _PER_LOCAL_ENERGY = 1.48  # times ln(energy / largest within two pixels): dim be
 # confidence is multiplied by this.
 _OUTSIDE_STEPS, _OUTSIDE_SHARE = 0.1, 0.4
 SURE = 0.9  # what is surer than this may be relied upon
-_HOLE = 0.2  # below this confidence a depth is no measurement
+HOLE = 0.2  # below this confidence a depth is no measurement
 _MEASURED = 0.35  # above this it is not mixed with its surroundings
 _STRONG = 30.0  # times the noise: peaks that tell the stack's usual curvature
 _GAP_STEPS = 2.5  # frames further apart are no neighbours: the end of a pass, or frames that are missing
 _ENERGY_FLOOR = 1e-12
+_LEAST_SCORE = np.float32(-80.0)  # beyond it the exponential leaves single precision
 _COARSE_SHARE = 0.03  # how much a coarser scale has to say where a pixel is sure of itself
 _SMALLEST_PX = 4
 
@@ -57,9 +58,16 @@ class DepthMap:
         """float32, 0..1: the probability that the depth is right to one step between frames."""
         return _cut(_enlarged(self.half_confidence, most_apart=np.inf, run=map), self.corner, self.depth.shape)
 
+    def confidence_255(self) -> npt.NDArray[np.uint8]:
+        """confidence() in 8 bits, 255 for 1, without ever being a plane of floats."""
+        small = cv2.convertScaleAbs(self.half_confidence, alpha=255)
+        size = (2 * small.shape[1], 2 * small.shape[0])
+        large = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(_cut(large, self.corner, self.depth.shape), np.uint8)
+
     def hole(self) -> Plane:
         """bool: nothing was measured here."""
-        return self.confidence() < np.float32(_HOLE)
+        return self.confidence() < np.float32(HOLE)
 
 
 def find_depth(
@@ -204,7 +212,7 @@ def _probability(peaks: FocusPeaks, position: Plane, outside: Plane, *, noise: f
     np.clip(rough, _LEAST_ROUGHNESS, _MOST_ROUGHNESS, out=rough)
     score += np.log(rough, out=rough) * np.float32(_PER_ROUGHNESS)
     score += np.float32(_OFFSET)
-    np.exp(-score, out=score)
+    np.exp(-np.maximum(score, _LEAST_SCORE, out=score), out=score)
     score += 1
     share = outside * np.float32(_OUTSIDE_SHARE - 1) + 1
     return np.divide(share, score, out=score)
@@ -226,7 +234,7 @@ def _fill_holes(position: Plane, sure: Plane, *, run: _Map) -> None:
 
     def blend(stripe: Stripe) -> None:
         old, new = position[stripe.rows], filled[stripe.rows]
-        share = np.clip((sure[stripe.rows] - np.float32(_HOLE)) * np.float32(1 / (_MEASURED - _HOLE)), 0, 1)
+        share = np.clip((sure[stripe.rows] - np.float32(HOLE)) * np.float32(1 / (_MEASURED - HOLE)), 0, 1)
         old -= new
         old *= share
         old += new

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Image, Plane
+from focusrail.stacking.arrays import Allocate, Image, Plane
 from focusrail.stacking.canvas import Stripe
 from focusrail.stacking.focus_measure import Scores, energy, halved_energy, noise_floor
 from focusrail_drivers.base import Accelerator
@@ -27,9 +27,9 @@ class FocusPeaks:
     state: npt.NDArray[np.uint16]  # (5, height, width), see kernels.track
 
     @staticmethod
-    def empty(height: int, width: int) -> FocusPeaks:
+    def empty(height: int, width: int, allocate: Allocate = np.zeros) -> FocusPeaks:
         """For a canvas of (height, width)."""
-        return FocusPeaks(np.zeros((5, (height + 1) // 2, (width + 1) // 2), np.uint16))
+        return FocusPeaks(allocate((5, (height + 1) // 2, (width + 1) // 2), np.uint16))
 
     @property
     def best(self) -> Plane:
@@ -63,14 +63,14 @@ class PeakTracker:
     smoothed, and noise and texture behind a thin thing are loud in one of them only. n1 and n2 are what noise makes.
     """
 
-    def __init__(self, first: Image, accelerator: Accelerator) -> None:
+    def __init__(self, first: Image, accelerator: Accelerator, allocate: Allocate = np.zeros) -> None:
         """`first` is the first frame, whole; its quiet parts tell the noise."""
         self._scale = scale = accelerator.configure()
         self._floors = (
             noise_floor(first, lambda part: halved_energy(accelerator.measure(kernels.luma(part)), scale)),
             noise_floor(first, lambda part: energy(accelerator.measure(cv2.pyrDown(kernels.luma(part))), scale)),
         )
-        self.peaks = FocusPeaks.empty(*first.shape[:2])
+        self.peaks = FocusPeaks.empty(first.shape[0], first.shape[1], allocate)
         self.positions: list[float] = []  # of the frames by their number
 
     @property

@@ -14,7 +14,7 @@ import numpy as np
 
 from focusrail.model.method import Method
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Image, Luma, Plane, Tile, Transform
+from focusrail.stacking.arrays import Allocate, Image, Luma, Plane, Tile, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe
 from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy, enlarged, lob, lob_halo_px, noise_floor
 from focusrail_drivers.base import Accelerator
@@ -61,14 +61,17 @@ class Accumulator(Protocol):
 class LobAccumulator:
     """Keeps, for every pixel, the frame whose |LoB| is the largest; of equals, the latest."""
 
-    def __init__(self, height: int, width: int, method: Method, dtype: np.dtype[np.generic]) -> None:
+    def __init__(
+        self, height: int, width: int, method: Method, dtype: np.dtype[np.generic], allocate: Allocate
+    ) -> None:
         halo_px = lob_halo_px(method.blur_px, method.laplacian_px)
         self.halo_px = max(halo_px + halo_px % 2, ENERGY_HALO_PX)  # even, as half-size rows pair up
         self._blur_px, self._laplacian_px = method.blur_px, method.laplacian_px
         measure = np.int16 if method.laplacian_px <= 5 else np.float32
-        self._image = np.zeros((3, height, width), dtype)
-        self._measure = np.full((height, width), -1, measure)
-        self._index = np.zeros((height, width), np.uint16)
+        self._image = allocate((3, height, width), dtype)
+        self._measure = allocate((height, width), measure)
+        self._measure[...] = -1
+        self._index = allocate((height, width), np.uint16)
 
     def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
         pass
@@ -96,12 +99,14 @@ class SoftAccumulator:
 
     halo_px = ENERGY_HALO_PX
 
-    def __init__(self, height: int, width: int, dtype: np.dtype[np.generic], accelerator: Accelerator) -> None:
+    def __init__(
+        self, height: int, width: int, dtype: np.dtype[np.generic], accelerator: Accelerator, allocate: Allocate
+    ) -> None:
         self._accelerator, self._scale, self._dtype = accelerator, accelerator.configure(), dtype
-        self._mean = np.zeros((3, height, width), np.uint16)
-        self._weight = np.zeros((height, width), np.float32)
-        self._focus = np.zeros((height, width), np.uint16)  # the largest so far, as codes
-        self._index = np.zeros((height, width), np.uint16)
+        self._mean = allocate((3, height, width), np.uint16)
+        self._weight = allocate((height, width), np.float32)
+        self._focus = allocate((height, width), np.uint16)  # the largest so far, as codes
+        self._index = allocate((height, width), np.uint16)
         self._noise: tuple[float, float] | None = None  # of the fine and of the coarse energy
 
     def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:

@@ -8,15 +8,16 @@ import numpy.typing as npt
 
 from focusrail.model.outcome import Judgement
 from focusrail.stacking.arrays import Image, Plane, Transform
+from focusrail.stacking.depth_map import SURE, DepthMap
 
 _GRID = 9  # points a side at which transforms are compared
-_SURE = 0.5  # depth is judged where its confidence is above this
+_JUMP_STEPS = 1.0  # true depths of neighbouring pixels that are further apart belong to different things
+_BESIDE_JUMP_PX = 8  # so near to such an edge no picture tells the depth: what is blurred before it veils it
 
 
 def judge(
     image: Image,
-    depth: Plane,
-    sure: Plane,
+    depth: DepthMap,
     *,
     crop: tuple[int, int, int, int],
     true_image: Image,
@@ -28,7 +29,8 @@ def judge(
     """Compare a cropped result and its depth with the truth.
 
     `true_transforms` lead from the truth's pixels to each frame's, `transforms` from each frame's to the reference's.
-    The exposure of the reference frame is nobody's fault: one gain a channel is fitted before comparing.
+    The exposure of the reference frame is nobody's fault: one gain a channel is fitted before comparing. Depth is
+    judged where it claims to be sure, and away from the jumps of the true one.
     """
     x, y, width, height = crop
     to_crop = np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1]], np.float64) @ true_transforms[reference]
@@ -45,15 +47,29 @@ def judge(
     np.clip(got, 0, 255, out=got)
     mean_squared = float(np.mean((got - truth) ** 2, dtype=np.float64))
     errors = registration_errors(true_transforms, transforms, reference, (true_image.shape[1], true_image.shape[0]))
-    judged = (sure > _SURE) & np.isfinite(wanted_depth)
-    off = (depth - wanted_depth)[judged]
+    judged = (depth.confidence() > np.float32(SURE)) & ~beside_jumps(wanted_depth, step=depth.step)
+    off = (depth.depth - wanted_depth)[judged]
+    rms = float(np.sqrt(np.mean(off**2, dtype=np.float64))) if off.size else float("nan")
     return Judgement(
         psnr_db=float(10 * np.log10(255**2 / max(mean_squared, 1e-9))),
         ssim=ssim(cv2.cvtColor(got, cv2.COLOR_BGR2GRAY), cv2.cvtColor(truth, cv2.COLOR_BGR2GRAY)),
         registration_p50_px=float(np.percentile(errors, 50)) if errors.size else 0.0,
         registration_p95_px=float(np.percentile(errors, 95)) if errors.size else 0.0,
-        depth_rms_mm=float(np.sqrt(np.mean(off**2, dtype=np.float64))) if off.size else float("nan"),
+        depth_rms_mm=rms,
+        depth_rms_steps=rms / depth.step,
+        depth_beyond_step=float(np.mean(np.abs(off) > depth.step)) if off.size else float("nan"),
+        depth_judged=off.size / judged.size,
     )
+
+
+def beside_jumps(true_depth: Plane, *, step: float) -> npt.NDArray[np.bool_]:
+    """Where a true depth (height, width) jumps by more than a step within a few pixels, or is not known."""
+    known = np.where(np.isfinite(true_depth), true_depth, np.float32(-1e9)).astype(np.float32)
+    square = np.ones((2, 2), np.uint8)
+    jump = (cv2.dilate(known, square) - cv2.erode(known, square) > _JUMP_STEPS * step).astype(np.uint8)
+    across = 2 * _BESIDE_JUMP_PX + 1
+    near = cv2.dilate(jump, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across)))
+    return (near > 0) | ~np.isfinite(true_depth)
 
 
 def registration_errors(

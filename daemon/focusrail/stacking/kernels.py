@@ -1,4 +1,4 @@
-"""The inner loops of stacking. Compiled (kernels.c) they take a tenth of the time; else numpy gives the same pixels."""
+"""The inner loops of stacking. Compiled (native/) they take a tenth of the time; else numpy gives the same pixels."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from focusrail.stacking.kernels_plain import decode, encode
 from focusrail_drivers import native
 
 __all__ = [
-    "blend", "choose", "chroma", "compiled", "compose", "decode", "encode", "focus", "halve", "join", "luma", "smooth",
+    "blend", "choose", "chroma", "compiled", "compose", "decode", "encode", "focus", "halve", "join", "lob5", "luma",
+    "smooth",
     "split", "square", "track", "warp",
 ]  # fmt: skip
-_LIBRARY = native.load(__file__, "libkernels.so")
+_LIBRARY = native.load(__file__, "native/libnative.so")
 
 
 def compiled() -> bool:
@@ -96,6 +97,15 @@ def choose(measure: Plane, tile: Tile, *, largest: Plane, best: Plane, winner: P
             8 * best.dtype.itemsize, _apart(best), _at(winner), frame, rows, width,
         )
     )  # fmt: skip
+
+
+def lob5(luma: Luma) -> Plane | None:
+    """|Laplacian(Gaussian)| of kernel sizes 5 and 5, exactly as OpenCV's: int16. None where nothing is compiled."""
+    if _LIBRARY is None:
+        return None
+    grey, out = np.ascontiguousarray(luma), np.empty(luma.shape, np.int16)
+    _done(_LIBRARY.lob5(_at(grey), *grey.shape, _at(out)))
+    return out
 
 
 def square(score: Plane, *, scale: float) -> Plane:

@@ -1,4 +1,4 @@
-"""The arithmetic of kernels.c in numpy, operation by operation, for where there was no C compiler.
+"""The arithmetic of native/ in numpy, operation by operation, for where there was no C compiler.
 
 Same results to the last bit, in many times the time.
 """
@@ -84,7 +84,7 @@ def join(tile: Tile, dtype: np.dtype[Any]) -> Image:
     """See kernels.join."""
     pixels = np.moveaxis(tile, 0, 2)
     if dtype == np.uint8:
-        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return np.ascontiguousarray(pixels)
 
 

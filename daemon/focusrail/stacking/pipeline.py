@@ -18,7 +18,7 @@ from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 from focusrail.stacking import kernels
 from focusrail.stacking.accumulators import accumulator
-from focusrail.stacking.arrays import Image, Luma, Plane, Transform
+from focusrail.stacking.arrays import Allocate, Image, Luma, Plane, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea
 from focusrail.stacking.depth_map import DepthMap, find_depth
 from focusrail.stacking.exposure import ExposureReference
@@ -95,15 +95,18 @@ class Stacker:
         reference: Image | None = None,
         slab: Callable[[Slab], None] | None = None,
         outputs: Outputs = _NO_MORE,
+        allocate: Allocate = np.zeros,
     ) -> None:
         """`known` transforms (from a pass made before) replace registration; `reference` then gives the exposure.
 
-        `slab` is given every slab that `outputs` asks for, as soon as it is finished.
+        `slab` is given every slab that `outputs` asks for, as soon as it is finished. `allocate` says where the planes
+        lie that are as large as a frame.
         """
         self._method = method
         self._accelerator = accelerator
         self._executor = executor
         self._spectator = spectator
+        self._allocate = allocate
         self._registrar = Registrar(method.registration)
         self._known = known
         self._exposure = ExposureReference(luma8(reference)) if reference is not None else None
@@ -151,8 +154,8 @@ class Stacker:
             if self._method.two_passes:
                 self._accumulator = FirstLook(self._accelerator)
             else:
-                self._accumulator = accumulator(height, width, self._method, frame.dtype, accelerator=self._accelerator)
-            self._tracker = PeakTracker(frame, self._accelerator)
+                self._accumulator = self._make_accumulator(height, width, frame.dtype)
+            self._tracker = PeakTracker(frame, self._accelerator, self._allocate)
             self._valid = ValidArea(width, height)
             self._slabs = self._begin_slabs(height, width)
         assert self._valid is not None
@@ -171,12 +174,15 @@ class Stacker:
             self._slabs.end(index)
         return focus
 
+    def _make_accumulator(self, height: int, width: int, dtype: np.dtype[np.generic]) -> Accumulator:
+        return accumulator(height, width, self._method, dtype, accelerator=self._accelerator, allocate=self._allocate)
+
     def _begin_slabs(self, height: int, width: int) -> Slabs | None:
         if self._slab is None or not self._outputs.slab_frames:
             return None
 
         def make() -> Accumulator:
-            return accumulator(height, width, self._method, np.dtype(np.uint16), accelerator=self._accelerator)
+            return self._make_accumulator(height, width, np.dtype(np.uint16))
 
         return Slabs(self._outputs.slab_frames, self._outputs.slab_overlap, make=make, done=self._slab)
 
@@ -231,8 +237,9 @@ class Stacker:
         assert seen is not None
         depth = find_depth(seen.peaks, seen.positions, noise=seen.noise, crop=crop, executor=executor)
         fused = resynthesise(
-            depth.depth, seen.positions, self._used, look=look, method=self._method, crop=crop, executor=executor
-        )
+            depth.depth, seen.positions, self._used, look=look, method=self._method, crop=crop, executor=executor,
+            allocate=self._allocate,
+        )  # fmt: skip
         return fused, depth
 
     def glance(self, *, longest_px: int) -> Image | None:

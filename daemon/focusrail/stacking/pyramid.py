@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Image, Luma, Plane, Tile, Transform
+from focusrail.stacking.arrays import Allocate, Image, Luma, Plane, Tile, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, stripes
 from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy, smooth_energy
 from focusrail.stacking.fusion import Fused
@@ -34,18 +34,20 @@ class PyramidAccumulator:
 
     halo_px = ENERGY_HALO_PX
 
-    def __init__(self, height: int, width: int, dtype: np.dtype[np.generic], accelerator: Accelerator) -> None:
+    def __init__(
+        self, height: int, width: int, dtype: np.dtype[np.generic], accelerator: Accelerator, allocate: Allocate
+    ) -> None:
         self._dtype, self._scale = dtype, accelerator.configure()
-        self._canvas = np.empty((3, height, width), np.uint16)  # the frame in hand
+        self._canvas = allocate((3, height, width), np.uint16)  # the frame in hand
         self._levels: list[_Level] = []
         while not self._levels or (len(self._levels) < _MOST_LEVELS and min(height, width) >= 2 * _SMALLEST_PX):
-            self._levels.append(_Level(height, width))
+            self._levels.append(_Level(height, width, allocate))
             height, width = (height + 1) // 2, (width + 1) // 2
         self._top = np.zeros((3, height, width), np.float64)  # the sum over all frames
         self._frames = 0
         # The range of what has been seen: overlaid coefficients of different frames overshoot it.
-        self._darkest = np.full((*self._canvas.shape[1:], 3), 255 if dtype == np.uint8 else 65535, dtype)
-        self._brightest = np.zeros(self._darkest.shape, dtype)
+        self._darkest, self._brightest = (allocate((*self._canvas.shape[1:], 3), dtype) for _ in range(2))
+        self._darkest[...] = 255 if dtype == np.uint8 else 65535
 
     def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
         pass
@@ -108,10 +110,11 @@ class PyramidAccumulator:
 class _Level:
     """The chosen coefficients of one size."""
 
-    def __init__(self, height: int, width: int) -> None:
-        self.best = np.zeros((3, height, width), np.uint16)  # int16, as kernels see it
-        self.index = np.zeros((height, width), np.uint16)
-        self._largest = np.full((height, width), -1, np.int16)  # codes of the energy
+    def __init__(self, height: int, width: int, allocate: Allocate) -> None:
+        self.best = allocate((3, height, width), np.uint16)  # int16, as kernels see it
+        self.index = allocate((height, width), np.uint16)
+        self._largest = allocate((height, width), np.int16)  # codes of the energy
+        self._largest[...] = -1
 
     def choose(self, details: npt.NDArray[np.int16], index: int) -> None:
         """Take the coefficients (3, height, width) where their energy is the largest so far; of equals, the later."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -85,11 +86,11 @@ class Registrar:
             motion = found.transform
             transform = self._target_to_first @ full @ motion @ np.linalg.inv(full)
             transform /= transform[2, 2]
-            smeared = False
-            if seen.directions is not None and self._target.directions is not None:
-                smeared = shaken(self._target.directions, seen.directions)
             found = replace(
-                found, transform=transform, residual_px=found.residual_px * seen.frame.divisor, shaken=smeared
+                found,
+                transform=transform,
+                residual_px=found.residual_px * seen.frame.divisor,
+                shaken=self._shaken(found, seen, self._target),
             )
             # The next frame is better laid on the one before a shaken one.
             if self._settings.chain and not found.shaken:
@@ -143,12 +144,22 @@ class Registrar:
             return False
         return True
 
+    def _shaken(self, found: Found, seen: Seen, target: Seen) -> bool:
+        if seen.directions is None or target.directions is None:
+            return False
+        # Where most has dissolved in defocus, its directions are no longer those of the same things.
+        return found.inliers >= 0.5 * found.matches and shaken(target.directions, seen.directions)
+
     def _predicted(self, seen: Seen, target: Seen, position: float | None) -> Found | None:
         """What the rail's geometry expects of a frame without texture; None for one that contradicts."""
         if position is None or textured(seen.levels) >= self._needed():
             return None
         ours, theirs = (float(one.frame.luma.mean()) for one in (seen, target))
         if not theirs / _ALIKE < ours < theirs * _ALIKE:
+            return None
+        # What is out of focus is smoother than its neighbour; what is rougher is another picture.
+        ours, theirs = (float(np.abs(cv2.Laplacian(one.frame.luma, cv2.CV_16S)).mean()) for one in (seen, target))
+        if ours > theirs * _ALIKE:
             return None
         transform = self._geometry.predict(position, seen.frame.full_size())
         return None if transform is None else Found(transform, predicted=True)

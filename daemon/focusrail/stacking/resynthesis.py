@@ -18,7 +18,7 @@ import numpy.typing as npt
 from focusrail.errors import FrameError
 from focusrail.model.method import Method
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Image, Luma, Plane, Tile, Transform
+from focusrail.stacking.arrays import Allocate, Image, Luma, Plane, Tile, Transform
 from focusrail.stacking.canvas import Stripe
 from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy
 from focusrail.stacking.fusion import Fused
@@ -65,6 +65,7 @@ def resynthesise(
     method: Method,
     crop: tuple[int, int, int, int],
     executor: Executor,
+    allocate: Allocate = np.zeros,
 ) -> Fused:
     """The picture that belongs to a depth map, (height, width) in the unit of the `positions`, which `frames` have.
 
@@ -72,16 +73,19 @@ def resynthesise(
     that cannot be read again is done without, and its neighbours take its place. Raises FrameError when none is left.
     The result does not depend on the executor; at most two frames are in memory at a time.
     """
+    image = allocate((3, *depth.shape), np.uint16)
     at = dict(zip((frame.index for frame in frames), positions, strict=True))
     left = list(frames)
     while True:
         try:
-            return _Composition(depth, [at[frame.index] for frame in left], left, method, crop).made(look, executor)
+            places = [at[frame.index] for frame in left]
+            return _Composition(depth, places, left, method=method, crop=crop, image=image).made(look, executor)
         except _Gone as gone:
             look.lost(gone.index, gone.error)
             left = [frame for frame in left if frame.index != gone.index]
             if not left:
                 raise gone.error from gone
+            image[...] = 0
 
 
 class _Gone(Exception):
@@ -92,8 +96,8 @@ class _Gone(Exception):
 
 class _Composition:
     def __init__(
-        self, depth: Plane, positions: Sequence[float], frames: Sequence[Laid], method: Method,
-        crop: tuple[int, int, int, int],
+        self, depth: Plane, positions: Sequence[float], frames: Sequence[Laid], *, method: Method,
+        crop: tuple[int, int, int, int], image: Tile,
     ) -> None:  # fmt: skip
         self._depth, self._frames, self._method = depth, frames, method
         self._x, self._y, self._width, self._height = crop
@@ -103,7 +107,7 @@ class _Composition:
         self._knots = _knots(places)
         first = [self._place_of.index(place) for place in range(len(places))]
         self._index_at = np.array([frames[k].index for k in first], np.uint16)
-        self._image = np.zeros((3, self._height, self._width), np.uint16)
+        self._image = image  # the sum so far
 
     def made(self, look: SecondLook, executor: Executor) -> Fused:
         height, dtype = 0, np.dtype(np.uint8)

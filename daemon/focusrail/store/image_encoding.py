@@ -144,20 +144,21 @@ def write_png(path: Path, pixels: Image | Plane) -> None:
 
 
 def write_index(path: Path, index: Plane) -> None:
-    """A 16-bit grey PNG of a plane of numbers, in less than half of the time that libpng takes for one.
+    """A grey PNG of a plane of numbers, uint8 or uint16, in less than half of the time that libpng takes for one.
 
     (W3C, Portable Network Graphics, third edition.) Each row is what it adds to the one above, by which areas of one
     number become zeros; libpng would try five ways for every row, and the checksum of the bytes before they shrink.
     """
     height, width = index.shape
+    size = index.dtype.itemsize
     packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
-    above = np.zeros((1, 2 * width), np.uint8)
+    above = np.zeros((1, size * width), np.uint8)
     with path.open("wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")
-        file.write(_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)))
+        file.write(_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * size, 0, 0, 0, 0)))
         for top in range(0, height, _STRIPE_ROWS):
-            rows = index[top : top + _STRIPE_ROWS].astype(">u2").view(np.uint8)
-            coded = np.full((len(rows), 1 + 2 * width), 2, np.uint8)  # 2: the filter "up"
+            rows = index[top : top + _STRIPE_ROWS].astype(f">u{size}").view(np.uint8)
+            coded = np.full((len(rows), 1 + size * width), 2, np.uint8)  # 2: the filter "up"
             np.subtract(rows, np.concatenate((above, rows[:-1])), out=coded[:, 1:])
             above = rows[-1:]
             last = top + _STRIPE_ROWS >= height

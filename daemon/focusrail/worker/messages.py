@@ -40,6 +40,7 @@ class Begin:
     um_per_px: float | None = None
     threads: int | None = None  # None: as many as there are processors
     debug: bool = False
+    far_is_high: bool = True  # larger positions are farther from the camera; of a folder's frames this is a guess
     recipe: Recipe | None = None
     survey: tuple[FrameRecord, ...] = ()
     unwanted: tuple[FrameRecord, ...] = ()  # left out because it was asked for; they are not handed over

@@ -180,12 +180,19 @@ def serve(commands: BinaryIO, say: Callable[[object], None]) -> None:
     begin = decode_command(lines.get())
     assert isinstance(begin, Begin)
     limit_mb = os.environ.get("FOCUSRAIL_MEMORY_LIMIT_MB")
-    if limit_mb:
-        resource.setrlimit(resource.RLIMIT_DATA, (int(limit_mb) << 20, int(limit_mb) << 20))
+    memory_limit_mb = int(limit_mb) if limit_mb else None
+    if memory_limit_mb is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_mb << 20, memory_limit_mb << 20))
     threads = begin.threads or len(os.sched_getaffinity(0))
     cv2.setNumThreads(threads)
     with ThreadPoolExecutor(threads, "stripe") as executor:
-        stack = Stack(begin, say, executor=executor, read=lambda record: read_frame(record).image)
+        stack = Stack(
+            begin,
+            say,
+            executor=executor,
+            read=lambda record: read_frame(record).image,
+            memory_limit_mb=memory_limit_mb,
+        )
         pipeline = Pipeline(stack)
         while True:
             command = decode_command(lines.get())

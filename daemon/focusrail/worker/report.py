@@ -14,8 +14,8 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from focusrail.model.outcome import FrameOutcome, Judgement, StackOutcome
+from focusrail.worker.lettering import decimals, length_text, round_ticks
 from focusrail.worker.manifest import plain, utc_text
-from focusrail.worker.pictures import decimals, length_text, round_ticks
 
 # What stands beside the report, and what it is. Only files that exist are to be named to render_report.
 FILES: dict[str, str] = {
@@ -23,6 +23,8 @@ FILES: dict[str, str] = {
     "result.tif": "the finished picture at full depth, to work on",
     "depth.png": "the depth map in colours, with its legend",
     "depth.tif": "the depth map as numbers: one 32-bit float a pixel",
+    "confidence.png": "how sure each depth is, from 0 (a guess) to 255 (8 bit)",
+    "surface.glb": "the result as a mesh with the picture on it, for browsers, Blender and slicers",
     "index.png": "for every pixel, the number of the frame it came from (16 bit)",
     "contact_sheet.jpg": "all frames on one sheet",
     "aligned/": "every frame as it was fused, on the pixels of result.tif (TIFF, 16 bit)",
@@ -65,9 +67,10 @@ def render_report(outcome: StackOutcome, pictures: ReportPictures, *, files: Ite
         result_uri=_data_uri(pictures.result),
         depth_uri=_data_uri(pictures.depth) if pictures.depth else None,
         contact_uri=_data_uri(pictures.contact_sheet) if pictures.contact_sheet else None,
-        verdicts=_verdicts(outcome.judgement, _step_mm(used)) if outcome.judgement else [],
+        verdicts=_verdicts(outcome.judgement) if outcome.judgement else [],
         profile=profile(outcome.frames),
         rows=[_row(frame, _centre(outcome), aligned=aligned) for frame in outcome.frames],
+        any_predicted=any(frame.predicted for frame in outcome.frames),
         most_won=max((frame.won for frame in used if math.isfinite(frame.won)), default=0.0),
         timings=[(_words(name), value) for name, value in outcome.timings_s.items()],
         most_time=max(stages, default=0.0),
@@ -254,7 +257,7 @@ def _facts(outcome: StackOutcome, used: Sequence[FrameOutcome]) -> list[tuple[st
     return facts
 
 
-def _verdicts(judgement: Judgement, step_mm: float | None) -> list[tuple[str, str, str]]:
+def _verdicts(judgement: Judgement) -> list[tuple[str, str, str]]:
     """(name, value, what it means) for the comparison with the simulated scene."""
 
     def grade(value: float, steps: Sequence[tuple[float, str]], worst: str) -> str:
@@ -271,15 +274,22 @@ def _verdicts(judgement: Judgement, step_mm: float | None) -> list[tuple[str, st
         "Much structure is lost.",
     )
     median, most = judgement.registration_p50_px, judgement.registration_p95_px
-    depth = "The usual distance between found and true depth"
-    if step_mm and math.isfinite(judgement.depth_rms_mm):
-        depth += f": {number(judgement.depth_rms_mm / step_mm, 1)} steps of the rail"
+    judged = f"the {number(judgement.depth_judged * 100, 0)} % of the picture where depth is sure and no edge is near"
     return [
         ("Likeness (PSNR)", f"{number(judgement.psnr_db, 1)} dB", f"{psnr} 6 dB more halve the error."),
         ("Structure (SSIM)", number(judgement.ssim, 3), f"{ssim} 1 would be identical."),
         ("Registration, median", f"{number(median, 2)} px", "Half of all points lie nearer to their true place."),
         ("Registration, 95 %", f"{number(most, 2)} px", "All but one point in twenty lie nearer than this."),
-        ("Depth error (RMS)", f"{number(judgement.depth_rms_mm * 1000, 1)} µm", f"{depth}."),
+        (
+            "Depth error (RMS)",
+            f"{number(judgement.depth_rms_steps, 2)} steps",
+            f"{number(judgement.depth_rms_mm * 1000, 1)} µm between found and true depth, on {judged}.",
+        ),
+        (
+            "Depth, beyond a step",
+            f"{number(judgement.depth_beyond_step * 100, 2)} %",
+            "Of the same pixels, so many are off by more than the distance between two frames.",
+        ),
     ]
 
 

@@ -14,12 +14,14 @@ import numpy.typing as npt
 import tifffile
 
 from focusrail.model.outcome import FrameOutcome, Judgement, StackOutcome
-from focusrail.stacking.depth_map import DepthMap
+from focusrail.stacking.depth_map import HOLE, SURE, DepthMap
 from focusrail.stacking.judgement import judge
 from focusrail.stacking.pipeline import Result
 from focusrail.store.image_io import Metadata, encode_jpeg, write_index, write_png, write_tiff
+from focusrail.worker.depth_picture import depth_picture
 from focusrail.worker.manifest import manifest, to_json
-from focusrail.worker.pictures import Picture, contact_sheet, depth_picture, with_scale_bar
+from focusrail.worker.mesh import mesh_glb
+from focusrail.worker.pictures import Picture, contact_sheet, with_scale_bar
 from focusrail.worker.reduction import reduced
 from focusrail.worker.report import ReportPictures, render_report
 from focusrail.worker.scratch import Scratch
@@ -27,21 +29,30 @@ from focusrail.worker.scratch import Scratch
 _REPORT_PX = 1600  # the longer side of the pictures inside the report, and of depth.png; depth.tif has every pixel
 _REPORT_QUALITY = 88
 _MOST_CELLS = 400  # of a contact sheet: it must not grow for ever
-_NEIGHBOURHOOD_PX = 16.0  # how far a depth is believed from where it was measured
-_LEAST_SURE = 0.2  # mean confidence of a neighbourhood
 
 
-def depth_to_show(depth: DepthMap, longest_px: int) -> tuple[npt.NDArray[Any], float]:
-    """The depth reduced to `longest_px`, and by what factor.
+def depth_to_show(depth: DepthMap, longest_px: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any], float]:
+    """The depth reduced to `longest_px`, NaN where it is no measurement; its confidence; by what factor it was reduced.
 
-    NaN where nothing in the neighbourhood is sure: a guess must not look like a measurement.
+    Single pixels of the depth, no means: between a near thing and what is behind it a mean would invent a third.
     """
-    shown, zoom = reduced(depth.depth, longest_px)
-    # Its plane of half the size begins a pixel earlier at most, which nobody sees in so small a picture.
-    sure, _ = reduced(depth.half_confidence, longest_px)
-    sure = cv2.resize(sure, (shown.shape[1], shown.shape[0]), interpolation=cv2.INTER_LINEAR)
-    near = cv2.GaussianBlur(sure, (0, 0), max(0.5, _NEIGHBOURHOOD_PX * zoom))
-    return np.where(near < _LEAST_SURE, np.float32("nan"), shown), zoom
+    height, width = depth.depth.shape
+    zoom = min(1.0, longest_px / max(height, width))
+    size = max(1, round(width * zoom)), max(1, round(height * zoom))
+    across, down = width / size[0], height / size[1]  # a shown pixel's size
+    top, left = depth.corner
+    places = np.array([[across, 0, 0.5 * across - 0.5], [0, down, 0.5 * down - 0.5]], np.float64)
+    halved = np.array(
+        [[0.5 * across, 0, 0.25 * across + 0.5 * left - 0.5], [0, 0.5 * down, 0.25 * down + 0.5 * top - 0.5]]
+    )
+    shown, sure = (
+        cv2.warpAffine(plane, to, size, flags=how | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+        for plane, to, how in (
+            (depth.depth, places, cv2.INTER_NEAREST),
+            (depth.half_confidence, halved, cv2.INTER_LINEAR),
+        )
+    )
+    return np.where(sure < HOLE, np.float32("nan"), shown), sure, zoom
 
 
 def judge_by_truth(
@@ -59,8 +70,7 @@ def judge_by_truth(
     assert true_image is not None
     return judge(
         result.fused.image,
-        depth.depth,
-        depth.confidence(),
+        depth,
         crop=result.crop,
         true_image=true_image,
         true_depth=tifffile.imread(folder / "depth.tif"),
@@ -83,12 +93,33 @@ def save_index(scratch: Scratch, result: Result) -> None:
 
 
 def save_depth(scratch: Scratch, depth: DepthMap, *, title: str, unit: str, um_per_px: float | None) -> None:
-    """depth.tif: every pixel."""
+    """depth.tif and confidence.png: every pixel."""
     about = f"{title}: depth in {unit}"
     scratch.add(
         "depth.tif",
         lambda path: write_tiff(path, depth.depth, Metadata(), description=about, um_per_px=um_per_px),
     )
+    scratch.add("confidence.png", lambda path: write_index(path, depth.confidence_255()))
+
+
+def save_mesh(
+    scratch: Scratch,
+    result: Result,
+    depth: DepthMap,
+    *,
+    name: str,
+    unit: str,
+    um_per_px: float | None,
+    far_is_high: bool,
+) -> bool:
+    """surface.glb; False where no surface is sure."""
+    data = mesh_glb(
+        result.fused.image, depth.depth, depth.confidence() > np.float32(SURE), step=depth.step, unit=unit,
+        um_per_px=um_per_px, name=name, far_is_high=far_is_high,
+    )  # fmt: skip
+    if data is not None:
+        scratch.add("surface.glb", lambda path: path.write_bytes(data))
+    return data is not None
 
 
 def write_winners(folder: Path, result: Result) -> None:
@@ -147,9 +178,12 @@ def _thumbnail(folder: Path, index: int) -> Path:
 
 def save_report(scratch: Scratch, result: Result, depth: DepthMap, outcome: StackOutcome) -> None:
     """depth.png (reduced, for people) and report.html, then shoot.json with the hash of every other file."""
-    shown_depth, zoom = depth_to_show(depth, _REPORT_PX)
+    shown_depth, sure, zoom = depth_to_show(depth, _REPORT_PX)
     um_per_px = outcome.lateral_um_per_px
-    coloured = depth_picture(shown_depth, outcome.depth_unit, um_per_px / zoom if um_per_px else None)
+    coloured = depth_picture(
+        shown_depth, outcome.depth_unit, um_per_px / zoom if um_per_px else None, sure=sure,
+        far_is_high=outcome.far_is_high,
+    )  # fmt: skip
     scratch.add("depth.png", lambda path: write_png(path, coloured))
     image, zoom = reduced(result.fused.image, _REPORT_PX)
     if um_per_px:

@@ -45,6 +45,10 @@ class Scratch:
         """Wait for a file; when was it durable (s, monotonic)? Raises what writing it raised."""
         return self._files[name].result()[1]
 
+    def all_durable_s(self) -> float:
+        """Wait for all files asked for so far; when was the last durable? Raises what writing one raised."""
+        return max(map(self.durable_s, self._files))
+
     def names(self) -> list[str]:
         """Of all files that have been asked for."""
         return sorted(self._files)

@@ -32,6 +32,7 @@ from focusrail.worker import doubts, results, suspects
 from focusrail.worker.aligned import save_aligned
 from focusrail.worker.debug import StageRecorder
 from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, LookedAgain, Room, Saved, Surveyed
+from focusrail.worker.planes import Planes
 from focusrail.worker.reduction import thumbnail
 from focusrail.worker.scratch import Scratch
 from focusrail.worker.slabs import SlabFiles
@@ -47,7 +48,13 @@ class Stack:
     """Folds frames, remembers what became of each, writes the results. One thread a method, but `leave_out`."""
 
     def __init__(
-        self, begin: Begin, say: Callable[[object], None], *, executor: Executor, read: Callable[[FrameRecord], Image]
+        self,
+        begin: Begin,
+        say: Callable[[object], None],
+        *,
+        executor: Executor,
+        read: Callable[[FrameRecord], Image],
+        memory_limit_mb: int | None = None,
     ) -> None:
         self.say = say
         self._begin, self._executor = begin, executor
@@ -68,6 +75,7 @@ class Stack:
         self._records: dict[int, FrameRecord] = {}  # of the frames fused
         self._gone: list[str] = []  # a sentence for each frame that could not be read a second time
         self._has_room = False
+        self._planes = Planes(begin.scratch, memory_limit_mb=memory_limit_mb)
         self._slabs = SlabFiles(begin.scratch) if begin.outputs.slab_frames else None
         known, reference = self._survey(read) if begin.survey else (None, None)
         self._stacker = Stacker(
@@ -79,6 +87,7 @@ class Stack:
             reference=reference,
             slab=self._slabs.keep if self._slabs is not None else None,
             outputs=begin.outputs,
+            allocate=self._planes,
         )
 
     @property
@@ -168,6 +177,7 @@ class Stack:
             gain=registered.gain,
             sharpness=sharpness,
             took_s=took_s,
+            predicted=found.predicted,
             suspect=_SHAKEN if found.shaken else "",
         )
         self._records[record.index] = record
@@ -243,6 +253,7 @@ class Stack:
         warnings = [
             *doubts.left_out(frames),
             *doubts.small_crop(width * height / (self._shape[0] * self._shape[1])),
+            *doubts.in_a_file(self._planes.memory_bytes, self._planes.file_bytes),
             *doubts.too_shallow(result.unreached(), frames),
             *([suspects.warning(odd)] if odd else []),
             *self._gone,
@@ -253,6 +264,15 @@ class Stack:
             results.judge_by_truth(begin.truth, result, depth, transforms, self._reference) if begin.truth else None
         )
         saved_s = max(map(scratch.durable_s, ("result.jpg", "result.tif")))
+        timings_s = {**command.timings_s, "stacking": began_s - self._began_s, "saving": saved_s - began_s}
+        if begin.outputs.mesh:
+            mesh_began_s = scratch.all_durable_s()  # whoever waits for the picture must not wait for the mesh
+            if not results.save_mesh(
+                scratch, result, depth,
+                name=title, unit=begin.depth_unit, um_per_px=begin.um_per_px, far_is_high=begin.far_is_high,
+            ):  # fmt: skip
+                lost.append("no mesh was made: nowhere is the depth of a surface sure enough")
+            timings_s["mesh"] = time.monotonic() - mesh_began_s
         outcome = StackOutcome(
             shoot_id=begin.shoot_id,
             name=begin.name,
@@ -265,12 +285,13 @@ class Stack:
             depth_unit=begin.depth_unit,
             frames=frames,
             settings=asdict(begin.method),
-            timings_s={**command.timings_s, "stacking": began_s - self._began_s, "saving": saved_s - began_s},
+            timings_s=timings_s,
             versions=_versions(),
             warnings=(*command.warnings, *warnings, *lost),
             lateral_um_per_px=begin.um_per_px,
             crop=result.crop,
             judgement=judgement,
+            far_is_high=begin.far_is_high if begin.recipe is not None else None,  # nobody said it of a folder's frames
             recipe=asdict(begin.recipe) if begin.recipe is not None else {},
             peak_memory_bytes=_peak_memory_bytes(),  # so far: what is written cannot tell what writing it takes
         )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from focusrail_drivers import native
 from focusrail_drivers.base import ScoreScale
 
-_LIBRARY = native.load(__file__, "liblob.so")
+_LIBRARY = native.load(__file__, "libaccelerators.so")
 # The 3x3 binomial (1 2 1)/4 squared, followed by the 4-neighbour Laplacian, is separable into two passes: along an axis
 # second difference and binomial make (1 0 -2 0 1) and (1 2 1), across it (1 2 1) is convolved with 1. Divided by
 # nothing, the sum is 16 times the LoB and fits 16 bits.

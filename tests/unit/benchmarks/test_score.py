@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 import pytest
 
-from benchmarks.score import NotTheScene, Score, score
+from benchmarks.score import NotTheScene, Score, read_result, score
 
 WIDTH, HEIGHT = 640, 440
 CROP = (24, 20, 590, 400)
@@ -142,3 +144,16 @@ def test_another_picture_is_refused(truth: Image, depth: npt.NDArray[np.float32]
 
 def test_a_score_can_be_written_down(truth: Image, depth: npt.NDArray[np.float32]) -> None:
     assert all(value is None or isinstance(value, float) for value in asdict(judged(truth, truth, depth)).values())
+
+
+def test_results_are_read_in_whatever_way_a_stacker_writes_them(truth: Image, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "deep.tif"), truth.astype(np.uint16) * 257)
+    cv2.imwrite(str(tmp_path / "alpha.png"), np.dstack([truth, np.full(truth.shape[:2], 255, np.uint8)]))
+    # Pillow reads what OpenCV does not.
+    PIL.Image.fromarray(np.ascontiguousarray(truth[:, :, ::-1])).save(tmp_path / "other.pcx")
+    assert np.array_equal(read_result(tmp_path / "deep.tif"), truth.astype(np.uint16) * 257)
+    assert np.array_equal(read_result(tmp_path / "alpha.png"), truth)
+    assert np.array_equal(read_result(tmp_path / "other.pcx"), truth)
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    with pytest.raises(NotTheScene, match=r"broken\.png"):
+        read_result(tmp_path / "broken.png")

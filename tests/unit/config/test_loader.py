@@ -16,6 +16,7 @@ from focusrail.config.loader import default_config_path, dump, load_config, load
 from focusrail.config.schema import Config
 from focusrail.errors import ConfigError, exit_code
 from focusrail.model.method import Method
+from focusrail.model.outputs import Outputs
 from focusrail_drivers import registry
 
 REPOSITORY = Path(__file__).parents[3]
@@ -221,6 +222,15 @@ def test_the_rigs_method_holds_for_a_recipe_that_names_none(write: Callable[[str
     text = "name: a\nfrom_mm: 1\nto_mm: 2\nframes: 3\n"
     assert load_recipe(write(text), method=rig).method == rig
     assert load_recipe(write(text + "method: {crop: no}\n"), method=rig).method == Method(crop=False)
+
+
+def test_the_rigs_outputs_hold_for_a_recipe_that_names_none(write: Callable[[str], Path]) -> None:
+    rig = Outputs(mesh=True)
+    text = "name: a\nfrom_mm: 1\nto_mm: 2\nframes: 3\n"
+    assert load_recipe(write(text)).outputs == Outputs()
+    assert load_recipe(write(text), outputs=rig).outputs == rig
+    assert load_recipe(write(text + "outputs: {mesh: no}\n"), outputs=rig).outputs == Outputs()
+    assert load_config(write("outputs: {mesh: yes}\nrail: {far_is: low}\n")).outputs == rig
 
 
 def test_relative_paths_are_seen_from_the_files_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

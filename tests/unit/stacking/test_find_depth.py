@@ -206,6 +206,14 @@ def test_a_part_of_the_canvas_has_the_depth_of_the_whole() -> None:
     assert np.abs(part.depth - cut)[inner].max() < 0.01
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_confidence_in_eight_bits_is_the_confidence(corner: tuple[int, int]) -> None:
+    half = np.random.default_rng(2).uniform(0, 1, (31, 41)).astype(np.float32)
+    found = DepthMap(np.zeros((60, 80), np.float32), 1.0, half, corner)
+    assert found.confidence_255().shape == (60, 80)
+    assert np.abs(found.confidence_255() - 255 * found.confidence()).max() < 1.3
+
+
 def test_islands_in_a_flat_sea_have_a_depth_and_a_confidence() -> None:
     positions = list(np.linspace(0.0, 9.0, 10))
     random = np.random.default_rng(4)

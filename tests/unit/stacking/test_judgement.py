@@ -4,11 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
+from focusrail.stacking.depth_map import DepthMap
 from focusrail.stacking.judgement import judge, registration_errors, ssim
 from peers.textures import about, grey_texture, similarity, texture
 
 SIZE = (160, 120)
 FULL = (0, 0, *SIZE)
+STEP_MM = 0.2
 
 
 def verdict(image, **changes):
@@ -23,8 +25,8 @@ def verdict(image, **changes):
     }
     width, height = facts["crop"][2:]
     depth = facts.pop("depth", np.full((height, width), 30.0, np.float32))
-    sure = facts.pop("sure", np.ones((height, width), np.float32))
-    return judge(image, depth, sure, **facts)
+    sure = facts.pop("sure", np.ones((height // 2, width // 2), np.float32))
+    return judge(image, DepthMap(depth, STEP_MM, sure, (0, 0)), **facts)
 
 
 def test_equal_images_are_wholly_similar() -> None:
@@ -61,6 +63,7 @@ def test_a_perfect_result_is_perfect() -> None:
     assert judged.psnr_db > 80
     assert judged.ssim == pytest.approx(1.0, abs=1e-5)
     assert (judged.registration_p50_px, judged.registration_p95_px, judged.depth_rms_mm) == (0, 0, 0)
+    assert (judged.depth_rms_steps, judged.depth_beyond_step, judged.depth_judged) == (0, 0, 1)
 
 
 @pytest.mark.parametrize("gain", [0.8, 0.95])
@@ -101,11 +104,46 @@ def test_the_references_own_pose_is_taken_into_account() -> None:
 
 
 def test_depth_is_judged_where_it_is_sure() -> None:
-    depth = np.full((SIZE[1], SIZE[0]), 30.1, np.float32)
-    sure = np.ones_like(depth)
-    depth[:60], sure[:60] = 99.0, 0.1
-    assert verdict(texture(SIZE[1], SIZE[0]), depth=depth, sure=sure).depth_rms_mm == pytest.approx(0.1, rel=1e-3)
-    assert np.isnan(verdict(texture(SIZE[1], SIZE[0]), sure=np.zeros_like(depth)).depth_rms_mm)
+    depth, sure = np.full((SIZE[1], SIZE[0]), 30.1, np.float32), np.ones((SIZE[1] // 2, SIZE[0] // 2), np.float32)
+    depth[:60], sure[:31] = 99.0, 0.89
+    judged = verdict(texture(SIZE[1], SIZE[0]), depth=depth, sure=sure)
+    assert judged.depth_rms_mm == pytest.approx(0.1, rel=1e-3)
+    assert judged.depth_rms_steps == pytest.approx(0.5, rel=1e-3)
+    assert judged.depth_beyond_step == 0
+    assert judged.depth_judged == pytest.approx(29 / 60, abs=0.01)
+    nowhere = verdict(texture(SIZE[1], SIZE[0]), sure=np.zeros_like(sure))
+    assert np.isnan([nowhere.depth_rms_mm, nowhere.depth_rms_steps, nowhere.depth_beyond_step]).all()
+    assert nowhere.depth_judged == 0
+
+
+def test_depth_that_is_off_by_more_than_a_step_is_counted() -> None:
+    depth = np.full((SIZE[1], SIZE[0]), 30.0, np.float32)
+    depth[:30] += 1.01 * STEP_MM
+    depth[30:60] -= 0.99 * STEP_MM
+    judged = verdict(texture(SIZE[1], SIZE[0]), depth=depth)
+    assert judged.depth_beyond_step == pytest.approx(0.25)
+
+
+def test_beside_a_jump_of_the_true_depth_nothing_is_judged_and_a_slope_is_no_jump() -> None:
+    true = np.full((SIZE[1], SIZE[0]), 30.0, np.float32)
+    true[:, 80:] = 32.0
+    depth = true.copy()
+    depth[:, 73:88] = 31.0
+    judged = verdict(texture(SIZE[1], SIZE[0]), depth=depth, true_depth=true)
+    assert judged.depth_rms_steps < 1e-3
+    assert judged.depth_judged == pytest.approx(1 - 17 / 160, abs=0.02)
+    depth[:, 60:73] = 31.0
+    assert verdict(texture(SIZE[1], SIZE[0]), depth=depth, true_depth=true).depth_rms_steps > 1
+    slope = np.tile(30 + 0.4 * STEP_MM * np.arange(SIZE[0], dtype=np.float32), (SIZE[1], 1))
+    assert verdict(texture(SIZE[1], SIZE[0]), depth=slope, true_depth=slope).depth_judged == 1
+
+
+def test_where_the_truth_knows_no_depth_nothing_is_judged() -> None:
+    true = np.full((SIZE[1], SIZE[0]), 30.0, np.float32)
+    true[:40] = np.nan
+    judged = verdict(texture(SIZE[1], SIZE[0]), true_depth=true)
+    assert judged.depth_judged == pytest.approx(72 / 120, abs=0.02)
+    assert judged.depth_rms_steps == 0
 
 
 def test_the_true_transforms_have_no_error() -> None:

@@ -117,11 +117,22 @@ def test_the_accelerators_loop_is_the_same_by_opencv(size, seed) -> None:
     assert np.array_equal(cpu.CpuAccelerator().measure(luma), cpu.measure_plainly(luma))
 
 
+@settings(deadline=None, max_examples=40)
+@given(SIZES, SEEDS, st.booleans())
+def test_lob_of_the_usual_sizes_is_opencvs(size, seed, extreme) -> None:
+    luma = np.random.default_rng(seed).integers(0, 256, size, np.uint8)
+    luma = luma // 128 * 255 if extreme else luma
+    wanted = np.abs(cv2.Laplacian(cv2.GaussianBlur(luma, (5, 5), 0), cv2.CV_64F, ksize=5))
+    compiled = kernels.lob5(luma)
+    assert compiled is not None
+    assert np.array_equal(compiled, wanted)
+
+
 def test_a_missing_library_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert native.load(__file__, "libnothing.so") is None
-    assert native.load(kernels.__file__, "libkernels.so") is not None
+    assert native.load(kernels.__file__, "native/libnative.so") is not None
     monkeypatch.setenv("FOCUSRAIL_PLAIN", "1")
-    assert native.load(kernels.__file__, "libkernels.so") is None
+    assert native.load(kernels.__file__, "native/libnative.so") is None
 
 
 def test_no_pixel_depends_on_the_rows_that_are_warped_with_it() -> None:
@@ -179,6 +190,13 @@ def test_luma_of_eight_bits_is_opencvs() -> None:
 def test_splitting_and_joining_return_the_very_pixels(dtype: type) -> None:
     image = pixels(np.random.default_rng(6), (33, 47, 3), dtype)
     assert np.array_equal(kernels.join(kernels.split(image, gain=1.0), np.dtype(dtype)), image)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_joined_pixels_are_whole_rows_which_encoders_insist_on(dtype: type) -> None:
+    tile = pixels(np.random.default_rng(3), (3, 20, 30), np.uint16)
+    for (joined,) in both_ways(lambda: [kernels.join(tile, np.dtype(dtype))]):
+        assert joined.flags.c_contiguous
 
 
 @pytest.mark.parametrize("gain", [0.25, 0.83, 1.0, 1.7, 4.0])

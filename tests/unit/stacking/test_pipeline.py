@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 
 from focusrail.errors import FrameSizeDiffers, NotRegistered, TooFewFrames
 from focusrail.model.method import Method, Registration, notebook
+from focusrail.stacking.arrays import Allocate
 from focusrail.stacking.features import Found
 from focusrail.stacking.pipeline import Result, Stacker, relative_to, smallest_field
 from focusrail.stacking.resynthesis import SecondLook
+from focusrail.worker.planes import Planes
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from peers.textures import about, similarity, texture, view
 
@@ -49,9 +52,11 @@ def stack_of(frames: int, *, dtype: type = np.uint8) -> list[np.ndarray]:
     return made
 
 
-def run(method: Method, frames: list[np.ndarray], *, threads: int = 2) -> tuple[Result, list[Found]]:
+def run(
+    method: Method, frames: list[np.ndarray], *, threads: int = 2, allocate: Allocate = np.zeros
+) -> tuple[Result, list[Found]]:
     with ThreadPoolExecutor(threads) as executor:
-        stacker = Stacker(method, accelerator=CpuAccelerator(), executor=executor)
+        stacker = Stacker(method, accelerator=CpuAccelerator(), executor=executor, allocate=allocate)
         found = []
         for index, frame in enumerate(frames):
             registered = stacker.register(stacker.examine(frame), index, index * 0.1)
@@ -76,6 +81,17 @@ def test_no_bit_depends_on_the_number_of_threads(name: str) -> None:
     for plane in ("image", "index"):
         assert np.array_equal(getattr(one.fused, plane), getattr(many.fused, plane)), plane
     assert np.array_equal(one.depth().depth, many.depth().depth)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_planes_in_files_give_the_same_bits(name: str, tmp_path: Path) -> None:
+    frames = stack_of(3)
+    in_files = Planes(tmp_path, memory_limit_mb=0)
+    here, there = run(METHODS[name], frames)[0], run(METHODS[name], frames, allocate=in_files)[0]
+    assert in_files.memory_bytes == 0
+    assert in_files.file_bytes > 0
+    assert np.array_equal(here.fused.image, there.fused.image)
+    assert np.array_equal(here.depth().depth, there.depth().depth)
 
 
 @pytest.mark.parametrize("name", ["bands", "pyramid", "depthmap"])

@@ -69,7 +69,7 @@ def intervals(indices: list[int], count: int, overlap: int) -> tuple[list[tuple[
     most = 0
 
     def make() -> Accumulator:
-        alive.append(LobAccumulator(2, 2, Method(fusion="lob"), np.dtype(np.uint16)))
+        alive.append(LobAccumulator(2, 2, Method(fusion="lob"), np.dtype(np.uint16), np.zeros))
         return alive[-1]
 
     def finished(slab: Slab) -> None:

@@ -342,6 +342,15 @@ def test_an_index_of_any_size_is_read_by_others_as_it_was(tmp_path: Path, shape:
         assert np.array_equal(np.asarray(opened), index)
 
 
+def test_a_plane_of_eight_bits_is_read_by_others_as_it_was(tmp_path: Path) -> None:
+    plane = np.random.default_rng(1).integers(0, 255, (700, 33), np.uint8, endpoint=True)
+    write_index(tmp_path / "confidence.png", plane)
+    with PilImage.open(tmp_path / "confidence.png") as opened:
+        opened.load()
+        assert opened.mode == "L"
+        assert np.array_equal(np.asarray(opened), plane)
+
+
 def test_areas_of_one_frame_take_next_to_no_room_in_an_index(tmp_path: Path) -> None:
     write_index(tmp_path / "index.png", np.repeat(np.arange(4, dtype=np.uint16), 250)[:, None].repeat(1500, axis=1))
     assert (tmp_path / "index.png").stat().st_size < 20_000

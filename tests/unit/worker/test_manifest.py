@@ -75,10 +75,14 @@ def test_each_frame_and_each_file_has_a_line_of_its_own() -> None:
 
 
 def test_judgement_and_crop_are_named_not_numbered() -> None:
-    page = manifest(replace(OUTCOME, crop=(1, 2, 3, 4), judgement=Judgement(30, 0.9, 0.2, 0.7, math.nan)), FILES)
+    page = manifest(
+        replace(OUTCOME, crop=(1, 2, 3, 4), judgement=Judgement(30, 0.9, 0.2, 0.7, math.nan, 0.1, 0.02, 0.5)), FILES
+    )
     assert page["result"]["crop"] == {"x": 1, "y": 2, "width": 3, "height": 4}  # type: ignore[index]
     assert page["judgement"]["psnr_db"] == 30  # type: ignore[index]
     assert page["judgement"]["depth_rms_mm"] is None  # type: ignore[index]
+    assert page["judgement"]["depth_rms_steps"] == 0.1  # type: ignore[index]
+    assert page["judgement"]["depth_beyond_step"] == 0.02  # type: ignore[index]
 
 
 def test_times_are_utc_with_a_z() -> None:

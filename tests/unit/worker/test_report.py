@@ -101,7 +101,7 @@ def left_out(stack: StackOutcome, *which: int, reason: str = "too few matches") 
 def test_a_stack_of_any_size_makes_a_whole_page(frames: int, positions: bool, rich: bool) -> None:
     stack = outcome(frames, positions=positions)
     if rich:
-        judgement = Judgement(34.0, 0.94, 0.2, 0.7, 0.02)
+        judgement = Judgement(34.0, 0.94, 0.2, 0.7, 0.02, 0.13, 0.0021, 0.54)
         recipe: dict[str, object] = {"name": "Ant", "frames": frames, "from_mm": None}
         stack = replace(stack, lateral_um_per_px=3.2, judgement=judgement, recipe=recipe)
         stack = replace(stack, warnings=("Flicker.",), crop=(2, 3, 640, 480))
@@ -109,8 +109,8 @@ def test_a_stack_of_any_size_makes_a_whole_page(frames: int, positions: bool, ri
     assert page.images_without_words == 0
     assert page.tags.count("circle") == frames
     assert page.tags.count("tr") >= frames + 1
-    for word, there in (("1 warning", rich), ("PSNR", rich), ("Field of view", rich), ("Recipe", rich)):
-        assert (word in page.text) == there
+    for word in ("1 warning", "PSNR", "0.13 steps", "0.21 %", "Field of view", "Recipe"):
+        assert (word in page.text) == rich
 
 
 def test_nothing_is_fetched_from_anywhere() -> None:
@@ -170,6 +170,15 @@ def test_a_frame_left_out_is_marked_with_its_reason_and_another_shape() -> None:
     assert "22 of 24" in page.text
 
 
+def test_a_transform_that_the_rails_geometry_predicted_is_marked_and_explained() -> None:
+    plain = Page(render_report(outcome(), PICTURES)).text
+    assert "predicted" not in plain.casefold()
+    frames = tuple(replace(f, predicted=f.index == 5) for f in outcome().frames)
+    text = Page(render_report(replace(outcome(), frames=frames), PICTURES)).text
+    assert text.count("predicted") == 1
+    assert "Predicted: too little could be matched" in text
+
+
 def test_a_thousand_different_reasons_do_not_flood_the_page() -> None:
     stack = outcome(300)
     frames = tuple(replace(f, used=f.index < 2, reason=f"only {f.index} matches") for f in stack.frames)
@@ -182,7 +191,7 @@ def test_numbers_that_are_none_are_shown_as_a_dash() -> None:
         replace(f, residual_px=math.nan, gain=math.inf, sharpness=math.nan, won=math.nan, took_s=math.nan)
         for f in outcome(3).frames
     )
-    judgement = Judgement(math.inf, math.nan, math.nan, math.nan, math.nan)
+    judgement = Judgement(*[math.inf, *[math.nan] * 7])
     text = Page(render_report(replace(outcome(3), frames=frames, judgement=judgement), PICTURES)).text
     assert "nan" not in text.split()
     assert "inf" not in text.split()

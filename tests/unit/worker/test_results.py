@@ -114,11 +114,15 @@ def test_all_that_is_written_is_whole_and_in_the_manifest(tmp_path: Path, dtype:
     }
     for name, fact in page["files"].items():
         assert fact["sha256"] == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest(), name
-    always = {name for name in FILES if not name.endswith("/")}  # folders are there only when they are asked for
+    always = {name for name in FILES if not name.endswith("/")} - {"surface.glb"}  # those are there when asked for
     assert always | {"report.html", "thumbnails"} == {p.name for p in tmp_path.iterdir()}
     assert np.array_equal(tifffile.imread(tmp_path / "result.tif")[..., ::-1], result.fused.image)
     assert np.array_equal(cv2.imread(str(tmp_path / "index.png"), cv2.IMREAD_UNCHANGED), result.fused.index)
     assert tifffile.imread(tmp_path / "depth.tif").shape == (403, 605)
+    sure = cv2.imread(str(tmp_path / "confidence.png"), cv2.IMREAD_UNCHANGED)
+    assert sure.shape == (403, 605)
+    assert sure.dtype == np.uint8
+    assert (sure == 255).all()
     report = (tmp_path / "report.html").read_text()
     assert all(f'href="./{name}"' in report for name in always)
 
@@ -148,12 +152,39 @@ def test_a_large_result_is_written_in_few_seconds(tmp_path: Path) -> None:
     assert took_s < 4
 
 
-def test_depth_that_nobody_can_be_sure_of_is_not_shown() -> None:
-    depth, sure = np.full((480, 640), 5.0, np.float32), np.zeros((240, 320), np.float32)
-    sure[:, 160:] = 1
-    for longest_px in (640, 160):
-        shown_depth, zoom = depth_to_show(DepthMap(depth, 0.05, sure, (0, 0)), longest_px)
-        assert zoom == longest_px / 640
-        assert shown_depth.shape == (longest_px * 3 // 4, longest_px)
-        assert np.isnan(shown_depth[:, : int(270 * zoom)]).all()
-        assert (shown_depth[:, int(330 * zoom) :] == 5).all()
+def bumpy(height: int, width: int, corner: tuple[int, int]) -> DepthMap:
+    rng = np.random.default_rng(8)
+    half = ((height + 1 + corner[0]) // 2, (width + 1 + corner[1]) // 2)
+    sure = cv2.resize(rng.uniform(0, 1, (half[0] // 12, half[1] // 12)).astype(np.float32), half[::-1])
+    depth = np.where(np.arange(width) // 40 % 2 == 0, np.float32(11), np.float32(14)) + np.zeros(
+        (height, 1), np.float32
+    )
+    return DepthMap(depth, 0.05, sure, corner)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (1, 0), (1, 1)])
+def test_what_is_shown_as_unknown_is_what_was_not_measured(corner: tuple[int, int]) -> None:
+    depth = bumpy(481, 640, corner)
+    shown_depth, sure, zoom = depth_to_show(depth, 640)
+    assert zoom == 1
+    unknown = np.isnan(shown_depth)
+    assert 0.05 < depth.hole().mean() < 0.4
+    assert (unknown != depth.hole()).mean() < 0.002, "but for rounding"
+    assert np.array_equal(shown_depth[~unknown], depth.depth[~unknown])
+    assert np.abs(sure - depth.confidence()).max() < 0.03
+
+
+@pytest.mark.parametrize("longest_px", [320, 200, 97])
+def test_a_smaller_picture_of_the_depth_invents_none(longest_px: int) -> None:
+    depth = bumpy(481, 640, (1, 1))
+    shown_depth, sure, zoom = depth_to_show(depth, longest_px)
+    assert zoom == longest_px / 640
+    assert shown_depth.shape == sure.shape == (round(481 * zoom), longest_px)
+    unknown = np.isnan(shown_depth)
+    assert set(np.unique(shown_depth[~unknown])) == {11.0, 14.0}, "nothing between what is near and what is far"
+    rows, columns = (
+        ((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(shown_depth.shape, (481, 640), strict=True)
+    )
+    there = np.ix_(rows, columns)
+    assert (unknown != depth.hole()[there]).mean() < 0.02
+    assert (shown_depth[~unknown] == depth.depth[there][~unknown]).mean() > 0.98

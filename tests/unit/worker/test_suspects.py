@@ -69,6 +69,14 @@ def test_a_residual_that_stands_out_is_found_once_though_the_next_frame_shares_i
     assert "residual, 1.40 px" in found[8]
 
 
+def test_a_frame_in_which_something_moved_fits_its_neighbours_less() -> None:
+    stack = [replace(frame, matches=10_000, inliers=9_900 - 30 * frame.index) for frame in frames(profile(20))]
+    assert suspects(stack) == {}
+    for k in (8, 9):  # the next one is compared with it
+        stack[k] = replace(stack[k], inliers=8_500)
+    assert suspects(stack) == {8: "15% of it does not fit the frames around it"}
+
+
 def test_what_registration_has_seen_is_told_too() -> None:
     seen = [replace(frame, suspect="seen" if frame.index == 2 else "") for frame in frames([5.0] * 4)]
     assert suspects(seen) == {2: "seen"}
