@@ -55,6 +55,7 @@ def in_stripes(fusion: Accumulator, frame: Image, index: int, executor: ThreadPo
     fusion.begin(frame, np.eye(3), 1.0, index)
     for _ in executor.map(fold, stripes(frame.shape[0], halo_px=fusion.halo_px)):
         pass
+    fusion.end(index)
 
 
 def notebook(best: npt.NDArray[np.float64], result: Image, frame: Image) -> None:
@@ -87,10 +88,10 @@ def main() -> None:
     for threads in sorted({1, cores}):
         kinds = {
             name: accumulator(height, width, Method(fusion=name), np.dtype(np.uint8), accelerator=CpuAccelerator())
-            for name in ("lob", "soft", "bands")
+            for name in ("lob", "soft", "bands", "pyramid")
         }
         best, result = np.full((height, width), -1.0), np.zeros_like(stack[0])
-        times: dict[str, list[float]] = {"lob": [], "soft": [], "bands": [], "notebook": [], "copy": []}
+        times: dict[str, list[float]] = {"lob": [], "soft": [], "bands": [], "pyramid": [], "notebook": [], "copy": []}
         with ThreadPoolExecutor(threads) as executor:
             for k in range(options.repeats + 1):
                 frame = stack[k % 2]

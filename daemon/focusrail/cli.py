@@ -22,7 +22,7 @@ from focusrail.config.loader import default_config_path, dump, load_config, load
 from focusrail.config.schema import Config
 from focusrail.console import ProgressDisplay, interruptible, summary
 from focusrail.errors import UNEXPECTED, ConfigError, FocusrailError, InvalidValue, StoreNotWritable, exit_code
-from focusrail.model.method import Method, notebook
+from focusrail.model.method import FUSIONS, Method, notebook
 from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import Recipe
 from focusrail.model.selection import parse_frames
@@ -116,7 +116,7 @@ def _recipe(path: Path | None, config: Config, **overrides: str | None) -> Recip
     type=click.Choice(["first", "middle", "last", "auto"]),
     help="The frame the others are laid on; auto: the smallest field.",
 )
-@click.option("--method", "fusion", type=click.Choice(["bands", "soft", "lob"]), help="How frames are fused.")
+@click.option("--method", "fusion", type=click.Choice(FUSIONS), help="How frames are fused.")
 @click.option("--blur", "blur_px", type=int, help="lob: size of the Gaussian blur (odd; 5).")
 @click.option("--laplacian", "laplacian_px", type=int, help="lob: size of the Laplacian's kernel (odd; 5).")
 @click.option("--detector", type=click.Choice(["dense", "sift", "orb"]), help="Register by all pixels, or by features.")

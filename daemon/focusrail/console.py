@@ -22,7 +22,7 @@ from rich.progress import (
 )
 
 from focusrail.capture.events import FrameStored, Merging, Paused, Published, Skipped, Started
-from focusrail.worker.messages import Fused, LeftOut, Room, Saved, Surveyed
+from focusrail.worker.messages import Fused, LeftOut, LookedAgain, Room, Saved, Surveyed
 
 _ENDED = b"\0"  # no signal has this number
 _T = TypeVar("_T")
@@ -80,8 +80,9 @@ class ProgressDisplay:
             case Room(needed_bytes=needed, free_bytes=free):
                 line = f"needs      {needed / 1e9:.2f} GB for aligned frames and slabs; {free / 1e9:.2f} GB are free"
                 self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
-            case Saved(done=done, total=total):
-                self._bars.update(self._bar("saving"), completed=done, total=total)
+            case LookedAgain(done=done, total=total) | Saved(done=done, total=total):
+                name = "saving" if isinstance(event, Saved) else "composing"
+                self._bars.update(self._bar(name), completed=done, total=total)
             case Merging():
                 self._bars.update(self._bar("writing"), total=1)
             case Published():

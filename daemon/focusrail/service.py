@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from focusrail.capture.begin import begin
+from focusrail.capture.begin import begin, usual_outputs
 from focusrail.capture.carriage import Carriage
 from focusrail.capture.engine import Engine
 from focusrail.capture.events import Merging, Published, Skipped, Started
@@ -207,6 +207,7 @@ class Service:
         check_known(without, range(len(photographs)))
         if method is None:
             method = self.config.stacking.method
+        self._check(method, outputs)
         ours = aligned is not False and lie_on_each_other(photographs)
         if aligned or ours:  # and what is ours is also of one brightness already
             same_light = method.normalise_exposure and not ours
@@ -255,6 +256,7 @@ class Service:
         `outputs`: not those of its recipe. Raises FocusrailError.
         """
         shoot = self.journal.shoot(shoot_id)
+        self._check(method or shoot.method, outputs, shoot)
         with self._spool.claim(shoot_id):
             frames = self.journal.frames(shoot_id)
             if not frames:
@@ -295,6 +297,9 @@ class Service:
             left_out.extend(by_name(event.error, event.message) for event in unread)
             without = [record.index for record in told.unwanted]
             return self._publish(shoot, place, finished, left_out, without=without)
+
+    def _check(self, method: Method, outputs: Outputs | None, shoot: Shoot | None = None) -> None:
+        (outputs if outputs is not None else usual_outputs(self.config, shoot)).check_with(method)
 
     def _begin(self, shoot: Shoot, place: Destination, **more: Any) -> Begin:
         return begin(shoot, place, self.config, self._spool.folder(shoot.shoot_id), **more)

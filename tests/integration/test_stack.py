@@ -224,7 +224,7 @@ def test_a_frame_of_another_depth_is_left_out_and_named(stack: Stack, few: Path,
     assert "000009.png is 324 x 216 px at 16 bit, the first frame is 324 x 216 px at 8 bit" in str(done.left_out[0])
 
 
-@pytest.mark.parametrize("fusion", ["soft", "lob"])
+@pytest.mark.parametrize("fusion", ["soft", "lob", "pyramid", "depthmap"])
 def test_pixels_do_not_depend_on_threads(stack: Stack, few: Path, fusion: str) -> None:
     results = [stack(few, threads=threads, method=Method(fusion=fusion)) for threads in (1, 2, 4)]
     for name in ("result.tif", "depth.tif", "index.png"):
@@ -242,3 +242,23 @@ def test_shoots_are_listed_with_their_versions(home: Home, few: Path) -> None:
     again = home.run_here("stack", "--shoot", first.split()[0])
     assert again.code == 0
     assert np.array_equal(pixels(result), pixels(result.with_name(result.name + ".v2")))
+
+
+def test_two_passes_give_a_picture_that_lies_on_that_of_one(stack: Stack, few: Path) -> None:
+    one, two = (stack(few, method=Method(fusion=fusion, reference="middle")) for fusion in ("bands", "depthmap"))
+    assert manifest(two.folder)["result"]["crop"] == manifest(one.folder)["result"]["crop"]
+    assert np.array_equal(photograph(two.folder / "depth.tif"), photograph(one.folder / "depth.tif"))
+    off = np.abs(pixels(two.folder).astype(int) - pixels(one.folder))
+    assert off.mean() < 4
+    assert [f["used"] for f in manifest(two.folder)["frames"]] == [True] * 4
+
+
+def test_slabs_are_refused_before_a_method_of_two_passes_begins(home: Home, few: Path) -> None:
+    said = home.run_here("stack", few, "--method", "depthmap", "--slab-frames", "2")
+    assert said.code != 0
+    told = " ".join(said.sentences)
+    assert "slab_frames" in told and "depthmap" in told and "two passes" in told
+    assert not published(home.outbound)
+    assert home.run_here("stack", few, "--method", "depthmap", "--save-aligned").code == 0
+    (result,) = published(home.outbound)
+    assert len(list((result / "aligned").iterdir())) == 4

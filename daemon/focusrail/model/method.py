@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from focusrail.model.checks import odd, one_of, positive
 
+FUSIONS = ("bands", "soft", "lob", "pyramid", "depthmap")
 _FORBID_EXTRA: dict[str, str] = {"extra": "forbid"}
 
 
@@ -44,7 +45,9 @@ class Method:
 
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID_EXTRA
 
-    fusion: str = "bands"  # bands (two, each a weighted mean), soft (one) or lob (the pixel with the largest |LoB|)
+    # bands (two, each a weighted mean), soft (one), lob (the pixel with the largest |LoB|), pyramid (at every scale the
+    # coefficient with the largest energy) or depthmap (the frames nearest in depth; reads every frame twice)
+    fusion: str = "bands"
     # bands: the finest detail is multiplied by this, for averaging, and focus that falls between frames, take of it.
     detail_gain: float = 1.06
     blur_px: int = 5  # lob: Gaussian kernel size
@@ -58,13 +61,18 @@ class Method:
     registration: Registration = field(default_factory=Registration)
 
     def __post_init__(self) -> None:
-        one_of("fusion", self.fusion, ("bands", "soft", "lob"))
+        one_of("fusion", self.fusion, FUSIONS)
         positive("detail_gain", self.detail_gain)
         odd("blur_px", self.blur_px, most=31)
         odd("laplacian_px", self.laplacian_px, most=31)
         one_of("reference", self.reference, ("first", "middle", "last", "auto"))
         one_of("border", self.border, ("edge", "black"))
         one_of("warp", self.warp, ("keys", "linear", "cubic", "lanczos"))
+
+    @property
+    def two_passes(self) -> bool:
+        """Whether the frames are looked at again after the last has come."""
+        return self.fusion == "depthmap"
 
 
 def notebook() -> Method:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from focusrail.errors import InvalidValue
+from focusrail.model.method import Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,13 @@ class Outputs:
             raise InvalidValue(
                 "slab_overlap",
                 f"must be from 0 to half of the slab's {self.slab_frames} frames, not {self.slab_overlap}",
+            )
+
+    def check_with(self, method: Method) -> None:
+        """Refuse what a method cannot make. Raises InvalidValue."""
+        if self.slab_frames and method.two_passes:
+            raise InvalidValue(
+                "slab_frames", f"cannot be made by {method.fusion}, which takes two passes: slabs are fused in one"
             )
 
     def needed_bytes(self, frames: int, pixels: int) -> int:

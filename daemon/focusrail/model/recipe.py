@@ -54,6 +54,7 @@ class Recipe:
             raise InvalidValue("frames", "give either frames or step_mm")
         if self.frames is not None and not 2 <= self.frames <= LARGEST_STACK:
             raise InvalidValue("frames", f"must be from 2 to {LARGEST_STACK}, not {self.frames}")
+        self.outputs.check_with(self.method)
         positive("step_mm", self.step_mm)
         not_negative("settle_s", self.settle_s)
         if self.end_mm == self.from_mm:

@@ -1,4 +1,4 @@
-"""Which accumulator a fusion method has."""
+"""Which accumulator a fusion method has; of one that takes two passes there is none (resynthesis.py)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from focusrail.model.method import Method
 from focusrail.stacking.arrays import Allocate
 from focusrail.stacking.bands import BandsAccumulator
 from focusrail.stacking.fusion import Accumulator, LobAccumulator, SoftAccumulator
+from focusrail.stacking.pyramid import PyramidAccumulator
 from focusrail_drivers.base import Accelerator
 
 
@@ -25,4 +26,7 @@ def accumulator(
         return LobAccumulator(height, width, method, dtype, allocate)
     if method.fusion == "soft":
         return SoftAccumulator(height, width, dtype, accelerator, allocate)
+    if method.fusion == "pyramid":
+        return PyramidAccumulator(height, width, dtype, accelerator, allocate)
+    assert not method.two_passes
     return BandsAccumulator(height, width, method, dtype, accelerator=accelerator, allocate=allocate)

@@ -151,6 +151,9 @@ class BandsAccumulator:
         )  # fmt: skip
         return fine[stripe.inner]
 
+    def end(self, index: int) -> None:
+        pass
+
     def finish(self) -> Fused:
         image = np.empty((*self._index.shape, 3), self._dtype)
         for top in range(0, len(image), STRIPE_ROWS):

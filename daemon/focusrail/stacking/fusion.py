@@ -35,7 +35,7 @@ class Fused:
 
 
 class Accumulator(Protocol):
-    """Folds registered frames into one. Frames come in index order: `begin`, then `add` for each stripe."""
+    """Folds registered frames into one. They come in index order: `begin`, `add` for each stripe, `end`."""
 
     halo_px: int  # even
 
@@ -47,6 +47,9 @@ class Accumulator(Protocol):
 
         Safe from several threads for different stripes.
         """
+
+    def end(self, index: int) -> None:
+        """All stripes of the frame are in."""
 
     def finish(self) -> Fused:
         """The result so far. The accumulator goes on unharmed."""
@@ -80,6 +83,9 @@ class LobAccumulator:
             winner=self._index[rows], frame=index,
         )  # fmt: skip
         return measure
+
+    def end(self, index: int) -> None:
+        pass
 
     def finish(self) -> Fused:
         return Fused(cv2.merge(list(self._image)), self._index)
@@ -125,6 +131,9 @@ class SoftAccumulator:
             weight=self._weight[rows], winner=self._index[rows], frame=index, power=_POWER,
         )  # fmt: skip
         return focus
+
+    def end(self, index: int) -> None:
+        pass
 
     def finish(self) -> Fused:
         image = np.empty((*self._index.shape, 3), self._dtype)

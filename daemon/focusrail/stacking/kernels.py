@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from focusrail.stacking import kernels_plain
 from focusrail.stacking.arrays import Image, Luma, Plane, Tile
-from focusrail.stacking.kernels_plain import decode
+from focusrail.stacking.kernels_plain import decode, encode
 from focusrail_drivers import native
 
 __all__ = [
-    "blend", "choose", "chroma", "compiled", "compose", "decode", "focus", "halve", "join", "lob5", "luma", "smooth",
+    "blend", "choose", "chroma", "compiled", "compose", "decode", "encode", "focus", "halve", "join", "lob5", "luma",
+    "smooth",
     "split", "square", "track", "warp",
 ]  # fmt: skip
 _LIBRARY = native.load(__file__, "native/libnative.so")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +13,15 @@ from focusrail.model.method import Method
 from focusrail.stacking import kernels
 from focusrail.stacking.arrays import Image, Tile, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, stripes, warp_stripe
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """Where a frame lies on the canvas, and how bright it is to be."""
+
+    index: int
+    transform: Transform
+    gain: float
 
 
 def stripes_of(height: int, method: Method, *, halo_px: int) -> Iterator[Stripe]:

@@ -26,9 +26,10 @@ from focusrail.stacking.features import Found
 from focusrail.stacking.focus_measure import Scores, luma8
 from focusrail.stacking.focus_peak import PeakTracker
 from focusrail.stacking.fusion import Accumulator, Fused
-from focusrail.stacking.laying import lay_stripe, stripes_of
+from focusrail.stacking.laying import Laid, lay_stripe, stripes_of
 from focusrail.stacking.reach import Unreached, unreached
 from focusrail.stacking.registration import Registrar, Seen, detect
+from focusrail.stacking.resynthesis import FirstLook, SecondLook, resynthesise
 from focusrail.stacking.slabs import Slab, Slabs
 from focusrail_drivers.base import Accelerator
 
@@ -65,9 +66,12 @@ class Result:
     won: dict[int, float]  # frame index -> share of the pixels for which it is the sharpest
     tracker: PeakTracker
     halo_px: int = 0  # of the stripes that frames were warped in
+    found: DepthMap | None = None  # where fusing had need of it
 
     def depth(self, executor: Executor | None = None) -> DepthMap:
         """The depth map, in the unit of the positions, cropped likewise."""
+        if self.found is not None:
+            return self.found
         seen = self.tracker
         return find_depth(seen.peaks, seen.positions, noise=seen.noise, crop=self.crop, executor=executor)
 
@@ -107,12 +111,12 @@ class Stacker:
         self._known = known
         self._exposure = ExposureReference(luma8(reference)) if reference is not None else None
         self._first: tuple[tuple[int, ...], np.dtype[np.generic]] | None = None
-        self._accumulator: Accumulator | None = None
+        self._accumulator: Accumulator | FirstLook | None = None
         self._tracker: PeakTracker | None = None
         self._valid: ValidArea | None = None
         self._slabs: Slabs | None = None
         self._slab, self._outputs = slab, outputs
-        self._used: list[int] = []  # indices of the frames that have been fused
+        self._used: list[Laid] = []  # the frames that have been fused
 
     def examine(self, frame: Image) -> Examined:
         """Luma and features of a frame."""
@@ -147,32 +151,38 @@ class Stacker:
         frame = registered.frame
         height, width = frame.shape[:2]
         if self._accumulator is None:
-            self._accumulator = accumulator(
-                height, width, self._method, frame.dtype, accelerator=self._accelerator, allocate=self._allocate
-            )
+            if self._method.two_passes:
+                self._accumulator = FirstLook(self._accelerator)
+            else:
+                self._accumulator = self._make_accumulator(height, width, frame.dtype)
             self._tracker = PeakTracker(frame, self._accelerator, self._allocate)
             self._valid = ValidArea(width, height)
             self._slabs = self._begin_slabs(height, width)
         assert self._valid is not None
         assert self._tracker is not None
         self._valid.add(registered.found.transform)
-        self._used.append(registered.index)
         number = self._tracker.begin(registered.position)
         transform, gain, index = registered.found.transform, registered.gain, registered.index
+        self._used.append(Laid(index, transform, gain))
         self._accumulator.begin(frame, transform, gain, index)
         if self._slabs is not None:
             self._slabs.begin(frame, transform, gain, index)
         cut = stripes_of(height, self._method, halo_px=self._accumulator.halo_px)
-        return sum(self._executor.map(lambda s: self._fold(registered, s, number), cut)) / (height * width)
+        focus = sum(self._executor.map(lambda s: self._fold(registered, s, number), cut)) / (height * width)
+        self._accumulator.end(index)
+        if self._slabs is not None:
+            self._slabs.end(index)
+        return focus
+
+    def _make_accumulator(self, height: int, width: int, dtype: np.dtype[np.generic]) -> Accumulator:
+        return accumulator(height, width, self._method, dtype, accelerator=self._accelerator, allocate=self._allocate)
 
     def _begin_slabs(self, height: int, width: int) -> Slabs | None:
         if self._slab is None or not self._outputs.slab_frames:
             return None
 
         def make() -> Accumulator:
-            return accumulator(
-                height, width, self._method, np.dtype(np.uint16), accelerator=self._accelerator, allocate=self._allocate
-            )
+            return self._make_accumulator(height, width, np.dtype(np.uint16))
 
         return Slabs(self._outputs.slab_frames, self._outputs.slab_overlap, make=make, done=self._slab)
 
@@ -192,33 +202,52 @@ class Stacker:
             self._spectator("measure", registered.index, stripe, measure)
         return float(cv2.sumElems(scores.fine[stripe.inner])[0]) / self._accelerator.configure().scale
 
-    def finish(self) -> Result:
-        """The result of all frames so far. Raises TooFewFrames when there are fewer than two, or no common area."""
+    def finish(self, look: SecondLook | None = None) -> Result:
+        """The result of all frames so far; a method of two passes takes a second `look` at them.
+
+        Raises TooFewFrames when there are fewer than two, or no common area.
+        """
         if self._accumulator is None or self._tracker is None or self._valid is None or len(self._used) < 2:
             raise TooFewFrames(f"a stack needs two frames that can be used, there is {len(self._used)}")
         if self._slabs is not None:
             self._slabs.finish()
             self._slabs = None
-        fused = self._accumulator.finish()
-        height, width = fused.index.shape
+        assert self._first is not None
+        height, width = self._first[0][:2]
         crop = self._valid.rectangle() if self._method.crop else (0, 0, width, height)
         x, y, w, h = crop
         if w == 0 or h == 0:
             raise TooFewFrames("the frames have no area in common: they are probably not of one stack")
-        window = (slice(y, y + h), slice(x, x + w))
-        cropped = Fused(fused.image[window], fused.index[window])
-        counts = np.zeros(max(self._used) + 1, np.int64)
+        depth = None
+        if isinstance(self._accumulator, FirstLook):
+            assert look is not None, "this method takes two passes"
+            fused, depth = self._look_again(look, crop)
+        else:
+            window = (slice(y, y + h), slice(x, x + w))
+            whole = self._accumulator.finish()
+            fused = Fused(whole.image[window], whole.index[window])
+        counts = np.zeros(self._used[-1].index + 1, np.int64)
         for top in range(0, h, STRIPE_ROWS):
-            counts += np.bincount(cropped.index[top : top + STRIPE_ROWS].ravel(), minlength=len(counts))
-        won = {k: float(counts[k] / (w * h)) for k in self._used}
-        return Result(cropped, crop, won, self._tracker, self._accumulator.halo_px)
+            counts += np.bincount(fused.index[top : top + STRIPE_ROWS].ravel(), minlength=len(counts))
+        won = {one.index: float(counts[one.index] / (w * h)) for one in self._used}
+        return Result(fused, crop, won, self._tracker, self._accumulator.halo_px, depth)
+
+    def _look_again(self, look: SecondLook, crop: tuple[int, int, int, int]) -> tuple[Fused, DepthMap]:
+        seen, executor = self._tracker, self._executor
+        assert seen is not None
+        depth = find_depth(seen.peaks, seen.positions, noise=seen.noise, crop=crop, executor=executor)
+        fused = resynthesise(
+            depth.depth, seen.positions, self._used, look=look, method=self._method, crop=crop, executor=executor,
+            allocate=self._allocate,
+        )  # fmt: skip
+        return fused, depth
 
     def glance(self, *, longest_px: int) -> Image | None:
         """The composite so far, uncropped and reduced to about `longest_px`; None before the first frame.
 
-        Not while `fuse` runs.
+        None also while a method of two passes has only begun. Not while `fuse` runs.
         """
-        if self._accumulator is None or self._first is None:
+        if self._accumulator is None or isinstance(self._accumulator, FirstLook) or self._first is None:
             return None
         return self._accumulator.glance(max(1, max(self._first[0][:2]) // longest_px))
 

@@ -59,6 +59,11 @@ class Slabs:
         for slab in self._open.values():
             slab.accumulator.add(stripe, tile, luma, scores, index)
 
+    def end(self, index: int) -> None:
+        """All stripes of the frame are in."""
+        for slab in self._open.values():
+            slab.accumulator.end(index)
+
     def finish(self) -> None:
         """No more frames: hand over what is left, but for a slab of which the one before has every frame."""
         for number in sorted(self._open):

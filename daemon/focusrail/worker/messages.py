@@ -89,6 +89,15 @@ class Fused:
 
 
 @dataclass(frozen=True, slots=True)
+class LookedAgain:
+    """A method of two passes has seen one more frame again."""
+
+    done: int
+    total: int
+    kind: Literal["looked_again"] = "looked_again"
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A frame could not be used."""
 
@@ -149,9 +158,10 @@ class Failed:
 
 
 Command = Annotated[Begin | Frame | Finish, Field(discriminator="kind")]
-Event = Annotated[Surveyed | Fused | LeftOut | Live | Room | Saved | Finished | Failed, Field(discriminator="kind")]
+_Event = Surveyed | Fused | LookedAgain | LeftOut | Live | Room | Saved | Finished | Failed
+Event = Annotated[_Event, Field(discriminator="kind")]
 _COMMAND: TypeAdapter[Begin | Frame | Finish] = TypeAdapter(Command)
-_EVENT: TypeAdapter[Surveyed | Fused | LeftOut | Live | Room | Saved | Finished | Failed] = TypeAdapter(Event)
+_EVENT: TypeAdapter[_Event] = TypeAdapter(Event)
 
 
 def encode(message: object) -> bytes:
@@ -164,6 +174,6 @@ def decode_command(line: bytes) -> Begin | Frame | Finish:
     return _COMMAND.validate_json(line)
 
 
-def decode_event(line: bytes) -> Surveyed | Fused | LeftOut | Live | Room | Saved | Finished | Failed:
+def decode_event(line: bytes) -> _Event:
     """An event from its line. Raises ValueError."""
     return _EVENT.validate_json(line)

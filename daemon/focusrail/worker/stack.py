@@ -25,12 +25,13 @@ from focusrail.stacking.features import Found
 from focusrail.stacking.focus_measure import luma8
 from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, relative_to, smallest_field
 from focusrail.stacking.registration import Registrar, detect
+from focusrail.stacking.resynthesis import SecondLook
 from focusrail.store.image_io import Metadata, encode_jpeg
 from focusrail.store.room import check_free
 from focusrail.worker import doubts, results, suspects
 from focusrail.worker.aligned import save_aligned
 from focusrail.worker.debug import StageRecorder
-from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, Room, Saved, Surveyed
+from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, LookedAgain, Room, Saved, Surveyed
 from focusrail.worker.planes import Planes
 from focusrail.worker.reduction import thumbnail
 from focusrail.worker.scratch import Scratch
@@ -72,6 +73,7 @@ class Stack:
         self._thumbnails.mkdir(exist_ok=True)
         self._read = read
         self._records: dict[int, FrameRecord] = {}  # of the frames fused
+        self._gone: list[str] = []  # a sentence for each frame that could not be read a second time
         self._has_room = False
         self._planes = Planes(begin.scratch, memory_limit_mb=memory_limit_mb)
         self._slabs = SlabFiles(begin.scratch) if begin.outputs.slab_frames else None
@@ -214,7 +216,7 @@ class Stack:
 
     def _result(self) -> Result:
         try:
-            result = self._stacker.finish()
+            result = self._stacker.finish(SecondLook(self._read_again, self._say_looked, self._miss))
         except TooFewFrames as error:
             reasons = [o.reason for o in self._outcomes.values() if o.reason and not o.unwanted]
             more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
@@ -222,6 +224,15 @@ class Stack:
             raise TooFewFrames(f"{error}{why}") from error
         del self._stacker  # its sums are the largest thing in memory, and are needed no more
         return result
+
+    def _read_again(self, index: int) -> Image:
+        return self._read(self._records[index])
+
+    def _say_looked(self, done: int, total: int) -> None:  # also tells the engine that we have not got stuck
+        self.say(LookedAgain(done, total))
+
+    def _miss(self, index: int, error: FrameError) -> None:
+        self._gone.append(f"frame {index} is not in the picture, only in its depth: {error}")
 
     def _save(self, scratch: Scratch, result: Result, command: Finish, *, began_s: float) -> StackOutcome:
         begin = self._begin
@@ -245,6 +256,7 @@ class Stack:
             *doubts.in_a_file(self._planes.memory_bytes, self._planes.file_bytes),
             *doubts.too_shallow(result.unreached(), frames),
             *([suspects.warning(odd)] if odd else []),
+            *self._gone,
         ]
         lost = self._save_more(scratch, result, frames, title=title)
         transforms = {f.index: np.array(f.transform).reshape(3, 3) for f in frames if f.used}

@@ -8,6 +8,7 @@ import pytest
 from benchmarks import peers
 from benchmarks.measured import measured
 from benchmarks.table import best_first, markdown
+from focusrail.model.method import FUSIONS
 
 _PARENT = """
 import subprocess, sys
@@ -57,7 +58,7 @@ def test_a_command_gets_the_frames_as_a_folder_or_one_by_one(tmp_path: Path) -> 
 
 def test_focusrail_takes_part_with_every_fusion_method() -> None:
     names = [tool.name for tool in peers.own_tools()]
-    assert "focusrail-lob" in names
+    assert names == [f"focusrail-{fusion}" for fusion in FUSIONS]
     assert [tool.name for tool in peers.chosen_tools("focusrail")] == names
     with pytest.raises(SystemExit, match="no tool 'nothing'"):
         peers.chosen_tools("nothing")

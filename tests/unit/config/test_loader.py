@@ -141,7 +141,7 @@ BAD_RECIPES = {
     "NaN": ("name: a\nfrom_mm: 1\nto_mm: 2\nstep_mm: NaN\n", ["4: step_mm: must be a finite number, not nan"]),
     "a method that is not there": (
         "name: a\nfrom_mm: 1\nto_mm: 2\nframes: 3\nmethod:\n  fusion: magic\n",
-        ["6: method.fusion: must be one of bands, soft, lob, not 'magic'"],
+        ["6: method.fusion: must be one of bands, soft, lob, pyramid, depthmap, not 'magic'"],
     ),
 }
 

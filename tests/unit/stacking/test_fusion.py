@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
@@ -7,15 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focusrail.model.method import Method
-from focusrail.stacking import kernels
+from focusrail.stacking import kernels, pyramid
 from focusrail.stacking.accumulators import accumulator
-from focusrail.stacking.canvas import stripes
+from focusrail.stacking.canvas import STRIPE_ROWS, stripes
 from focusrail.stacking.focus_measure import Scores, lob
 from focusrail.stacking.fusion import Accumulator, Fused, LobAccumulator
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from peers.textures import texture
 
 BANDS, SOFT, LOB = Method(detail_gain=1.0), Method(fusion="soft"), Method(fusion="lob")
+PYRAMID = Method(fusion="pyramid")
 
 
 def make(method: Method, first: np.ndarray) -> Accumulator:
@@ -23,12 +26,13 @@ def make(method: Method, first: np.ndarray) -> Accumulator:
     return accumulator(height, width, method, first.dtype, accelerator=CpuAccelerator())
 
 
-def fold(into: Accumulator, frame: np.ndarray, index: int) -> None:
+def fold(into: Accumulator, frame: np.ndarray, index: int, *, rows: int = STRIPE_ROWS) -> None:
     into.begin(frame, np.eye(3), 1.0, index)
-    for stripe in stripes(frame.shape[0], halo_px=into.halo_px):
+    for stripe in stripes(frame.shape[0], halo_px=into.halo_px, rows=rows):
         tile = kernels.split(frame[stripe.halo_top : stripe.halo_bottom], gain=1.0)
         luma = kernels.luma(tile)
         into.add(stripe, tile, luma, Scores.of(luma, CpuAccelerator()), index)
+    into.end(index)
 
 
 def fuse(method: Method, frames: list[np.ndarray]) -> Fused:
@@ -79,8 +83,9 @@ def test_lob_with_large_kernels_works_in_floating_point() -> None:
     seed=st.integers(0, 2**32 - 1),
     dtype=st.sampled_from([np.uint8, np.uint16]),
     style=st.sampled_from(["noise", "flat", "black and white"]),
+    method=st.sampled_from([SOFT, PYRAMID]),
 )
-def test_soft_never_leaves_the_range_of_the_frames(frames: int, seed: int, dtype: type, style: str) -> None:
+def test_no_colour_is_invented(frames: int, seed: int, dtype: type, style: str, method: Method) -> None:
     random = np.random.default_rng(seed)
     top = np.iinfo(dtype).max
     shape = (70, 40, 3)
@@ -90,7 +95,7 @@ def test_soft_never_leaves_the_range_of_the_frames(frames: int, seed: int, dtype
         stack = [np.full(shape, random.integers(0, top, endpoint=True), dtype) for _ in range(frames)]
     else:
         stack = [(random.integers(0, 2, shape) * top).astype(dtype) for _ in range(frames)]
-    fused = fuse(SOFT, stack)
+    fused = fuse(method, stack)
     assert fused.image.dtype == dtype
     assert (fused.image >= np.min(stack, axis=0)).all()
     assert (fused.image <= np.max(stack, axis=0)).all()
@@ -106,6 +111,49 @@ def test_soft_averages_flat_areas_so_that_noise_falls() -> None:
     assert fuse(LOB, frames).image.std() > 0.9 * frames[0].std()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("size", [(150, 91), (33, 64), (20, 30), (3, 2), (1, 1)])
+def test_a_pyramid_does_not_depend_on_where_stripes_begin(size: tuple[int, int], dtype: type) -> None:
+    random = np.random.default_rng(6)
+    frames = [random.integers(0, np.iinfo(dtype).max, (*size, 3), dtype, endpoint=True) for _ in range(3)]
+    results = []
+    for rows in (STRIPE_ROWS, 16, 1000):
+        folded = make(PYRAMID, frames[0])
+        for index, frame in enumerate(frames):
+            fold(folded, frame, 7 + index, rows=rows)
+        results.append(folded.finish())
+    for other in results[1:]:
+        assert np.array_equal(results[0].image, other.image)
+        assert np.array_equal(results[0].index, other.index)
+    assert set(np.unique(results[0].index)) <= {7, 8, 9}
+
+
+def test_a_pyramids_own_stripes_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [np.random.default_rng(k).integers(0, 256, (150, 91, 3), np.uint8) for k in range(3)]
+    cut = fuse(PYRAMID, frames)
+    monkeypatch.setattr(pyramid, "stripes", partial(stripes, rows=1000))
+    whole = fuse(PYRAMID, frames)
+    assert np.array_equal(cut.image, whole.image)
+    assert np.array_equal(cut.index, whole.index)
+
+
+def test_each_scale_of_a_pyramid_comes_from_the_frame_that_shows_it() -> None:
+    """Fine detail of one frame over the coarse forms of another, which no choice of whole pixels can give."""
+    random = np.random.default_rng(7)
+    fine = random.normal(0, 10, (192, 192, 1))
+    coarse = cv2.GaussianBlur(random.normal(0, 1, (192, 192)), (0, 0), 12)[..., None]
+    coarse *= 60 / np.abs(coarse).max()
+    frames = [np.clip(np.rint(128 + part + np.zeros(3)), 0, 255).astype(np.uint8) for part in (fine, coarse)]
+    fused = fuse(PYRAMID, frames).image[..., 0]
+    likeness = [np.corrcoef(fused.ravel(), part.ravel())[0, 1] for part in (fine, coarse)]
+    assert min(likeness) > 0.5
+
+
+def test_the_top_of_a_pyramid_is_the_mean() -> None:
+    flat = [np.full((64, 64, 3), grey, np.uint8) for grey in (90, 100, 140)]
+    assert (fuse(PYRAMID, flat).image == 110).all()
+
+
 def test_detail_is_multiplied_by_its_gain_and_nothing_else_is() -> None:
     frame = cv2.GaussianBlur(texture(160, 200), (0, 0), 0.7)
     plain, more = (fuse(Method(detail_gain=gain), [frame]).image.astype(float) for gain in (1.0, 1.1))
@@ -119,11 +167,12 @@ def test_detail_is_multiplied_by_its_gain_and_nothing_else_is() -> None:
     assert coarse_more / coarse == pytest.approx(1.0, abs=0.003)
 
 
+@pytest.mark.parametrize("method", [SOFT, PYRAMID])
 @pytest.mark.parametrize("sharp_at", [0, 1, 2])
-def test_soft_takes_texture_from_the_sharp_frame(sharp_at: int) -> None:
+def test_texture_is_taken_from_the_sharp_frame(sharp_at: int, method: Method) -> None:
     sharp = scene(128, 128)
     frames = [sharp if k == sharp_at else blurred(sharp) for k in range(3)]
-    fused = fuse(SOFT, frames)
+    fused = fuse(method, frames)
     off = np.abs(fused.image.astype(float) - sharp)
     assert off.mean() < 1.5
     assert np.abs(blurred(sharp).astype(float) - sharp).mean() > 5 * off.mean()
@@ -136,25 +185,25 @@ def test_half_sharp_frames_make_one_sharp_image() -> None:
     soft = blurred(sharp)
     left, right = sharp.copy(), sharp.copy()
     left[:, 80:], right[:, :80] = soft[:, 80:], soft[:, :80]
-    for method in (BANDS, SOFT, LOB):
+    for method in (BANDS, SOFT, LOB, PYRAMID):
         fused = fuse(method, [left, right])
         assert np.mean(fused.index[:70, :70] == 0) > 0.8
         assert np.mean(fused.index[:70, 90:] == 1) > 0.8
         assert np.abs(fused.image.astype(float) - sharp).mean() < 2
 
 
-@pytest.mark.parametrize("method", [BANDS, SOFT, LOB])
+@pytest.mark.parametrize("method", [BANDS, SOFT, LOB, PYRAMID])
 def test_sixteen_bits_come_out_as_sixteen_bits(method: Method) -> None:
     frame = texture(70, 60).astype(np.uint16) * 257
     frame += np.random.default_rng(0).integers(0, 100, frame.shape, np.uint16)
     fused = fuse(method, [frame, frame])
     assert fused.image.dtype == np.uint16
-    # Bands are kept apart at half the sixteen bits' resolution.
+    # Bands are kept apart at half the sixteen bits' resolution; so are levels, but what was seen limits them.
     assert np.abs(fused.image.astype(int) - frame).max() <= (2 if method is BANDS else 0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("method", [BANDS, SOFT, LOB])
+@pytest.mark.parametrize("method", [BANDS, SOFT, LOB, PYRAMID])
 def test_one_frame_alone_comes_out_unchanged(method: Method, dtype: type) -> None:
     frame = np.random.default_rng(4).integers(0, np.iinfo(dtype).max, (70, 60, 3), dtype, endpoint=True)
     off = np.abs(fuse(method, [frame]).image.astype(int) - frame)
@@ -162,10 +211,18 @@ def test_one_frame_alone_comes_out_unchanged(method: Method, dtype: type) -> Non
 
 
 def bytes_of(accumulated: Accumulator) -> int:
-    return sum(v.nbytes for v in vars(accumulated).values() if isinstance(v, np.ndarray))
+    return nbytes(list(vars(accumulated).values()))
 
 
-@pytest.mark.parametrize("method", [BANDS, SOFT, LOB])
+def nbytes(held: object) -> int:
+    if isinstance(held, np.ndarray):
+        return held.nbytes
+    if isinstance(held, list):
+        return sum(nbytes(one) for one in held)
+    return nbytes(list(vars(held).values())) if isinstance(held, pyramid._Level) else 0
+
+
+@pytest.mark.parametrize("method", [BANDS, SOFT, LOB, PYRAMID])
 def test_memory_does_not_grow_with_the_number_of_frames(method: Method) -> None:
     frame = texture(64, 48)
     folded = make(method, frame)
@@ -179,7 +236,7 @@ def test_memory_does_not_grow_with_the_number_of_frames(method: Method) -> None:
     assert held <= frame.nbytes * 10
 
 
-@pytest.mark.parametrize("method", [BANDS, SOFT, LOB])
+@pytest.mark.parametrize("method", [BANDS, SOFT, LOB, PYRAMID])
 def test_finishing_and_glancing_leave_the_accumulator_as_it_was(method: Method) -> None:
     frames = [texture(70, 60, seed=k) for k in range(3)]
     watched = make(method, frames[0])
@@ -192,7 +249,7 @@ def test_finishing_and_glancing_leave_the_accumulator_as_it_was(method: Method) 
     assert np.array_equal(watched.glance(1), undisturbed.image)
 
 
-@pytest.mark.parametrize("method", [BANDS, SOFT, LOB])
+@pytest.mark.parametrize("method", [BANDS, SOFT, LOB, PYRAMID])
 def test_what_a_glance_shows_does_not_change_when_more_frames_come(method: Method) -> None:
     frames = [texture(70, 60, seed=k) for k in range(2)]
     folded = make(method, frames[0])

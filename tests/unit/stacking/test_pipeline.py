@@ -13,6 +13,7 @@ from focusrail.model.method import Method, Registration, notebook
 from focusrail.stacking.arrays import Allocate
 from focusrail.stacking.features import Found
 from focusrail.stacking.pipeline import Result, Stacker, relative_to, smallest_field
+from focusrail.stacking.resynthesis import SecondLook
 from focusrail.worker.planes import Planes
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from peers.textures import about, similarity, texture, view
@@ -22,6 +23,8 @@ METHODS = {
     "bands": Method(),
     "soft": Method(fusion="soft"),
     "lob": Method(fusion="lob"),
+    "pyramid": Method(fusion="pyramid"),
+    "depthmap": Method(fusion="depthmap"),
     "homography": Method(registration=Registration(model="homography")),
     "notebook": notebook(),
 }
@@ -59,7 +62,7 @@ def run(
             registered = stacker.register(stacker.examine(frame), index, index * 0.1)
             found.append(registered.found)
             stacker.fuse(registered)
-        return stacker.finish(), found
+        return stacker.finish(SecondLook(frames.__getitem__)), found
 
 
 @pytest.fixture
@@ -91,9 +94,10 @@ def test_planes_in_files_give_the_same_bits(name: str, tmp_path: Path) -> None:
     assert np.array_equal(here.depth().depth, there.depth().depth)
 
 
-def test_a_slanted_plane_becomes_sharp_everywhere() -> None:
+@pytest.mark.parametrize("name", ["bands", "pyramid", "depthmap"])
+def test_a_slanted_plane_becomes_sharp_everywhere(name: str) -> None:
     frames = stack_of(4)
-    result, found = run(Method(), frames)
+    result, found = run(METHODS[name], frames)
     x, y, width, height = result.crop
     assert width > 0.9 * SIZE[0] and height > 0.9 * SIZE[1]
     sharp = view(texture(SIZE[1] + 200, SIZE[0] + 200), similarity(x=100, y=100), SIZE)[y : y + height, x : x + width]
@@ -112,10 +116,31 @@ def test_a_slanted_plane_becomes_sharp_everywhere() -> None:
     assert depth[:, 20:40].mean() < 0.12 < 0.18 < depth[:, -40:-20].mean()
 
 
-def test_sixteen_bit_frames_stay_sixteen_bit() -> None:
-    result, _ = run(Method(), stack_of(2, dtype=np.uint16))
+@pytest.mark.parametrize("name", ["bands", "pyramid", "depthmap"])
+def test_sixteen_bit_frames_stay_sixteen_bit(name: str) -> None:
+    result, _ = run(METHODS[name], stack_of(2, dtype=np.uint16))
     assert result.fused.image.dtype == np.uint16
     assert result.fused.image.max() > 40000
+
+
+def test_every_method_has_the_same_crop_and_depth() -> None:
+    frames = stack_of(3)
+    one, *others = (run(METHODS[name], frames)[0] for name in ("bands", "pyramid", "depthmap"))
+    for other in others:
+        assert other.crop == one.crop
+        assert other.fused.image.shape == one.fused.image.shape
+        assert np.array_equal(other.depth().depth, one.depth().depth)
+
+
+def test_the_index_of_a_depth_map_method_is_the_frame_nearest_in_depth() -> None:
+    result, _ = run(METHODS["depthmap"], stack_of(4))
+    assert np.abs(result.depth().depth - result.fused.index * 0.1).max() < 0.0501
+
+
+def test_while_nothing_is_fused_there_is_nothing_to_glance_at(executor) -> None:
+    stacker = Stacker(METHODS["depthmap"], accelerator=CpuAccelerator(), executor=executor)
+    stacker.fuse(stacker.register(stacker.examine(stack_of(1)[0]), 0, 0.0))
+    assert stacker.glance(longest_px=100) is None
 
 
 def test_a_frame_of_another_size_is_refused_naming_both(executor) -> None:

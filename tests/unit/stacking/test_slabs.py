@@ -41,7 +41,7 @@ def stack(
         return stacker.finish().fused.image, slabs
 
 
-@pytest.mark.parametrize("fusion", ["bands", "soft", "lob"])
+@pytest.mark.parametrize("fusion", ["bands", "soft", "lob", "pyramid"])
 def test_a_slab_is_what_a_stack_of_its_frames_alone_would_be(fusion: str) -> None:
     method = Method(fusion=fusion, crop=False, normalise_exposure=False)
     pictures = dict(enumerate(frames(8)))

@@ -22,6 +22,7 @@ from focusrail.worker.messages import (
     Fused,
     LeftOut,
     Live,
+    LookedAgain,
     Surveyed,
     decode_command,
     decode_event,
@@ -60,6 +61,7 @@ COMMANDS = [
 ]
 EVENTS = [
     Surveyed(3),
+    LookedAgain(2, 5),
     Fused(3, 40, 0.25),
     LeftOut(3, "DamagedImage", "ä.jpg is damaged\n(at byte 3)"),
     Live(5, Path("/spool/live.jpg")),
