@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -48,7 +49,7 @@ def _compile(folder: Path) -> bool:
     sources = [str(source) for source in sorted(folder.glob("*.c"))]
     said = ""
     for variant in ((), ("-DONE_TARGET",)):  # not every C library can choose among clones of a function
-        command = [os.environ.get("CC", "cc"), *_FLAGS, *variant, *sources, "-o", str(partial), "-lm"]
+        command = [*shlex.split(os.environ.get("CC") or "cc"), *_FLAGS, *variant, *sources, "-o", str(partial), "-lm"]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
         except (OSError, subprocess.CalledProcessError) as error:

@@ -18,6 +18,13 @@ command -v "$python" >/dev/null 2>&1 ||
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
     fail "Python 3.10 or newer is needed, and $python is $("$python" -V 2>&1); name a newer one: make PYTHON=python3.12"
 
+# The compiler may be named with its arguments or a launcher in front.
+if [ -n "${CC-}" ]; then
+    command -v "${CC%% *}" >/dev/null 2>&1 || fail "CC names $CC, which is not there: unset it, or name a C compiler"
+else
+    CC=cc
+fi
+
 has_library() {
     "$python" -c "import ctypes; ctypes.CDLL('$1')" 2>/dev/null
 }
@@ -30,7 +37,7 @@ missing() {
     has_library libGL.so.1 || echo libgl1
     has_library libgthread-2.0.so.0 || echo libglib2.0-0t64 libglib2.0-0
     # The inner loops are compiled.
-    command -v "${CC:-cc}" >/dev/null 2>&1 || echo gcc
+    command -v "${CC%% *}" >/dev/null 2>&1 || echo gcc
     [ -e /usr/include/stdlib.h ] || echo libc6-dev
     for need; do
         case $need in

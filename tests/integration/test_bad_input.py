@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -15,6 +16,7 @@ import yaml
 from focusrail.errors import _OUTCOMES
 from focusrail.store.image_io import write_png
 from peers.small_rig import FRAMES, Home, Said, manifest, photograph, pixels, published, settings
+from peers.textures import texture
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 
@@ -404,3 +406,23 @@ def test_a_journal_that_is_none(home: Home) -> None:
     home.data.mkdir()
     (home.data / "journal.sqlite").write_text("Dear diary,\n" * 1000)
     refused(home.run_here("shoots"), 16, home.data / "journal.sqlite", "damaged", home=home)
+
+
+@pytest.mark.parametrize("reference", ["first", "middle"])
+def test_a_stranger_in_front_is_named_where_all_others_do_not_fit_it(home: Home, folder: Path, reference: str) -> None:
+    stranger = cv2.resize(texture(300, 400, seed=9), (324, 216))
+    (folder / "000000.jpg").unlink()
+    write_png(folder / "000000.png", stranger)
+    said = home.run("stack", folder, "--reference", reference)
+    assert said.code == 11, said.sentences
+    assert any("if 000000.png is not of this stack, leave it out: --without 0" in line for line in said.sentences)
+    assert not any("beforehand" in line for line in said.sentences)
+    assert home.run("stack", folder, "--reference", reference, "--without", "0").code == 0
+
+
+def test_many_frames_left_out_do_not_flood_the_terminal(home: Home, folder: Path) -> None:
+    for number in range(20, 40):
+        (folder / f"0000{number}.jpg").write_bytes(b"\xff\xd8\xff broken")
+    said = home.run("stack", folder)
+    (line,) = [line for line in said.sentences if "were left out" in line]
+    assert "and 15 more, see the table of frames" in line

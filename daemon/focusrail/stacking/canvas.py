@@ -17,6 +17,7 @@ from focusrail.stacking.arrays import Image, Tile, Transform
 STRIPE_ROWS = 128
 
 _MOST_TILT = 0.1  # 6 degrees
+_FARTHEST_PX = 1e6  # what is farther off shows nothing, and coordinates have 31 bits before the point
 # Our own kernel for all that a rail does; where a view turns or tilts, OpenCV's for Keys' is the cubic one.
 _KERNELS = {
     "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4, "keys": cv2.INTER_CUBIC,
@@ -75,8 +76,9 @@ def warp_stripe(
 
 def _nearly_upright(inverse: Transform) -> bool:
     """Whether rows stay nearly rows: a warp can then be done along them first, and across them afterwards."""
-    (a, b, _), (c, d, _), (e, f, g) = inverse / inverse[2, 2]
-    return bool(e == 0 and f == 0 and g == 1 and 0.5 < a < 2 and 0.5 < d < 2 and max(abs(b), abs(c)) < _MOST_TILT)
+    (a, b, x), (c, d, y), (e, f, g) = inverse / inverse[2, 2]
+    affine = e == 0 and f == 0 and g == 1 and max(abs(x), abs(y)) < _FARTHEST_PX
+    return bool(affine and 0.5 < a < 2 and 0.5 < d < 2 and max(abs(b), abs(c)) < _MOST_TILT)
 
 
 class ValidArea:

@@ -9,6 +9,7 @@ from focusrail.stacking.reach import Unreached
 
 _SMALL_CROP = 0.6  # of the canvas; less is worth a warning
 _ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
+_MOST_REASONS = 5  # that are told for frames left out
 _MOST_PLACES = 3  # that are named; more are no place
 
 
@@ -17,7 +18,9 @@ def left_out(frames: Sequence[FrameOutcome]) -> list[str]:
     out = [frame for frame in frames if not (frame.used or frame.unwanted)]
     if not out:
         return []
-    return [f"{len(out)} of {len(frames)} frames were left out: {'; '.join(frame.reason for frame in out)}"]
+    more = f"; and {len(out) - _MOST_REASONS} more, see the table of frames" if len(out) > _MOST_REASONS else ""
+    reasons = "; ".join(frame.reason for frame in out[:_MOST_REASONS])
+    return [f"{len(out)} of {len(frames)} frames were left out: {reasons}{more}"]
 
 
 def small_crop(share: float) -> list[str]:

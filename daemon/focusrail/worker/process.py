@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import cv2
+import numpy as np
 
 from focusrail.errors import DamagedImage, FocusrailError, FrameError
 from focusrail.model.frame import FrameRecord
@@ -35,6 +36,7 @@ from focusrail.worker.stack import Stack
 
 _T = TypeVar("_T")
 _DECODED_FRAMES = 3
+_STAGES = 3  # threads: decode, register, fuse
 # The file system's, not ours.
 _STORE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT}
 
@@ -181,9 +183,10 @@ def serve(commands: BinaryIO, say: Callable[[object], None]) -> None:
     assert isinstance(begin, Begin)
     limit_mb = os.environ.get("FOCUSRAIL_MEMORY_LIMIT_MB")
     memory_limit_mb = int(limit_mb) if limit_mb else None
-    if memory_limit_mb is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_mb << 20, memory_limit_mb << 20))
     threads = begin.threads or len(os.sched_getaffinity(0))
+    if memory_limit_mb is not None:
+        _have_blas_take_its_buffers(threads + _STAGES)
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_mb << 20, memory_limit_mb << 20))
     cv2.setNumThreads(threads)
     with ThreadPoolExecutor(threads, "stripe") as executor:
         stack = Stack(
@@ -204,6 +207,23 @@ def serve(commands: BinaryIO, say: Callable[[object], None]) -> None:
                 pipeline.drain()
                 stack.finish(command)
                 return
+
+
+def _have_blas_take_its_buffers(threads: int) -> None:
+    """OpenBLAS takes a buffer for every thread when that first needs one, and tries for ever where it gets none."""
+    together = threading.Barrier(threads)
+
+    def multiply() -> None:
+        square = np.ones((256, 256))
+        together.wait()
+        for _ in range(8):
+            square @ square
+
+    warming = [threading.Thread(target=multiply) for _ in range(threads)]
+    for thread in warming:
+        thread.start()
+    for thread in warming:
+        thread.join()
 
 
 def _read(commands: BinaryIO, lines: queue.SimpleQueue[bytes]) -> None:

@@ -16,7 +16,7 @@ from itertools import count
 import numpy as np
 
 import focusrail
-from focusrail.errors import FrameError, TooFewFrames
+from focusrail.errors import FrameError, NotRegistered, TooFewFrames
 from focusrail.model.frame import FrameRecord
 from focusrail.model.outcome import FrameOutcome, StackOutcome
 from focusrail.stacking.arrays import Image, Plane
@@ -74,6 +74,7 @@ class Stack:
         self._read = read
         self._records: dict[int, FrameRecord] = {}  # of the frames fused
         self._gone: list[str] = []  # a sentence for each frame that could not be read a second time
+        self._unfit: dict[int, str] = {}  # why frames could not be registered beforehand
         self._has_room = False
         self._planes = Planes(begin.scratch, memory_limit_mb=memory_limit_mb)
         self._slabs = SlabFiles(begin.scratch) if begin.outputs.slab_frames else None
@@ -108,8 +109,8 @@ class Stack:
                     size = frame.shape
                     seen = detect(luma8(frame), self._begin.method.registration)
                     found[record.index] = registrar.add(seen, _position(record))
-            except FrameError:
-                pass  # likewise
+            except FrameError as error:
+                self._unfit[record.index] = str(error)
             self.say(Surveyed(record.index))
         if size is None or not found:
             raise TooFewFrames("none of the frames can be read")
@@ -150,7 +151,8 @@ class Stack:
         try:
             registered = self._stacker.register(examined, record.index, _position(record))
         except FrameError as error:
-            raise type(error)(f"{record.original.path.name} {error}") from error
+            why = self._unfit.get(record.index, str(error)) if isinstance(error, NotRegistered) else str(error)
+            raise type(error)(f"{record.original.path.name} {why}") from error
         if not self._shape:
             image = examined.frame
             self._shape, self._depth, self._metadata = image.shape, image.dtype.itemsize * 8, metadata
@@ -221,9 +223,16 @@ class Stack:
             reasons = [o.reason for o in self._outcomes.values() if o.reason and not o.unwanted]
             more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
             why = ": " + "; ".join(reasons[:_NAMED]) + more if reasons else ""
-            raise TooFewFrames(f"{error}{why}") from error
+            raise TooFewFrames(f"{error}{why}{self._stranger()}") from error
         del self._stacker  # its sums are the largest thing in memory, and are needed no more
         return result
+
+    def _stranger(self) -> str:
+        """What to try where every frame but one has been left out: they may all fit each other, and not that one."""
+        used = [outcome for outcome in self._outcomes.values() if outcome.used]
+        if len(used) != 1 or len(self._outcomes) < 3:
+            return ""
+        return f"; if {used[0].file} is not of this stack, leave it out: --without {used[0].index}"
 
     def _read_again(self, index: int) -> Image:
         return self._read(self._records[index])

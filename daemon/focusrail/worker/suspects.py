@@ -30,12 +30,18 @@ def suspects(frames: Sequence[FrameOutcome]) -> dict[int, str]:
     found = {frame.index: frame.suspect for frame in used if frame.suspect}  # what registration has seen
     if len(used) < _FEWEST:
         return found
+    # Across a gap more has changed: that is not the frame's fault.
+    after_gap = {at for at, (before, frame) in enumerate(pairwise(used), 1) if frame.index != before.index + 1}
     for at in _outstanding([f.residual_px for f in used], least=_LEAST_RESIDUAL_PX, times=_TIMES_RESIDUAL):
+        if at in after_gap:
+            continue
         found[used[at].index] = (
             f"its residual, {used[at].residual_px:.2f} px, is far above that of the frames around it"
         )
     unfit = [1 - f.inliers / f.matches if f.matches else 0.0 for f in used]
     for at in _outstanding(unfit, least=_LEAST_UNFIT, times=_TIMES_UNFIT):
+        if at in after_gap:
+            continue
         found[used[at].index] = f"{unfit[at]:.0%} of it does not fit the frames around it"
     for at, notch in _notches([frame.sharpness for frame in used]):
         found[used[at].index] = f"it is {1 - math.exp(-notch):.0%} less sharp than the frames around it"

@@ -94,3 +94,13 @@ def test_of_few_frames_or_black_ones_nothing_is_said() -> None:
     assert suspects(frames([5, 1, 5, 5, 5])) == {}
     assert suspects(frames([0.0] * 9)) == {}
     assert suspects([]) == {}
+
+
+def test_a_frame_after_a_gap_is_not_accused_of_what_the_gap_does() -> None:
+    def stack(*without: int) -> list[FrameOutcome]:
+        made = [replace(one, matches=100, inliers=98) for one in frames(profile(12), without=without)]
+        made[7] = replace(made[7], inliers=70, residual_px=2.0)
+        return made
+
+    assert suspects(stack(6)) == {}
+    assert set(suspects(stack())) == {7}

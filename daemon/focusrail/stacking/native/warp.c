@@ -26,7 +26,7 @@ static inline float fraction(uint32_t start, uint32_t step, int i) {
 static int same_until(int64_t start, int64_t step, int i, int count) {
     int64_t whole = (start + i * step) >> 32, edge, next;
     if (step == 0) return count;
-    edge = step > 0 ? (whole + 1) << 32 : (whole << 32) - 1; /* the first value that has another */
+    edge = step > 0 ? (whole + 1) * (1LL << 32) : whole * (1LL << 32) - 1; /* the first value that has another */
     next = step > 0 ? (edge - start + step - 1) / step : (start - edge - step - 1) / -step;
     return next < count ? (int)next : count;
 }
@@ -125,7 +125,7 @@ int warp(const void *frame, int depth, int height, int width, const double *m, f
             float *row = room(&frame_row, 3 * (size_t)needed);
             if (!row) return 1;
             read_row(row, needed, frame, depth, width, v, u_first, needed);
-            start -= u_first << 32;
+            start -= u_first * (1LL << 32);
             int64_t drift = u_step - (1LL << 32); /* how the place in the row runs away from i */
             for (int i = 0, to; i < count; i = to) {
                 to = same_until(start, drift, i, count);
