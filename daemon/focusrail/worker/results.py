@@ -28,6 +28,7 @@ from focusrail.worker.scratch import Scratch
 
 _REPORT_PX = 1600  # the longer side of the pictures inside the report, and of depth.png; depth.tif has every pixel
 _REPORT_QUALITY = 88
+_CELL_PX, _SMALL_CELL_PX, _MANY_CELLS = 128, 84, 100  # the pictures on it, smaller where there are many
 _MOST_CELLS = 400  # of a contact sheet: it must not grow for ever
 
 
@@ -132,8 +133,8 @@ def write_winners(folder: Path, result: Result) -> None:
 class _Thumbnails(Sequence[Picture]):
     """Pictures in files, read each time they are asked for: never more than one in memory."""
 
-    def __init__(self, paths: list[Path]) -> None:
-        self._paths = paths
+    def __init__(self, paths: list[Path], *, longest_px: int) -> None:
+        self._paths, self._longest_px = paths, longest_px
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -144,16 +145,21 @@ class _Thumbnails(Sequence[Picture]):
     def __getitem__(self, place: slice) -> Sequence[Picture]: ...
     def __getitem__(self, place: int | slice) -> Picture | Sequence[Picture]:
         if isinstance(place, slice):
-            return _Thumbnails(self._paths[place])
+            return _Thumbnails(self._paths[place], longest_px=self._longest_px)
         picture = cv2.imread(str(self._paths[place]), cv2.IMREAD_COLOR)
-        return np.zeros((1, 1, 3), np.uint8) if picture is None else np.asarray(picture, dtype=np.uint8)
+        if picture is None:
+            return np.zeros((1, 1, 3), np.uint8)
+        return np.asarray(reduced(picture, self._longest_px)[0], dtype=np.uint8)
 
 
 def save_contact_sheet(scratch: Scratch, outcomes: Sequence[FrameOutcome]) -> None:
     """contact_sheet.jpg from the thumbnails, which are in `thumbnails/` by frame index."""
     frames = shown([frame for frame in outcomes if _thumbnail(scratch.folder, frame.index).exists()])
     labels = [f.file if f.position_mm is None else f"{f.index}  {f.position_mm:.3f} mm" for f in frames]
-    thumbnails = _Thumbnails([_thumbnail(scratch.folder, frame.index) for frame in frames])
+    thumbnails = _Thumbnails(
+        [_thumbnail(scratch.folder, frame.index) for frame in frames],
+        longest_px=_CELL_PX if len(frames) <= _MANY_CELLS else _SMALL_CELL_PX,
+    )
 
     def write(path: Path) -> None:
         path.write_bytes(encode_jpeg(contact_sheet(thumbnails, labels, [not f.used for f in frames])))
