@@ -234,7 +234,8 @@ def _fit(blocks: _Blocks, jacobian: Values) -> Values:
     strength = blocks.weakest.ravel()
     trust = blocks.inside.ravel() / noise * np.exp(-((blocks.ratio.ravel() / _REFOCUS_WIDTH) ** 2))
     trust = trust * (strength / max(float(strength.max()), 1e-12)) ** _SHARPNESS_POWER
-    gradient = np.stack(np.gradient(blocks.ratio, BLOCK_PX), axis=-1)[..., ::-1].reshape(-1, 2, 1)
+    down, across = np.gradient(blocks.ratio, BLOCK_PX)
+    gradient = np.stack([across, down], axis=-1).reshape(-1, 2, 1)
     design = np.concatenate([jacobian, gradient], axis=2)
     # Gauss-Newton's normal equations of every block, summed with weights.
     hx = xx[:, None] * design[:, 0] + xy[:, None] * design[:, 1]

@@ -50,7 +50,7 @@ def unreached(
     found = []
     for number, over in zip(ends, overshoot(seen.window(*some), positions, noise=noise), strict=True):
         outside = sure[some] & (over > _BEYOND_STEPS)
-        share = np.count_nonzero(outside) / max(1, np.count_nonzero(sure[some]))
+        share = int(np.count_nonzero(outside)) / max(1, int(np.count_nonzero(sure[some])))
         if ninths := _ninths(outside, sure[some]):
             found.append(Unreached(number, share, ninths))
     return found

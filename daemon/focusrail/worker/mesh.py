@@ -66,7 +66,7 @@ def mesh_glb(
         "origin": "middle of the picture; x right, y up, z towards the camera",
     }
     unknown = [part for part, known in ((f"x and y in {across}", metres_per_px), (f"z in {along}", in_mm)) if not known]
-    texture_at = surface.vertices[:, :2] / np.array([width, height], np.float32)
+    texture_at: npt.NDArray[np.float32] = (surface.vertices[:, :2] / np.array([width, height])).astype(np.float32)
     return to_glb(
         positions=positions,
         texture_at=texture_at,
