@@ -49,7 +49,7 @@ class Method:
     # coefficient with the largest energy) or depthmap (the frames nearest in depth; reads every frame twice)
     fusion: str = "bands"
     # bands: the finest detail is multiplied by this, for averaging, and focus that falls between frames, take of it.
-    detail_gain: float = 1.06
+    detail_gain: float = 1.07
     blur_px: int = 5  # lob: Gaussian kernel size
     laplacian_px: int = 5  # lob: Laplacian kernel size
     reference: str = "first"  # first, middle, last or auto (the smallest field); while shooting always first
