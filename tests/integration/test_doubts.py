@@ -89,3 +89,13 @@ def test_a_stack_that_is_too_shallow_is_named_with_end_and_place(home: Home, sta
     (result,) = published(home.outbound)
     assert manifest(result)["warnings"] == [sentence.removeprefix("warning    ") for sentence in said.sentences]
     assert near.removeprefix("warning    ") in (result / "report.html").read_text(encoding="utf-8")
+
+
+def test_loops_that_are_not_compiled_are_told(
+    tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOCUSRAIL_PLAIN", "1")
+    said = Home(tmp_path).run("stack", photographs)
+    assert any("without a C compiler" in line for line in said.sentences)
+    monkeypatch.delenv("FOCUSRAIL_PLAIN")
+    assert not any("C compiler" in line for line in Home(tmp_path).run("stack", photographs).sentences)

@@ -39,6 +39,15 @@ def in_a_file(memory_bytes: int, file_bytes: int) -> list[str]:
     return [said + "more memory, or a larger stacking.memory_limit_mb, would help"]
 
 
+def not_compiled(compiled: bool) -> list[str]:
+    """Of loops that run in numpy."""
+    if compiled:
+        return []
+    return [
+        "focusrail was installed without a C compiler, so stacking is many times slower: install one, then focusrail"
+    ]
+
+
 def too_shallow(found: Sequence[Unreached], frames: Sequence[FrameOutcome]) -> list[str]:
     """Of what is still getting sharper where the stack ends; `frames` in index order."""
     used = [frame for frame in frames if frame.used]

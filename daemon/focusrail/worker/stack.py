@@ -19,6 +19,7 @@ import focusrail
 from focusrail.errors import FrameError, NotRegistered, TooFewFrames
 from focusrail.model.frame import FrameRecord
 from focusrail.model.outcome import FrameOutcome, StackOutcome
+from focusrail.stacking import kernels
 from focusrail.stacking.arrays import Image, Plane
 from focusrail.stacking.canvas import Stripe
 from focusrail.stacking.features import Found
@@ -262,6 +263,7 @@ class Stack:
         warnings = [
             *doubts.left_out(frames),
             *doubts.small_crop(width * height / (self._shape[0] * self._shape[1])),
+            *doubts.not_compiled(kernels.compiled()),
             *doubts.in_a_file(self._planes.memory_bytes, self._planes.file_bytes),
             *doubts.too_shallow(result.unreached(), frames),
             *([suspects.warning(odd)] if odd else []),
