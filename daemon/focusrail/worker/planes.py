@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap  # noqa: F401 - numpy asks for it at the first file, when there may be no memory left to load it
 import os
 import tempfile
 from pathlib import Path

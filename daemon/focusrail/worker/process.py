@@ -37,6 +37,8 @@ from focusrail.worker.stack import Stack
 _T = TypeVar("_T")
 _DECODED_FRAMES = 3
 _STAGES = 3  # threads: decode, register, fuse
+# What OpenCV, Python's threads and the loader of its modules say.
+_NO_MEMORY = ("Insufficient memory", "can't start new thread", "failed to map segment", "cannot allocate memory")
 # The file system's, not ours.
 _STORE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT}
 
@@ -133,8 +135,8 @@ def _is_lack_of_memory(error: BaseException) -> bool:
     """Each library has its own way to say it; a thread's stack is memory, too."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    said = "Insufficient memory" in str(error) or "can't start new thread" in str(error)
-    return isinstance(error, MemoryError) or (isinstance(error, cv2.error | RuntimeError) and said)
+    said = any(words in str(error) for words in _NO_MEMORY)
+    return isinstance(error, MemoryError) or (isinstance(error, cv2.error | RuntimeError | ImportError) and said)
 
 
 def report_and_exit(say: Callable[[object], None], error: BaseException) -> None:
