@@ -36,7 +36,6 @@ from focusrail.worker.stack import Stack
 
 _T = TypeVar("_T")
 _DECODED_FRAMES = 3
-_STAGES = 3  # threads: decode, register, fuse
 # What OpenCV, Python's threads and the loader of its modules say.
 _NO_MEMORY = ("Insufficient memory", "can't start new thread", "failed to map segment", "cannot allocate memory")
 # The file system's, not ours.
@@ -186,11 +185,11 @@ def serve(commands: BinaryIO, say: Callable[[object], None]) -> None:
     limit_mb = os.environ.get("FOCUSRAIL_MEMORY_LIMIT_MB")
     memory_limit_mb = int(limit_mb) if limit_mb else None
     threads = begin.threads or len(os.sched_getaffinity(0))
-    if memory_limit_mb is not None:
-        _have_blas_take_its_buffers(threads + _STAGES)
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_mb << 20, memory_limit_mb << 20))
     cv2.setNumThreads(threads)
     with ThreadPoolExecutor(threads, "stripe") as executor:
+        if memory_limit_mb is not None:
+            _have_blas_take_its_buffers(executor, threads)
+            resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_mb << 20, memory_limit_mb << 20))
         stack = Stack(
             begin,
             say,
@@ -211,21 +210,22 @@ def serve(commands: BinaryIO, say: Callable[[object], None]) -> None:
                 return
 
 
-def _have_blas_take_its_buffers(threads: int) -> None:
-    """OpenBLAS takes a buffer for every thread when that first needs one, and tries for ever where it gets none."""
-    together = threading.Barrier(threads)
+def _have_blas_take_its_buffers(executor: ThreadPoolExecutor, threads: int) -> None:
+    """OpenBLAS takes buffers when threads first need them at once, and tries for ever where it gets none.
 
-    def multiply() -> None:
+    For the threads of stripes and one more; those of the stages are rarely in it together.
+    """
+    together = threading.Barrier(threads + 1)
+
+    def multiply(_: int) -> None:
         square = np.ones((256, 256))
         together.wait()
         for _ in range(8):
             square @ square
 
-    warming = [threading.Thread(target=multiply) for _ in range(threads)]
-    for thread in warming:
-        thread.start()
-    for thread in warming:
-        thread.join()
+    others = executor.map(multiply, range(threads))
+    multiply(0)
+    list(others)
 
 
 def _read(commands: BinaryIO, lines: queue.SimpleQueue[bytes]) -> None:

@@ -7,11 +7,13 @@ import sys
 
 WORK = """
 import resource, threading
+from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from focusrail.worker.process import _have_blas_take_its_buffers
 
 THREADS = 4
-_have_blas_take_its_buffers(THREADS)
+with ThreadPoolExecutor(THREADS - 1) as executor:
+    _have_blas_take_its_buffers(executor, THREADS - 1)
 pages = int(open("/proc/self/statm").read().split()[5])
 resource.setrlimit(resource.RLIMIT_DATA, (pages * 4096 + (24 << 20),) * 2)  # too little for one more buffer
 together = threading.Barrier(THREADS)
