@@ -15,7 +15,6 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,9 +23,10 @@ import numpy.typing as npt
 from focusrail.model.method import Method
 from focusrail.stacking import kernels
 from focusrail.stacking.accumulators import accumulator
-from focusrail.stacking.canvas import stripes
-from focusrail.stacking.focus_measure import Scores
-from focusrail.stacking.fusion import Accumulator
+from focusrail.stacking.arrays import Tile
+from focusrail.stacking.canvas import Stripe, stripes
+from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores
+from focusrail.stacking.fusion import Accumulator, LobAccumulator
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
 Image = npt.NDArray[np.uint8]
@@ -43,17 +43,25 @@ def frames(megapixels: float) -> list[Image]:
     return [cv2.add(cv2.GaussianBlur(scene, (0, 0), sigma), noise) for sigma in (1, 3)]
 
 
-def in_stripes(fusion: Accumulator, frame: Image, index: int, executor: ThreadPoolExecutor) -> None:
-    """One frame into the accumulator."""
-    cpu = CpuAccelerator()
+def tiles_of(frame: Image) -> list[tuple[Stripe, Tile]]:
+    """The frame in stripes, as a warp leaves it."""
+    cut = stripes(frame.shape[0], halo_px=ENERGY_HALO_PX)
+    return [(stripe, kernels.split(frame[stripe.halo_top : stripe.halo_bottom], gain=1.0)) for stripe in cut]
 
-    def fold(stripe: Any) -> None:
-        tile = kernels.split(frame[stripe.halo_top : stripe.halo_bottom], gain=1.0)
+
+def in_stripes(
+    fusion: Accumulator, frame: Image, tiles: list[tuple[Stripe, Tile]], index: int, executor: ThreadPoolExecutor
+) -> None:
+    """One frame into the accumulator. `lob` has no use for the energies, which only the depth would need."""
+    cpu, unused = CpuAccelerator(), Scores(np.empty(0), np.empty(0))
+
+    def fold(part: tuple[Stripe, Tile]) -> None:
+        stripe, tile = part
         luma = kernels.luma(tile)
-        fusion.add(stripe, tile, luma, Scores.of(luma, cpu), index)
+        fusion.add(stripe, tile, luma, unused if isinstance(fusion, LobAccumulator) else Scores.of(luma, cpu), index)
 
     fusion.begin(frame, np.eye(3), 1.0, index)
-    for _ in executor.map(fold, stripes(frame.shape[0], halo_px=fusion.halo_px)):
+    for _ in executor.map(fold, tiles):
         pass
     fusion.end(index)
 
@@ -83,6 +91,7 @@ def main() -> None:
     stack = frames(options.megapixels)
     height, width = stack[0].shape[:2]
     cores = len(os.sched_getaffinity(0))
+    tiles = [tiles_of(frame) for frame in stack]
     print(f"{width} x {height} px, OpenCV {cv2.__version__}, numpy {np.__version__}, {platform.processor() or '?'}")
     cv2.setNumThreads(1)
     for threads in sorted({1, cores}):
@@ -96,7 +105,7 @@ def main() -> None:
             for k in range(options.repeats + 1):
                 frame = stack[k % 2]
                 for name, kind in kinds.items():
-                    times[name].append(took_ms(lambda: in_stripes(kind, frame, k, executor)))  # noqa: B023 - called at once
+                    times[name].append(took_ms(lambda: in_stripes(kind, frame, tiles[k % 2], k, executor)))  # noqa: B023 - called at once
                 times["copy"].append(took_ms(lambda: np.copyto(result, frame)))  # noqa: B023 - called at once
                 if threads == 1:
                     times["notebook"].append(took_ms(lambda: notebook(best, result, frame)))  # noqa: B023 - called at once
