@@ -17,7 +17,7 @@ from focusrail.model.method import Method
 from focusrail.stacking import kernels
 from focusrail.stacking.arrays import Allocate, Image, Luma, Plane, Tile, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, warp_stripe
-from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy, noise_floor, plane_floor, smooth_energy
+from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy, noise_floor, plane_floor
 from focusrail.stacking.fusion import Fused
 from focusrail_drivers.base import Accelerator
 
@@ -105,10 +105,7 @@ class BandsAccumulator:
         self._base = tile.astype(np.float32)
 
     def _colour_energy(self, red: Luma, blue: Luma) -> Plane:
-        scale = 1 / self._scale.scale
-        squares = kernels.square(self._measure(red), scale=scale)
-        squares += kernels.square(self._measure(blue), scale=scale)
-        return smooth_energy(squares)
+        return energy(self._measure(red), self._scale, self._measure(blue))
 
     def _coarse_energies(self, tile: Tile) -> tuple[Plane, Plane, Plane]:
         """Of luma, of colour, and of colour at half the size."""

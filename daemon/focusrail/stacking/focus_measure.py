@@ -69,14 +69,14 @@ class Scores:
         return Scores(accelerator.measure(luma_tile), accelerator.measure(cv2.pyrDown(luma_tile)))
 
 
-def energy(score: Plane, scale: ScoreScale) -> Plane:
-    """Gaussian(|LoB|^2) in squared grey levels, (height, width) float32."""
-    return smooth_energy(kernels.square(score, scale=1 / scale.scale))
+def energy(score: Plane, scale: ScoreScale, more: Plane | None = None) -> Plane:
+    """Gaussian(|LoB|^2) in squared grey levels, (height, width) float32; |LoB|^2 of `more`, if given, is added first."""
+    return kernels.energy(score, more, scale=1 / scale.scale, kernel=_SMOOTHING)
 
 
 def halved_energy(score: Plane, scale: ScoreScale) -> Plane:
     """The same at half the size, of means of 2 x 2: half the size rounded up, float32."""
-    return smooth_energy(kernels.halve(kernels.square(score, scale=1 / scale.scale)))
+    return kernels.energy(score, scale=1 / scale.scale, kernel=_SMOOTHING, halved=True)
 
 
 def smooth_energy(squares: Plane) -> Plane:

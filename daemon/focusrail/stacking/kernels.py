@@ -14,9 +14,8 @@ from focusrail.stacking.kernels_plain import decode, encode
 from focusrail_drivers import native
 
 __all__ = [
-    "blend", "choose", "chroma", "compiled", "compose", "decode", "encode", "focus", "halve", "join", "lob5", "luma",
-    "smooth",
-    "split", "square", "track", "warp",
+    "blend", "choose", "chroma", "compiled", "compose", "decode", "encode", "energy", "focus", "join", "lob5", "luma",
+    "shrink", "smooth", "split", "track", "warp",
 ]  # fmt: skip
 _LIBRARY = native.load(__file__, "native/libnative.so")
 
@@ -61,6 +60,18 @@ def split(image: Image, *, gain: float) -> Tile:
     pixels, tile = np.ascontiguousarray(image), np.empty((3, height, width), np.uint16)
     _done(_LIBRARY.split(_at(pixels), 8 * image.dtype.itemsize, height, width, ctypes.c_float(scale), _at(tile)))
     return tile
+
+
+def shrink(image: Image, side: int) -> Image:
+    """Means of whole squares of `side` (256 at most) pixels: (height // side, width // side, 3), of the same type."""
+    if side == 1:
+        return image
+    if _LIBRARY is None:
+        return kernels_plain.shrink(image, side)
+    height, width = image.shape[:2]
+    pixels, out = np.ascontiguousarray(image), np.empty((height // side, width // side, 3), image.dtype)
+    _done(_LIBRARY.shrink(_at(pixels), 8 * image.dtype.itemsize, height, width, side, _at(out)))
+    return out
 
 
 def luma(tile: Tile) -> Luma:
@@ -108,31 +119,29 @@ def lob5(luma: Luma) -> Plane | None:
     return out
 
 
-def square(score: Plane, *, scale: float) -> Plane:
-    """Scores (height, width) uint16, times a scale, squared: float32."""
-    if _LIBRARY is None:
-        return kernels_plain.square(score, np.float32(scale))
-    out = np.empty(score.shape, np.float32)
-    _LIBRARY.square(_at(out), _at(score), ctypes.c_float(scale), ctypes.c_size_t(out.size))
-    return out
-
-
-def halve(plane: Plane) -> Plane:
-    """A float32 plane at half its size, rounded up: means of 2 x 2 pixels, or of what there is at an odd end."""
-    if _LIBRARY is None:
-        return kernels_plain.halve(plane)
-    height, width = plane.shape
-    out = np.empty(((height + 1) // 2, (width + 1) // 2), np.float32)
-    _LIBRARY.halve(_at(out), _at(plane), height, width)
-    return out
-
-
 def smooth(plane: Plane, kernel: npt.NDArray[np.float32]) -> Plane:
     """A float32 plane smoothed along both axes by a symmetric kernel of 7: `kernel` (4,) is its middle and one side."""
     if _LIBRARY is None:
         return kernels_plain.smooth(plane, kernel)
     out = np.empty(plane.shape, np.float32)
     _done(_LIBRARY.smooth(_at(out), _at(plane), *plane.shape, _at(kernel)))
+    return out
+
+
+def energy(
+    score: Plane, more: Plane | None = None, *, scale: float, kernel: npt.NDArray[np.float32], halved: bool = False
+) -> Plane:
+    """Scores (height, width) uint16, times a scale, squared, and smoothed by the kernel of `smooth`: float32.
+
+    With `more`, the squares of a second plane are added. Halved, squares are averaged over 2 x 2 pixels (or what there
+    is at the end of an odd side) before they are smoothed, and the size is half, rounded up.
+    """
+    if _LIBRARY is None:
+        return kernels_plain.energy(score, more, scale=np.float32(scale), kernel=kernel, halved=halved)
+    height, width = score.shape
+    out = np.empty(((height + 1) // 2, (width + 1) // 2) if halved else score.shape, np.float32)
+    second = None if more is None else _at(more)
+    _done(_LIBRARY.energy(_at(out), _at(score), second, ctypes.c_float(scale), height, width, halved, _at(kernel)))
     return out
 
 

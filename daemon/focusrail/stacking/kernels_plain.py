@@ -74,6 +74,15 @@ def _quantised(pixels: Any, gain: np.float32) -> Any:
     return np.clip(pixels * gain + _F(0.5), _F(0), _F(65535)).astype(np.int32).astype(np.uint16)
 
 
+def shrink(image: Image, side: int) -> Image:
+    """See kernels.shrink."""
+    height, width = image.shape[0] // side, image.shape[1] // side
+    squares = image[: height * side, : width * side].reshape(height, side, width, side, 3)
+    sums = squares.sum(axis=(1, 3), dtype=np.uint32).astype(_F)
+    means: Image = (sums * (_F(1) / (_F(side) * _F(side))) + _F(0.5)).astype(image.dtype)
+    return means
+
+
 def luma(tile: Tile) -> Luma:
     """See kernels.luma."""
     b, g, r = (plane.astype(np.uint32) for plane in tile)
@@ -98,14 +107,17 @@ def choose(measure: Plane, tile: Tile, *, largest: Plane, best: Plane, winner: P
         kept[won] = plane[won]
 
 
-def square(score: Plane, scale: np.float32) -> Plane:
-    """See kernels.square."""
-    scaled = score.astype(_F) * scale
-    return scaled * scaled
+def energy(
+    score: Plane, more: Plane | None, *, scale: np.float32, kernel: npt.NDArray[np.float32], halved: bool
+) -> Plane:
+    """See kernels.energy."""
+    squares: Plane = np.square(score.astype(_F) * scale)
+    if more is not None:
+        squares += np.square(more.astype(_F) * scale)
+    return smooth(_halved(squares) if halved else squares, kernel)
 
 
-def halve(plane: Plane) -> Plane:
-    """See kernels.halve."""
+def _halved(plane: Plane) -> Plane:
     height, width = plane.shape
     above = plane[::2]
     below = plane[np.minimum(np.arange(1, height + 1, 2), height - 1)]

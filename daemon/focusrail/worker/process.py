@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -52,12 +53,12 @@ class Decoded:
     began_s: float
 
 
-def read_frame(record: FrameRecord, *, with_metadata: bool = False) -> Decoded:
-    """Read, prove and decode an original. Raises FrameError."""
+def read_frame(record: FrameRecord, *, with_metadata: bool = False, spare: Image | None = None) -> Decoded:
+    """Read, prove and decode an original, into a `spare` image where it fits. Raises FrameError."""
     began_s = time.monotonic()
     data = read_original(record.original)
     metadata = read_metadata(data) if with_metadata else Metadata()
-    return Decoded(record, decode(data, record.original.path.name), metadata, began_s)
+    return Decoded(record, decode(data, record.original.path.name, spare=spare), metadata, began_s)
 
 
 class Pipeline:
@@ -69,6 +70,7 @@ class Pipeline:
         self._examined: queue.Queue[tuple[Decoded, Examined] | None] = queue.Queue()
         self._registered: queue.Queue[tuple[Decoded, Registered] | None] = queue.Queue()
         self._room = threading.Semaphore(_DECODED_FRAMES)
+        self._spare: deque[Image] = deque()  # frames that have been fused
         self._error: BaseException | None = None
         self._threads = [
             threading.Thread(target=self._stage, args=(stage,), name=stage.__name__)
@@ -86,6 +88,7 @@ class Pipeline:
         self._records.put(None)
         for thread in self._threads:
             thread.join()
+        self._spare.clear()
         if self._error is not None:
             raise self._error
 
@@ -101,7 +104,9 @@ class Pipeline:
         for record in _until_none(self._records):
             self._room.acquire()
             try:
-                decoded = read_frame(record, with_metadata=not self._stack.has_metadata)
+                spare = self._spare.popleft() if self._spare else None
+                decoded = read_frame(record, with_metadata=not self._stack.has_metadata, spare=spare)
+                del spare
                 self._examined.put((decoded, self._stack.examine(record, decoded.image)))
             except FrameError as error:
                 self._room.release()
@@ -120,6 +125,7 @@ class Pipeline:
     def _fuse(self) -> None:
         for decoded, registered in _until_none(self._registered):
             self._stack.fuse(decoded.record, registered, began_s=decoded.began_s)
+            self._spare.append(registered.frame)
             self._room.release()
             del decoded, registered
 

@@ -70,9 +70,12 @@ def test_every_other_loop_is_the_same_in_numpy(size, seed, dtype, level) -> None
         image = pixels(rng, (*size, 3), dtype)
         tile = kernels.split(image, gain=float(rng.uniform(0.5, 2)))
         score = rng.integers(0, 4081, size).astype(np.uint16)
-        squares = kernels.square(score, scale=1 / 16)
-        made = [tile, kernels.luma(tile), kernels.join(tile, np.dtype(dtype)), squares, kernels.halve(squares)]
-        made.append(kernels.smooth(squares, GAUSSIAN))
+        made = [tile, kernels.luma(tile), kernels.join(tile, np.dtype(dtype))]
+        made.append(kernels.smooth(rng.random(size, np.float32) * 255, GAUSSIAN))
+        for halved in (False, True):
+            made.append(kernels.energy(score, scale=1 / 16, kernel=GAUSSIAN, halved=halved))
+            made.append(kernels.energy(score, score[::-1].copy(), scale=1 / 7, kernel=GAUSSIAN, halved=halved))
+        made += [kernels.shrink(image, side) for side in (2, 3, 5) if side <= min(size)]
         state, mean = np.zeros((5, *size), np.uint16), np.zeros((3, *size), np.uint16)
         largest, weight, best = np.zeros(size, np.uint16), np.zeros(size, np.float32), np.zeros((3, *size), dtype)
         winners = np.zeros((2, *size), np.uint16)

@@ -3,11 +3,27 @@
 
 #define REACH 3 /* of the smoothing kernel */
 
-/* Squared scores, times the square of `scale`. */
-FAST void square(float *restrict out, const uint16_t *restrict score, float scale, size_t count) {
-    for (size_t i = 0; i < count; i++) {
+/* What is to be smoothed, row by row: a plane, or the energy of one or two planes of scores. */
+typedef struct {
+    const float *plane;
+    const uint16_t *score, *more; /* `more` may be NULL */
+    float scale;                  /* of the scores, before they are squared */
+    int height, width;            /* of the scores */
+    int halved;                   /* means of 2 x 2 squares, or of what there is at the end of an odd side */
+} source_t;
+
+FAST static void squares(float *restrict out, const uint16_t *restrict score, float scale, int width) {
+    for (int i = 0; i < width; i++) {
         float s = (float)score[i] * scale;
         out[i] = s * s;
+    }
+}
+
+FAST static void sums_of_squares(float *restrict out, const uint16_t *restrict score, const uint16_t *restrict more,
+                                 float scale, int width) {
+    for (int i = 0; i < width; i++) {
+        float s = (float)score[i] * scale, t = (float)more[i] * scale;
+        out[i] = s * s + t * t;
     }
 }
 
@@ -17,11 +33,30 @@ FAST static void halve_row(float *restrict out, const float *restrict above, con
     if (width % 2) out[width / 2] = (above[width - 1] + below[width - 1]) * 0.5f;
 }
 
-/* Means of 2 x 2, or of what there is at the end of an odd side. */
-void halve(float *out, const float *plane, int height, int width) {
-    for (int y = 0; y < (height + 1) / 2; y++)
-        halve_row(out + (size_t)y * ((width + 1) / 2), plane + (size_t)2 * y * width,
-                  plane + (size_t)smaller(2 * y + 1, height - 1) * width, width);
+static void energy_row(float *out, const source_t *from, int y) {
+    const uint16_t *score = from->score + (size_t)y * from->width;
+    if (from->more)
+        sums_of_squares(out, score, from->more + (size_t)y * from->width, from->scale, from->width);
+    else
+        squares(out, score, from->scale, from->width);
+}
+
+/* Returns 0, or 1 for want of memory. */
+static int source_row(float *out, const source_t *from, int y, int width) {
+    static _Thread_local room_t pair;
+    if (from->plane) {
+        memcpy(out, from->plane + (size_t)y * width, (size_t)width * sizeof(float));
+    } else if (!from->halved) {
+        energy_row(out, from, y);
+    } else {
+        float *above = room(&pair, 2 * (size_t)from->width);
+        if (!above) return 1;
+        float *below = above + from->width;
+        energy_row(above, from, 2 * y);
+        energy_row(below, from, smaller(2 * y + 1, from->height - 1));
+        halve_row(out, above, below, from->width);
+    }
+    return 0;
 }
 
 /* A symmetric kernel of 7, its middle and one side in `k`, along a row and across rows. */
@@ -39,8 +74,9 @@ FAST static void smooth_across(float *restrict out, const float *const *rows, co
         out[x] = k[0] * d[x] + k[1] * (c[x] + e[x]) + k[2] * (b[x] + f[x]) + k[3] * (a[x] + g[x]);
 }
 
-/* Smooth a plane by that kernel; beyond its edges it is mirrored. Returns 0, or 1 for want of memory. */
-int smooth(float *out, const float *plane, int height, int width, const float *k) {
+/* Smoothed by that kernel, (height, width); beyond its edges the source is mirrored. Returns 0, or 1 for want of
+ * memory. */
+static int smoothed(float *out, const source_t *from, int height, int width, const float *k) {
     static _Thread_local room_t padded, lines;
     float *line = room(&padded, (size_t)width + 2 * REACH), *ring = room(&lines, 8 * (size_t)width);
     if (!line || !ring) return 1;
@@ -48,7 +84,7 @@ int smooth(float *out, const float *plane, int height, int width, const float *k
     for (int ready = 0, y = 0; y < height; y++) {
         const float *around[2 * REACH + 1];
         for (; ready < smaller(y + REACH + 1, height); ready++) {
-            memcpy(line, plane + (size_t)ready * width, (size_t)width * sizeof(float));
+            if (source_row(line, from, ready, width)) return 1;
             for (int i = 1; i <= REACH; i++) {
                 line[-i] = line[mirror(-i, width)];
                 line[width - 1 + i] = line[mirror(width - 1 + i, width)];
@@ -59,6 +95,19 @@ int smooth(float *out, const float *plane, int height, int width, const float *k
         smooth_across(out + (size_t)y * width, around, k, width);
     }
     return 0;
+}
+
+int smooth(float *out, const float *plane, int height, int width, const float *k) {
+    source_t from = {.plane = plane};
+    return smoothed(out, &from, height, width, k);
+}
+
+/* Scores (height, width) times a scale, squared, those of a second plane (or NULL) added, at half the size if `halved`,
+ * and smoothed. */
+int energy(float *out, const uint16_t *score, const uint16_t *more, float scale, int height, int width, int halved,
+           const float *k) {
+    source_t from = {.score = score, .more = more, .scale = scale, .height = height, .width = width, .halved = halved};
+    return halved ? smoothed(out, &from, (height + 1) / 2, (width + 1) / 2, k) : smoothed(out, &from, height, width, k);
 }
 
 FAST static void track_row(const float *restrict fine, const float *restrict coarse, float fine_floor,

@@ -161,6 +161,52 @@ int split(const void *frame, int depth, int height, int width, float gain, uint1
     return 0;
 }
 
+/* Rows are summed up first, whole, then squares of `side` pixels along them. */
+#define SHRINK(name, pixel_t)                                                                                          \
+    FAST static void name##_add(uint32_t *restrict sums, const pixel_t *restrict row, size_t count) {                  \
+        for (size_t i = 0; i < count; i++) sums[i] += row[i];                                                          \
+    }                                                                                                                  \
+    FAST static void name##_means(pixel_t *restrict out, const uint32_t *restrict sums, int side, int columns) {       \
+        float share = 1.0f / ((float)side * (float)side);                                                              \
+        for (int x = 0; x < columns; x++, sums += 3 * side) {                                                          \
+            uint32_t b = 0, g = 0, r = 0;                                                                              \
+            for (int i = 0; i < side; i++) {                                                                           \
+                b += sums[3 * i];                                                                                      \
+                g += sums[3 * i + 1];                                                                                  \
+                r += sums[3 * i + 2];                                                                                  \
+            }                                                                                                          \
+            out[3 * x] = (pixel_t)(int32_t)((float)b * share + 0.5f);                                                  \
+            out[3 * x + 1] = (pixel_t)(int32_t)((float)g * share + 0.5f);                                              \
+            out[3 * x + 2] = (pixel_t)(int32_t)((float)r * share + 0.5f);                                              \
+        }                                                                                                              \
+    }
+SHRINK(shrink8, uint8_t)
+SHRINK(shrink16, uint16_t)
+
+/* Means of whole squares of `side` (256 at most) pixels; what is left over at the right and at the bottom is left out.
+ * Returns 0, or 1 for want of memory. */
+int shrink(const void *frame, int depth, int height, int width, int side, void *out) {
+    static _Thread_local room_t kept;
+    size_t columns = (size_t)(width / side), used = 3 * columns * (size_t)side;
+    uint32_t *sums = (uint32_t *)room(&kept, used);
+    if (!sums) return 1;
+    for (int y = 0; y < height / side; y++) {
+        memset(sums, 0, used * sizeof(uint32_t));
+        for (int k = 0; k < side; k++) {
+            size_t at = (size_t)(y * side + k) * 3 * (size_t)width;
+            if (depth == 8)
+                shrink8_add(sums, (const uint8_t *)frame + at, used);
+            else
+                shrink16_add(sums, (const uint16_t *)frame + at, used);
+        }
+        if (depth == 8)
+            shrink8_means((uint8_t *)out + 3 * columns * (size_t)y, sums, side, (int)columns);
+        else
+            shrink16_means((uint16_t *)out + 3 * columns * (size_t)y, sums, side, (int)columns);
+    }
+    return 0;
+}
+
 /* Rec. 601 luma of three planes of 16 bits, rounded once to 8 bits: OpenCV's, where the planes hold 257 times 8 bits. */
 FAST void luma(uint8_t *restrict out, const uint16_t *restrict tile, size_t plane, size_t count) {
     const uint16_t *restrict b = tile, *restrict g = tile + plane, *restrict r = tile + 2 * plane;
