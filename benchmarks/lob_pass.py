@@ -46,7 +46,7 @@ def frames(megapixels: float) -> list[Image]:
 def tiles_of(frame: Image) -> list[tuple[Stripe, Tile]]:
     """The frame in stripes, as a warp leaves it."""
     cut = stripes(frame.shape[0], halo_px=ENERGY_HALO_PX)
-    return [(stripe, kernels.split(frame[stripe.halo_top : stripe.halo_bottom], gain=1.0)) for stripe in cut]
+    return [(stripe, kernels.split(frame[stripe.halo_top : stripe.halo_bottom])) for stripe in cut]
 
 
 def in_stripes(
@@ -60,7 +60,7 @@ def in_stripes(
         luma = kernels.luma(tile)
         fusion.add(stripe, tile, luma, unused if isinstance(fusion, LobAccumulator) else Scores.of(luma, cpu), index)
 
-    fusion.begin(frame, np.eye(3), 1.0, index)
+    fusion.begin(frame, np.eye(3), kernels.UNCHANGED, index)
     for _ in executor.map(fold, tiles):
         pass
     fusion.end(index)

@@ -22,7 +22,8 @@ class FrameOutcome:
     inliers: int = 0
     residual_px: float = 0.0  # root mean square over the inliers
     predicted: bool = False  # too little could be matched: the transform is what the rail's geometry expects
-    gain: float = 1.0  # by which the frame was multiplied against flicker
+    gain: float = 1.0  # by which the brightness of grey was multiplied against flicker
+    gain_bgr: tuple[float, float, float] = (1.0, 1.0, 1.0)  # by which blue, green and red were
     sharpness: float = (
         0.0  # mean focus measure of the registered frame (grey levels); over position: the stack's profile
     )

@@ -13,5 +13,6 @@ Luma: TypeAlias = npt.NDArray[Any]  # (height, width), uint8 or uint16
 Plane: TypeAlias = npt.NDArray[Any]  # (height, width), whatever the docstring says
 Allocate: TypeAlias = Callable[[tuple[int, ...], npt.DTypeLike], Plane]  # a plane of zeros, wherever it may lie
 Transform: TypeAlias = npt.NDArray[np.float64]  # (3, 3), frame pixels to reference pixels, centres at integers
+Gain: TypeAlias = tuple[float, float, float]  # what blue, green and red are multiplied with
 Points: TypeAlias = npt.NDArray[np.float32]  # (n, 2) x, y
 Tile: TypeAlias = npt.NDArray[np.uint16]  # (3, rows, width) blue, green, red of a stripe of the canvas; 65535 is white

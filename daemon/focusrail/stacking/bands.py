@@ -15,7 +15,7 @@ import numpy as np
 
 from focusrail.model.method import Method
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Allocate, Image, Luma, Plane, Tile, Transform
+from focusrail.stacking.arrays import Allocate, Gain, Image, Luma, Plane, Tile, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, warp_stripe
 from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy, noise_floor, plane_floor
 from focusrail.stacking.fusion import Fused
@@ -86,7 +86,7 @@ class BandsAccumulator:
         self._coarse: _Coarse | None = None
         self._base: Plane = np.empty(0, np.float32)  # of the frame in hand
 
-    def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
+    def begin(self, frame: Image, transform: Transform, gain: Gain, index: int) -> None:
         """Fold in the coarse band of a frame."""
         small = reduced(frame, self._level)
         to_canvas = np.linalg.inv(self._to_full) @ transform @ self._to_full

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Image, Tile, Transform
+from focusrail.stacking.arrays import Gain, Image, Tile, Transform
 
 # Rows of a stripe: its planes stay in a cache, and its halo is a small part of it. Fixed, because a warp's
 # rounding may depend on where it starts: pixels must not depend on the machine.
@@ -52,9 +52,15 @@ def stripes(height: int, *, halo_px: int, rows: int = STRIPE_ROWS) -> Iterator[S
 
 
 def warp_stripe(
-    frame: Image, transform: Transform, stripe: Stripe, *, kernel: str, black_border: bool, gain: float = 1.0
+    frame: Image,
+    transform: Transform,
+    stripe: Stripe,
+    *,
+    kernel: str,
+    black_border: bool,
+    gain: Gain = kernels.UNCHANGED,
 ) -> Tile:
-    """The stripe (with halo) of `frame`, times a gain, as seen on the canvas: (3, rows, width) uint16, 65535 is white.
+    """The stripe (with halo) of `frame`, times its gain, on the canvas: (3, rows, width) uint16, 65535 is white.
 
     Outside the frame its edge is repeated, so that no false edge appears there, or it is black.
     """

@@ -1,41 +1,73 @@
-"""Exposure normalisation: one gain a frame against flicker of lamp, flash or shutter."""
+"""Exposure normalisation: a gain for each channel of a frame, against lamps that flicker in brightness and colour."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from focusrail.stacking.arrays import Luma, Transform
+from focusrail.stacking.arrays import Gain, Image, Plane, Transform
+from focusrail.stacking.kernels import UNCHANGED
 
 # Black pixels (a dark ground, an unexposed border) say nothing about exposure, clipped ones lie about it.
 _DARKEST, _BRIGHTEST = 4, 250
 _LEAST_SHARE = 0.02  # of the pixels that must be usable
+_ENOUGH_SHARE = 0.1  # with fewer, a channel is the less believed, and the luma's gain the more
 _LARGEST_GAIN = 4.0
-_COARSE_PX = 256  # exposure needs no more than this many pixels along the longer side
+_COARSE_PX = 256  # exposure needs no more than about this many pixels along the longer side
+# Outside a frame: so far below black that even a little of it, mixed in at the frame's edge, is not usable.
+_NOWHERE = (-1e6, -1e6, -1e6)
+_LUMA = np.array((0.114, 0.587, 0.299), np.float32)  # Rec. 601: of blue, green, red
 
 
 class ExposureReference:
-    """The reference frame's brightness, against which every frame's gain is found."""
+    """The reference frame's brightness and colour, against which every frame's gain is found."""
 
-    def __init__(self, reference8: Luma) -> None:
-        height, width = reference8.shape
-        self._factor = max(1.0, max(height, width) / _COARSE_PX)
-        self._size = (max(1, round(width / self._factor)), max(1, round(height / self._factor)))
-        # Full-size pixels to coarse pixels.
-        fx, fy = self._size[0] / width, self._size[1] / height
-        self._coarse = np.array([[fx, 0, (fx - 1) / 2], [0, fy, (fy - 1) / 2], [0, 0, 1]], np.float64)
-        self._reference = self._reduce(reference8)
+    def __init__(self, reference: Image) -> None:
+        """`reference` (height, width, 3), 8 or 16 bits; so are all frames."""
+        height, width = reference.shape[:2]
+        self._squares = max(1, round(max(height, width) / _COARSE_PX))
+        self._size = (max(1, width // self._squares), max(1, height // self._squares))
+        fx, fy = (min(self._squares, side) for side in (width, height))
+        # Coarse pixels to full-size pixels.
+        self._to_full = np.array([[fx, 0, (fx - 1) / 2], [0, fy, (fy - 1) / 2], [0, 0, 1]], np.float64)
+        self._reference = self._reduced(reference)
 
-    def gain(self, luma8: Luma, transform: Transform) -> float:
-        """What to multiply a frame with, so that it is as bright as the reference where both can be compared."""
-        to_reference = self._coarse @ transform @ np.linalg.inv(self._coarse)
-        moved = cv2.warpPerspective(self._reduce(luma8), to_reference, self._size, borderValue=0)
-        usable = (np.minimum(moved, self._reference) > _DARKEST) & (np.maximum(moved, self._reference) < _BRIGHTEST)
-        if np.count_nonzero(usable) < _LEAST_SHARE * usable.size:
-            return 1.0
-        # Defocus moves light about and keeps its sum: a ratio of sums is right where a ratio of pixels is not.
-        gain = float(self._reference[usable].sum(dtype=np.float64) / moved[usable].sum(dtype=np.float64))
-        return float(np.clip(gain, 1 / _LARGEST_GAIN, _LARGEST_GAIN))
+    def gain(self, frame: Image, transform: Transform) -> Gain:
+        """What to multiply a frame's channels with, so that it looks like the reference where both can be compared."""
+        to_reference = np.linalg.inv(self._to_full) @ transform @ self._to_full
+        moved = cv2.warpPerspective(self._reduced(frame), to_reference, self._size, borderValue=_NOWHERE)
+        moved = moved.reshape(self._reference.shape)
+        share, ratio = _compared(self._reference @ _LUMA, moved @ _LUMA)
+        if share < _LEAST_SHARE:
+            return UNCHANGED
+        gains = []
+        for channel in range(3):
+            seen, own = _compared(self._reference[..., channel], moved[..., channel])
+            belief = min(1.0, max(0.0, (seen - _LEAST_SHARE) / (_ENOUGH_SHARE - _LEAST_SHARE)))
+            gains.append(float(np.clip(ratio + belief * (own - ratio), 1 / _LARGEST_GAIN, _LARGEST_GAIN)))
+        return gains[0], gains[1], gains[2]
 
-    def _reduce(self, luma8: Luma) -> Luma:
-        return cv2.resize(luma8, self._size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    def _reduced(self, frame: Image) -> Plane:
+        """Means of whole squares, 0..255: (height, width, 3) float32."""
+        width, height = self._size
+        whole = frame[: height * self._squares, : width * self._squares]
+        # Whole squares: by any other factor OpenCV takes four times as long.
+        small = cv2.resize(whole, self._size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        return small.reshape(height, width, 3) * np.float32(255 / np.iinfo(frame.dtype).max)
+
+
+def luma_gain(gain: Gain) -> float:
+    """By how much a gain changes the brightness of grey."""
+    return float(np.dot(gain, _LUMA.astype(np.float64)))
+
+
+def _compared(reference: Plane, moved: Plane) -> tuple[float, float]:
+    """The share of pixels that are neither black nor clipped in either, and how much brighter the reference is there.
+
+    Defocus moves light about and keeps its sum: a ratio of sums is right where a ratio of pixels is not.
+    """
+    usable = (np.minimum(moved, reference) > _DARKEST) & (np.maximum(moved, reference) < _BRIGHTEST)
+    share = np.count_nonzero(usable) / usable.size
+    if share == 0:
+        return 0.0, 1.0
+    return share, float(reference[usable].sum(dtype=np.float64) / moved[usable].sum(dtype=np.float64))

@@ -92,7 +92,7 @@ def enlarged(plane: Plane, size: tuple[int, int]) -> Plane:
 def noise_floor(frame: Image, measure: Callable[[Tile], Plane]) -> float:
     """What noise makes of a flat area: the 20th percentile of an energy over evenly spread stripes of a frame."""
     step = max(1, frame.shape[0] // _FLOOR_STRIPES)
-    parts = (kernels.split(frame[y : y + 24], gain=1.0) for y in range(0, frame.shape[0], step))
+    parts = (kernels.split(frame[y : y + 24]) for y in range(0, frame.shape[0], step))
     return plane_floor(np.concatenate([measure(part).ravel() for part in parts]))
 
 

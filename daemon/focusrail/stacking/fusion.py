@@ -14,7 +14,7 @@ import numpy as np
 
 from focusrail.model.method import Method
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Allocate, Image, Luma, Plane, Tile, Transform
+from focusrail.stacking.arrays import Allocate, Gain, Image, Luma, Plane, Tile, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe
 from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy, enlarged, lob, lob_halo_px, noise_floor
 from focusrail_drivers.base import Accelerator
@@ -39,7 +39,7 @@ class Accumulator(Protocol):
 
     halo_px: int  # even
 
-    def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
+    def begin(self, frame: Image, transform: Transform, gain: Gain, index: int) -> None:
         """See a frame, whole, before its stripes come."""
 
     def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> Plane:
@@ -73,7 +73,7 @@ class LobAccumulator:
         self._measure[...] = -1
         self._index = allocate((height, width), np.uint16)
 
-    def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
+    def begin(self, frame: Image, transform: Transform, gain: Gain, index: int) -> None:
         pass
 
     def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> Plane:
@@ -109,7 +109,7 @@ class SoftAccumulator:
         self._index = allocate((height, width), np.uint16)
         self._noise: tuple[float, float] | None = None  # of the fine and of the coarse energy
 
-    def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
+    def begin(self, frame: Image, transform: Transform, gain: Gain, index: int) -> None:
         """Read the noise floors from the first frame; the same for all frames, so weights stay comparable."""
         measure, scale = self._accelerator.measure, self._scale
         if self._noise is None:

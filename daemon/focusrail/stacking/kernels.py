@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from focusrail.stacking import kernels_plain
-from focusrail.stacking.arrays import Image, Luma, Plane, Tile
+from focusrail.stacking.arrays import Gain, Image, Luma, Plane, Tile
 from focusrail.stacking.kernels_plain import decode, encode
 from focusrail_drivers import native
 
@@ -17,6 +17,7 @@ __all__ = [
     "blend", "choose", "chroma", "compiled", "compose", "decode", "encode", "energy", "focus", "join", "lob5", "luma",
     "shrink", "smooth", "split", "track", "warp",
 ]  # fmt: skip
+UNCHANGED: Gain = (1.0, 1.0, 1.0)
 _LIBRARY = native.load(__file__, "native/libnative.so")
 
 
@@ -34,31 +35,31 @@ def _done(failed: int) -> None:
         raise MemoryError("for a stripe's buffers")
 
 
-def warp(frame: Image, inverse: npt.NDArray[np.float64], *, gain: float, top: int, rows: int) -> Tile:
+def warp(frame: Image, inverse: npt.NDArray[np.float64], *, gain: Gain = UNCHANGED, top: int, rows: int) -> Tile:
     """Rows [top, top + rows) of the canvas as seen by a frame of its size: (3, rows, width) uint16, 65535 is white.
 
     `inverse` (2, 3) leads from canvas to frame pixels; it must be near to no rotation. Six-point cubic convolution
     (Keys 1981, doi:10.1109/TASSP.1981.1163711) along rows, then across them; beyond its edges the frame is continued.
     """
     height, width = frame.shape[:2]
-    scale = _single(gain * (257 if frame.dtype == np.uint8 else 1))
+    scales = _scales(gain, frame.dtype)
     if _LIBRARY is None:
-        return kernels_plain.warp(frame, inverse, gain=np.float32(scale), top=top, rows=rows)
+        return kernels_plain.warp(frame, inverse, gain=scales, top=top, rows=rows)
     pixels, m = np.ascontiguousarray(frame), np.ascontiguousarray(inverse, np.float64)
     tile = np.empty((3, rows, width), np.uint16)
     depth = 8 * frame.dtype.itemsize
-    _done(_LIBRARY.warp(_at(pixels), depth, height, width, _at(m), ctypes.c_float(scale), top, rows, _at(tile)))
+    _done(_LIBRARY.warp(_at(pixels), depth, height, width, _at(m), _at(scales), top, rows, _at(tile)))
     return tile
 
 
-def split(image: Image, *, gain: float) -> Tile:
-    """Pixels (rows, width, 3) of 8 or 16 bits, times a gain, as a tile."""
-    scale = _single(gain * (257 if image.dtype == np.uint8 else 1))
+def split(image: Image, *, gain: Gain = UNCHANGED) -> Tile:
+    """Pixels (rows, width, 3) of 8 or 16 bits, times a gain for each channel, as a tile."""
+    scales = _scales(gain, image.dtype)
     if _LIBRARY is None:
-        return kernels_plain.split(image, np.float32(scale))
+        return kernels_plain.split(image, scales)
     height, width = image.shape[:2]
     pixels, tile = np.ascontiguousarray(image), np.empty((3, height, width), np.uint16)
-    _done(_LIBRARY.split(_at(pixels), 8 * image.dtype.itemsize, height, width, ctypes.c_float(scale), _at(tile)))
+    _done(_LIBRARY.split(_at(pixels), 8 * image.dtype.itemsize, height, width, _at(scales), _at(tile)))
     return tile
 
 
@@ -239,6 +240,11 @@ def focus(fine: Plane, colour: Plane, *, noise: tuple[float, float], floor: floa
     values = map(ctypes.c_float, (*shares, floor))
     _done(_LIBRARY.focus(_at(fine), *fine.shape, _at(colour), len(colour), *values, top, rows, _at(out)))
     return out
+
+
+def _scales(gain: Gain, dtype: np.dtype[Any]) -> npt.NDArray[np.float32]:
+    """What pixels of a depth are multiplied with to be those of a tile."""
+    return np.array([one * (257 if dtype == np.uint8 else 1) for one in gain], np.float32)
 
 
 def _single(value: float) -> float:

@@ -17,7 +17,7 @@ _TAPS = range(6)  # samples at -2..3
 _F = np.float32
 
 
-def warp(frame: Image, inverse: npt.NDArray[np.float64], *, gain: np.float32, top: int, rows: int) -> Tile:
+def warp(frame: Image, inverse: npt.NDArray[np.float64], *, gain: Plane, top: int, rows: int) -> Tile:
     """See kernels.warp."""
     height, width = frame.shape[:2]
     m = inverse.ravel()
@@ -65,12 +65,12 @@ def _weighted(samples: list[Any], weights: list[Any]) -> Any:
     return total
 
 
-def split(image: Image, gain: np.float32) -> Tile:
+def split(image: Image, gain: Plane) -> Tile:
     """See kernels.split."""
     return np.ascontiguousarray(np.moveaxis(_quantised(image.astype(_F), gain), 2, 0))
 
 
-def _quantised(pixels: Any, gain: np.float32) -> Any:
+def _quantised(pixels: Any, gain: Plane) -> Any:
     return np.clip(pixels * gain + _F(0.5), _F(0), _F(65535)).astype(np.int32).astype(np.uint16)
 
 

@@ -11,17 +11,17 @@ import numpy as np
 
 from focusrail.model.method import Method
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Image, Tile, Transform
+from focusrail.stacking.arrays import Gain, Image, Tile, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, stripes, warp_stripe
 
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """Where a frame lies on the canvas, and how bright it is to be."""
+    """Where a frame lies on the canvas, and what its colours are multiplied with."""
 
     index: int
     transform: Transform
-    gain: float
+    gain: Gain
 
 
 def stripes_of(height: int, method: Method, *, halo_px: int) -> Iterator[Stripe]:
@@ -31,7 +31,7 @@ def stripes_of(height: int, method: Method, *, halo_px: int) -> Iterator[Stripe]
     return stripes(height, halo_px=halo_px, rows=rows)
 
 
-def lay_stripe(frame: Image, transform: Transform, stripe: Stripe, method: Method, *, gain: float) -> Tile:
+def lay_stripe(frame: Image, transform: Transform, stripe: Stripe, method: Method, *, gain: Gain) -> Tile:
     """A stripe (with halo) of the canvas as a frame sees it, times its gain: (3, rows, width) uint16."""
     black = method.border == "black"
     return warp_stripe(frame, transform, stripe, kernel=method.warp, black_border=black, gain=gain)
@@ -42,7 +42,7 @@ def lay(
     transform: Transform,
     method: Method,
     *,
-    gain: float,
+    gain: Gain,
     halo_px: int,
     crop: tuple[int, int, int, int],
     executor: Executor,

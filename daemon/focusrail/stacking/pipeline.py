@@ -18,7 +18,7 @@ from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 from focusrail.stacking import kernels
 from focusrail.stacking.accumulators import accumulator
-from focusrail.stacking.arrays import Allocate, Image, Luma, Plane, Transform
+from focusrail.stacking.arrays import Allocate, Gain, Image, Plane, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea
 from focusrail.stacking.depth_map import DepthMap, find_depth
 from focusrail.stacking.exposure import ExposureReference
@@ -42,7 +42,6 @@ class Examined:
     """A frame with what can be seen in it alone."""
 
     frame: Image
-    luma8: Luma
     seen: Seen | None  # None where transforms are known beforehand, or frames lie on each other already
 
 
@@ -54,7 +53,7 @@ class Registered:
     position: float
     frame: Image
     found: Found
-    gain: float
+    gain: Gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ class Stacker:
         self._allocate = allocate
         self._registrar = Registrar(method.registration)
         self._known = known
-        self._exposure = ExposureReference(luma8(reference)) if reference is not None else None
+        self._exposure = ExposureReference(reference) if reference is not None else None
         self._first: tuple[tuple[int, ...], np.dtype[np.generic]] | None = None
         self._accumulator: Accumulator | FirstLook | None = None
         self._tracker: PeakTracker | None = None
@@ -119,10 +118,9 @@ class Stacker:
         self._used: list[Laid] = []  # the frames that have been fused
 
     def examine(self, frame: Image) -> Examined:
-        """Luma and features of a frame."""
-        grey = luma8(frame)
+        """What registration needs of a frame."""
         looked_at = self._known is None and not self._method.aligned
-        return Examined(frame, grey, detect(grey, self._method.registration) if looked_at else None)
+        return Examined(frame, detect(luma8(frame), self._method.registration) if looked_at else None)
 
     def register(self, examined: Examined, index: int, position: float) -> Registered:
         """Find a frame's place. Raises FrameSizeDiffers, NotRegistered: then the frame is to be left out."""
@@ -142,8 +140,9 @@ class Stacker:
             raise NotRegistered("could not be registered beforehand")
         self._first = (frame.shape, frame.dtype)
         if self._exposure is None:
-            self._exposure = ExposureReference(examined.luma8)
-        gain = self._exposure.gain(examined.luma8, found.transform) if self._method.normalise_exposure else 1.0
+            self._exposure = ExposureReference(frame)
+        wanted = self._method.normalise_exposure
+        gain = self._exposure.gain(frame, found.transform) if wanted else kernels.UNCHANGED
         return Registered(index, position, frame, found, gain)
 
     def fuse(self, registered: Registered) -> float:

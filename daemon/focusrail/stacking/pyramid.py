@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Allocate, Image, Luma, Plane, Tile, Transform
+from focusrail.stacking.arrays import Allocate, Gain, Image, Luma, Plane, Tile, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, stripes
 from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy, smooth_energy
 from focusrail.stacking.fusion import Fused
@@ -49,7 +49,7 @@ class PyramidAccumulator:
         self._darkest, self._brightest = (allocate((*self._canvas.shape[1:], 3), dtype) for _ in range(2))
         self._darkest[...] = 255 if dtype == np.uint8 else 65535
 
-    def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
+    def begin(self, frame: Image, transform: Transform, gain: Gain, index: int) -> None:
         pass
 
     def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> Plane:

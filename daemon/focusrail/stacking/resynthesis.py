@@ -18,7 +18,7 @@ import numpy.typing as npt
 from focusrail.errors import FrameError
 from focusrail.model.method import Method
 from focusrail.stacking import kernels
-from focusrail.stacking.arrays import Allocate, Image, Luma, Plane, Tile, Transform
+from focusrail.stacking.arrays import Allocate, Gain, Image, Luma, Plane, Tile, Transform
 from focusrail.stacking.canvas import Stripe
 from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy
 from focusrail.stacking.fusion import Fused
@@ -36,7 +36,7 @@ class FirstLook:
     def __init__(self, accelerator: Accelerator) -> None:
         self._scale = accelerator.configure()
 
-    def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
+    def begin(self, frame: Image, transform: Transform, gain: Gain, index: int) -> None:
         """As Accumulator.begin."""
 
     def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> Plane:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from focusrail.stacking.arrays import Image, Luma, Tile, Transform
+from focusrail.stacking.arrays import Gain, Image, Luma, Tile, Transform
 from focusrail.stacking.canvas import Stripe
 from focusrail.stacking.focus_measure import Scores
 from focusrail.stacking.fusion import Accumulator
@@ -42,7 +42,7 @@ class Slabs:
         self._open: dict[int, _Open] = {}  # by the number of the slab
         self._last_done = -1  # frame index
 
-    def begin(self, frame: Image, transform: Transform, gain: float, index: int) -> None:
+    def begin(self, frame: Image, transform: Transform, gain: Gain, index: int) -> None:
         """A frame is to be folded in next, stripe by stripe, as for `Accumulator.begin`; indices grow."""
         for number in [number for number, slab in self._open.items() if slab.ends <= index]:
             self._close(number)

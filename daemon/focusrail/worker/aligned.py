@@ -53,7 +53,7 @@ def save_aligned(
         transform = np.array(outcome.transform).reshape(3, 3)
         image = lay(
             frame, transform, method,
-            gain=outcome.gain, halo_px=result.halo_px, crop=result.crop, executor=executor,
+            gain=outcome.gain_bgr, halo_px=result.halo_px, crop=result.crop, executor=executor,
         )  # fmt: skip
         if pending:
             scratch.durable_s(pending)

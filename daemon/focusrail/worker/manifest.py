@@ -131,6 +131,7 @@ def _frame(frame: FrameOutcome) -> dict[str, object]:
         "inliers": frame.inliers,
         "residual_px": frame.residual_px,
         "gain": frame.gain,
+        "gain_rgb": frame.gain_bgr[::-1],
         "sharpness": frame.sharpness,
         "won": frame.won,
         "took_s": frame.took_s,

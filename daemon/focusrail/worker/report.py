@@ -34,6 +34,7 @@ FILES: dict[str, str] = {
 _NONE = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 _TIMES = "\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}"
+_COLOURED = 0.005  # gains of channels that differ by more are told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,8 +306,15 @@ def _row(frame: FrameOutcome, centre: tuple[float, float], *, aligned: bool = Fa
         "shift_y": shift_y,
         "rotation_mdeg": rotation_mdeg,
         "scale_percent": scale_percent,
+        "colours": _colours(frame.gain_bgr),
         "matrix": "\n".join("  ".join(f"{value: .9g}".rjust(15) for value in row) for row in matrix),
     }
+
+
+def _colours(gain_bgr: tuple[float, float, float]) -> str:
+    """The gains of red, green and blue, where they differ by more than measuring them does."""
+    apart = max(gain_bgr) - min(gain_bgr) > _COLOURED * max(gain_bgr)
+    return " ".join(number(gain, 3) for gain in reversed(gain_bgr)) if apart else ""
 
 
 _ENVIRONMENT = Environment(

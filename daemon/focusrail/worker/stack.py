@@ -22,6 +22,7 @@ from focusrail.model.outcome import FrameOutcome, StackOutcome
 from focusrail.stacking import kernels
 from focusrail.stacking.arrays import Image, Plane
 from focusrail.stacking.canvas import Stripe
+from focusrail.stacking.exposure import luma_gain
 from focusrail.stacking.features import Found
 from focusrail.stacking.focus_measure import luma8
 from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, relative_to, smallest_field
@@ -177,7 +178,8 @@ class Stack:
             matches=found.matches,
             inliers=found.inliers,
             residual_px=found.residual_px,
-            gain=registered.gain,
+            gain=luma_gain(registered.gain),
+            gain_bgr=registered.gain,
             sharpness=sharpness,
             took_s=took_s,
             predicted=found.predicted,

@@ -85,6 +85,7 @@ class SimulatedCamera:
         full_well_electrons: float = 20000.0  # 0: no noise at all
         read_noise_electrons: float = 5.0
         flicker: float = 0.02  # relative standard deviation of the lamp
+        colour_flicker: float = 0.0  # of each of its colours, beside that
         # delivery
         transfer_s: float = 0.2
         file_format: Literal["jpeg", "png", "tiff"] = "jpeg"
@@ -118,7 +119,8 @@ class SimulatedCamera:
             if self.projection == "perspective" and self.working_distance_mm <= self.far_mm - self.near_mm:
                 raise ValueError(f"working_distance_mm: {self.working_distance_mm} is less than the scene is deep")
             for name in (
-                "seed", "jitter_um", "full_well_electrons", "read_noise_electrons", "flicker", "transfer_s", "hang_s",
+                "seed", "jitter_um", "full_well_electrons", "read_noise_electrons", "flicker", "colour_flicker",
+                "transfer_s", "hang_s",
             ):  # fmt: skip
                 if not 0 <= getattr(self, name) < math.inf:
                     raise ValueError(f"{name}: {getattr(self, name)} is negative")
@@ -135,7 +137,10 @@ class SimulatedCamera:
         self._options = options
         self._clock = clock
         self._rail = rail
-        self._sensor = Sensor(options.seed, options.full_well_electrons, options.read_noise_electrons, options.flicker)
+        self._sensor = Sensor(
+            options.seed, options.full_well_electrons, options.read_noise_electrons, options.flicker,
+            options.colour_flicker,
+        )  # fmt: skip
         self._stage: Stage | None = None
         self._stage_lock = threading.Lock()
         self._open = False

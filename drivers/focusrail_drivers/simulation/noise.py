@@ -1,4 +1,4 @@
-"""What light and sensor add to a picture: shot noise, read noise, and a lamp that flickers."""
+"""What light and sensor add to a picture: shot noise, read noise, and a lamp that flickers, in colour if it is to."""
 
 from __future__ import annotations
 
@@ -20,12 +20,18 @@ class Sensor:
     full_well_electrons: float
     read_noise_electrons: float
     flicker: float  # relative standard deviation of the lamp from frame to frame
+    colour_flicker: float = 0.0  # the same of each channel of its light, beside that
 
     def lamp(self, frame_index: int) -> float:
         """How bright the lamp burns in this frame, about 1."""
         return max(
             0.0, 1.0 + self.flicker * float(np.random.default_rng((self.seed, 72, frame_index)).standard_normal())
         )
+
+    def colours(self, frame_index: int) -> npt.NDArray[np.float32]:
+        """(3,) float32: what the lamp's blue, green and red are in this frame, each about 1."""
+        off = np.random.default_rng((self.seed, 74, frame_index)).standard_normal(3)
+        return np.maximum(0, 1 + self.colour_flicker * off).astype(np.float32)
 
     def counts(
         self, picture: Plane, frame_index: int, *, bits: int, light: float = 1.0, gain: float = 1.0
@@ -38,10 +44,10 @@ class Sensor:
         out: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
         out = np.empty(picture.shape, np.uint8) if bits == 8 else np.empty(picture.shape, np.uint16)
         random = np.random.Generator(np.random.SFC64((self.seed, 73, frame_index)))
-        lamp = light * self.lamp(frame_index)
+        lamp = np.float32(light * self.lamp(frame_index)) * self.colours(frame_index)
         for row in range(0, len(picture), STRIP_ROWS):
             strip = picture[row : row + STRIP_ROWS]
-            strip *= np.float32(lamp)
+            strip *= lamp
             if self.full_well_electrons > 0:
                 # In grey levels: variance = level / (electrons per level) + read noise^2.
                 per_level = self.full_well_electrons / 255.0

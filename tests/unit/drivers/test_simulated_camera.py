@@ -348,6 +348,7 @@ def test_frames_come_quickly() -> None:
         ("numerical_aperture", 1.0),
         ("breathing_per_mm", 0.5),
         ("flicker", -0.1),
+        ("colour_flicker", -0.1),
         ("exposure_s", float("nan")),
         ("jpeg_quality", 0),
     ],

@@ -169,6 +169,13 @@ def test_the_lamp_flickers_from_frame_to_frame() -> None:
     assert np.mean(lamps) == pytest.approx(1.0, abs=0.005)
 
 
+def test_the_lamp_can_change_its_colour() -> None:
+    colours = np.array([Sensor(1, 0.0, 0.0, 0.0, colour_flicker=0.03).colours(index) for index in range(400)])
+    assert colours.std(axis=0) == pytest.approx(0.03, rel=0.2)
+    assert abs(np.corrcoef(colours.T)[np.triu_indices(3, 1)]).max() < 0.2
+    assert np.array_equal(Sensor(1, 0.0, 0.0, 0.02).colours(7), (1, 1, 1)), "unless told otherwise it does not"
+
+
 def test_what_no_frame_reaches_is_as_sharp_in_the_truth_as_in_the_nearest_frame() -> None:
     bar = np.zeros((VIEW.height, VIEW.width), np.uint8)
     bar[:, 182:202] = 255

@@ -21,7 +21,7 @@ def track(frames: list[np.ndarray], *, rows: int = 64) -> PeakTracker:
     for position, frame in enumerate(frames):
         number = tracker.begin(float(position))
         for stripe in stripes(frame.shape[0], halo_px=ENERGY_HALO_PX, rows=rows):
-            luma = kernels.luma(kernels.split(frame[stripe.halo_top : stripe.halo_bottom], gain=1.0))
+            luma = kernels.luma(kernels.split(frame[stripe.halo_top : stripe.halo_bottom]))
             tracker.add(stripe, Scores.of(luma, CPU), number)
     return tracker
 

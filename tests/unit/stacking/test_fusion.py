@@ -27,9 +27,9 @@ def make(method: Method, first: np.ndarray) -> Accumulator:
 
 
 def fold(into: Accumulator, frame: np.ndarray, index: int, *, rows: int = STRIPE_ROWS) -> None:
-    into.begin(frame, np.eye(3), 1.0, index)
+    into.begin(frame, np.eye(3), kernels.UNCHANGED, index)
     for stripe in stripes(frame.shape[0], halo_px=into.halo_px, rows=rows):
-        tile = kernels.split(frame[stripe.halo_top : stripe.halo_bottom], gain=1.0)
+        tile = kernels.split(frame[stripe.halo_top : stripe.halo_bottom])
         luma = kernels.luma(tile)
         into.add(stripe, tile, luma, Scores.of(luma, CpuAccelerator()), index)
     into.end(index)

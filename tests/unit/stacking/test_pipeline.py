@@ -11,6 +11,7 @@ import pytest
 from focusrail.errors import FrameSizeDiffers, NotRegistered, TooFewFrames
 from focusrail.model.method import Method, Registration, notebook
 from focusrail.stacking.arrays import Allocate
+from focusrail.stacking.exposure import ExposureReference, luma_gain
 from focusrail.stacking.features import Found
 from focusrail.stacking.pipeline import Result, Stacker, relative_to, smallest_field
 from focusrail.stacking.resynthesis import SecondLook
@@ -175,7 +176,33 @@ def test_an_unregistered_first_frame_does_not_decide_the_exposure(executor) -> N
         stacker.register(stacker.examine(np.zeros_like(frames[0])), 0, 0.0)
     stacker.fuse(stacker.register(stacker.examine(frames[0]), 1, 0.1))
     darker = np.rint(frames[1] * 0.8).astype(np.uint8)
-    assert stacker.register(stacker.examine(darker), 2, 0.2).gain == pytest.approx(1.25, rel=0.01)
+    assert stacker.register(stacker.examine(darker), 2, 0.2).gain == pytest.approx((1.25, 1.25, 1.25), rel=0.01)
+
+
+def test_a_lamp_that_changes_its_colour_leaves_next_to_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, rng = stack_of(6), np.random.default_rng(4)
+    lamps = [np.ones(3), *(1 + 0.03 * rng.standard_normal((5, 3)))]
+    flickered = [np.clip(np.rint(f * lamp), 0, 255).astype(np.uint8) for f, lamp in zip(frames, lamps, strict=True)]
+    known = {index: Found(transform) for index, transform in enumerate(transforms(6))}
+
+    def fused(of: list[np.ndarray]) -> np.ndarray:
+        with ThreadPoolExecutor(1) as executor:
+            stacker = Stacker(
+                Method(), accelerator=CpuAccelerator(), executor=executor, known=known, reference=frames[0]
+            )
+            for index, frame in enumerate(of):
+                stacker.fuse(stacker.register(stacker.examine(frame), index, index * 0.1))
+            return stacker.finish().fused.image.astype(np.float32)
+
+    steady, gain_of = fused(frames), ExposureReference.gain
+    trace = np.abs(fused(flickered) - steady).mean()
+
+    def of_luma_alone(self: ExposureReference, frame: np.ndarray, transform: np.ndarray) -> tuple[float, float, float]:
+        return (luma_gain(gain_of(self, frame, transform)),) * 3
+
+    monkeypatch.setattr(ExposureReference, "gain", of_luma_alone)
+    assert trace < 0.5
+    assert trace < 0.35 * np.abs(fused(flickered) - steady).mean()
 
 
 def test_a_stack_needs_two_frames(executor) -> None:

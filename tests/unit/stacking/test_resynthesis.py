@@ -13,6 +13,7 @@ import pytest
 from focusrail.errors import DamagedImage, FrameError
 from focusrail.model.method import Method
 from focusrail.stacking.fusion import Fused
+from focusrail.stacking.kernels import UNCHANGED
 from focusrail.stacking.laying import Laid, lay
 from focusrail.stacking.resynthesis import FirstLook, SecondLook, resynthesise
 from peers.textures import similarity, texture
@@ -34,7 +35,7 @@ def fuse(executor: ThreadPoolExecutor) -> Resynthesise:
         """Frames by their positions, numbered 3, 4 and so on."""
         pictures = dict(enumerate(frames.values(), 3))
         return resynthesise(
-            depth.astype(np.float32), list(frames), [Laid(k, np.eye(3), 1.0) for k in pictures],
+            depth.astype(np.float32), list(frames), [Laid(k, np.eye(3), UNCHANGED) for k in pictures],
             look=look or SecondLook(pictures.__getitem__), method=METHOD, crop=(0, 0, *SIZE),
             executor=executor,
         )  # fmt: skip
@@ -76,7 +77,8 @@ def test_where_frames_agree_mixing_changes_nothing(fuse: Resynthesise, dtype: ty
 def test_frames_at_one_place_share_alike(executor: ThreadPoolExecutor, values: tuple[int, ...], mean: int) -> None:
     frames = {k: grey(value) for k, value in enumerate(values)}
     fused = resynthesise(
-        np.zeros((SIZE[1], SIZE[0]), np.float32), [0.0] * len(frames), [Laid(k, np.eye(3), 1.0) for k in frames],
+        np.zeros((SIZE[1], SIZE[0]), np.float32), [0.0] * len(frames),
+        [Laid(k, np.eye(3), UNCHANGED) for k in frames],
         look=SecondLook(frames.__getitem__), method=METHOD, crop=(0, 0, *SIZE), executor=executor,
     )  # fmt: skip
     assert (fused.image == mean).all()
@@ -89,9 +91,9 @@ def test_a_frame_lies_and_shines_exactly_as_in_the_first_pass(
 ) -> None:
     method = Method(fusion="depthmap", warp=warp)
     frames = {k: texture(SIZE[1], SIZE[0], seed=k).astype(np.uint16) * 257 for k in range(2)}
-    laid = Laid(1, similarity(scale=1.01, degrees=0.2, x=1.3, y=-2.1), 0.93)
+    laid = Laid(1, similarity(scale=1.01, degrees=0.2, x=1.3, y=-2.1), (0.93, 0.95, 1.02))
     fused = resynthesise(
-        np.ones(crop[:1:-1], np.float32), [0.0, 1.0], [Laid(0, np.eye(3), 1.0), laid],
+        np.ones(crop[:1:-1], np.float32), [0.0, 1.0], [Laid(0, np.eye(3), UNCHANGED), laid],
         look=SecondLook(frames.__getitem__), method=method, crop=crop, executor=executor,
     )  # fmt: skip
     whole = lay(

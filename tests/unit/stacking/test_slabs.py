@@ -77,7 +77,7 @@ def intervals(indices: list[int], count: int, overlap: int) -> tuple[list[tuple[
 
     slabs = Slabs(count, overlap, make=make, done=finished)
     for index in indices:
-        slabs.begin(np.zeros((2, 2, 3), np.uint16), np.eye(3), 1.0, index)
+        slabs.begin(np.zeros((2, 2, 3), np.uint16), np.eye(3), (1.0, 1.0, 1.0), index)
         most = max(most, len(slabs._open))
     slabs.finish()
     return done, most

@@ -23,7 +23,7 @@ OUTCOME = StackOutcome(
     bit_depth=16,
     depth_unit="mm",
     frames=(
-        FrameOutcome(0, "a.jpg", 1.0, NOON, True, residual_px=math.nan),
+        FrameOutcome(0, "a.jpg", 1.0, NOON, True, residual_px=math.nan, gain=1.02, gain_bgr=(0.98, 1.02, 1.03)),
         FrameOutcome(1, "b\udcff.jpg", None, NOON, False, reason="truncated"),
     ),
     settings={"fusion": "soft"},
@@ -50,6 +50,12 @@ def test_numbers_that_are_not_finite_become_null() -> None:
     page = manifest(OUTCOME, FILES)
     assert page["frames"][0]["residual_px"] is None  # type: ignore[index]
     assert page["timings_s"] == {"fuse": None}
+
+
+def test_gains_are_told_of_grey_and_of_the_colours_in_the_order_of_colours() -> None:
+    page = manifest(OUTCOME, FILES)["frames"][0]  # type: ignore[index]
+    assert page["gain"] == 1.02
+    assert tuple(page["gain_rgb"]) == (1.03, 1.02, 0.98)
 
 
 def test_keys_and_files_always_come_in_the_same_order() -> None:

@@ -95,6 +95,17 @@ def left_out(stack: StackOutcome, *which: int, reason: str = "too few matches") 
     return replace(stack, frames=frames)
 
 
+def test_gains_of_colours_are_shown_where_they_differ() -> None:
+    stack = outcome(2)
+    frames = tuple(
+        replace(frame, gain=1.234, gain_bgr=gain)
+        for frame, gain in zip(stack.frames, [(1.234, 1.235, 1.236), (1.111, 1.222, 1.333)], strict=True)
+    )
+    text = Page(render_report(replace(stack, frames=frames), PICTURES)).text
+    assert "1.333 1.222 1.111" in text
+    assert "1.236" not in text
+
+
 @pytest.mark.parametrize("frames", [1, 2, 24, 300])
 @pytest.mark.parametrize("positions", [True, False])
 @pytest.mark.parametrize("rich", [True, False])

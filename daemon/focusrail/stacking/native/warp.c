@@ -96,13 +96,13 @@ static void read_row(float *out, size_t plane, const void *frame, int depth, int
     }
 }
 
-/* Rows top..top+rows of the canvas, `width` wide, into three planes of 16 bits.
+/* Rows top..top+rows of the canvas, `width` wide, times a gain for each channel, into three planes of 16 bits.
  *
  * m leads from the canvas to the frame: u = m0 x + m1 y + m2, v = m3 x + m4 y + m5, with m1 and m3 small against m0 and
  * m4. Done in two passes (Catmull and Smith 1980, doi:10.1145/800250.807505): along the frame's rows to the canvas's
  * columns, then across. Returns 0, or 1 for want of memory.
  */
-int warp(const void *frame, int depth, int height, int width, const double *m, float gain, int top, int rows,
+int warp(const void *frame, int depth, int height, int width, const double *m, const float *gain, int top, int rows,
          uint16_t *out) {
     static _Thread_local room_t resampled, frame_row, canvas_row;
     const int64_t u_step = llrint((m[0] - m[1] * m[3] / m[4]) * ONE), v_step = llrint(m[3] * ONE);
@@ -143,20 +143,20 @@ int warp(const void *frame, int depth, int height, int width, const double *m, f
                 across(canvas, around, plane, (uint32_t)start, (uint32_t)v_step, i, to);
             }
             for (int c = 0; c < 3; c++)
-                quantise(out + ((size_t)c * rows + y) * width + left, canvas + c * plane, gain, count);
+                quantise(out + ((size_t)c * rows + y) * width + left, canvas + c * plane, gain[c], count);
         }
     }
     return 0;
 }
 
-/* Interleaved pixels times a gain as three planes of 16 bits. Returns 0, or 1 for want of memory. */
-int split(const void *frame, int depth, int height, int width, float gain, uint16_t *out) {
+/* Interleaved pixels, times a gain for each channel, as three planes of 16 bits. Returns 0, or 1 for want of memory. */
+int split(const void *frame, int depth, int height, int width, const float *gain, uint16_t *out) {
     static _Thread_local room_t frame_row;
     float *row = room(&frame_row, 3 * (size_t)width);
     if (!row) return 1;
     for (int y = 0; y < height; y++) {
         read_row(row, width, frame, depth, width, y, 0, width);
-        for (int c = 0; c < 3; c++) quantise(out + ((size_t)c * height + y) * width, row + c * width, gain, width);
+        for (int c = 0; c < 3; c++) quantise(out + ((size_t)c * height + y) * width, row + c * width, gain[c], width);
     }
     return 0;
 }
