@@ -36,6 +36,11 @@ class Found:
     shaken: bool = False  # smeared against its neighbour, everywhere along one direction
 
 
+def divisor_for(height: int, width: int, *, work_mpx: float) -> int:
+    """What to divide a frame's sides by, so that it has about `work_mpx` megapixels; 0 keeps the full size."""
+    return max(1, round(np.sqrt(width * height / (work_mpx * 1e6)))) if work_mpx > 0 else 1
+
+
 @dataclass(frozen=True, slots=True)
 class Reduced:
     """A frame's 8-bit luma, reduced by a whole divisor."""
@@ -45,9 +50,9 @@ class Reduced:
 
     @staticmethod
     def of(luma8: Luma, *, work_mpx: float) -> Reduced:
-        """Reduce to about `work_mpx` megapixels by averaging squares; 0 keeps the full size."""
+        """Reduce by averaging squares."""
         height, width = luma8.shape
-        divisor = max(1, round(np.sqrt(width * height / (work_mpx * 1e6)))) if work_mpx > 0 else 1
+        divisor = divisor_for(height, width, work_mpx=work_mpx)
         if divisor == 1:
             return Reduced(luma8, 1)
         size = (width // divisor, height // divisor)

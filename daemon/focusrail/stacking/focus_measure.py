@@ -70,7 +70,7 @@ class Scores:
 
 
 def energy(score: Plane, scale: ScoreScale, more: Plane | None = None) -> Plane:
-    """Gaussian(|LoB|^2) in squared grey levels, (height, width) float32; |LoB|^2 of `more`, if given, is added first."""
+    """Gaussian(|LoB|^2) in squared grey levels, (height, width) float32; that of `more` is added first."""
     return kernels.energy(score, more, scale=1 / scale.scale, kernel=_SMOOTHING)
 
 

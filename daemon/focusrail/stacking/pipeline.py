@@ -22,13 +22,13 @@ from focusrail.stacking.arrays import Allocate, Gain, Image, Plane, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea
 from focusrail.stacking.depth_map import DepthMap, find_depth
 from focusrail.stacking.exposure import ExposureReference
-from focusrail.stacking.features import Found
-from focusrail.stacking.focus_measure import Scores, luma8
+from focusrail.stacking.features import Found, Reduced
+from focusrail.stacking.focus_measure import Scores
 from focusrail.stacking.focus_peak import PeakTracker
 from focusrail.stacking.fusion import Accumulator, Fused
 from focusrail.stacking.laying import Laid, lay_stripe, stripes_of
 from focusrail.stacking.reach import Unreached, unreached
-from focusrail.stacking.registration import Registrar, Seen, detect
+from focusrail.stacking.registration import Registrar, Seen, reduce, see
 from focusrail.stacking.resynthesis import FirstLook, SecondLook, resynthesise
 from focusrail.stacking.slabs import Slab, Slabs
 from focusrail_drivers.base import Accelerator
@@ -42,6 +42,8 @@ class Examined:
     """A frame with what can be seen in it alone."""
 
     frame: Image
+    small: Image  # the same, reduced for registration and exposure
+    reduced: Reduced  # its luma
     seen: Seen | None  # None where transforms are known beforehand, or frames lie on each other already
 
 
@@ -108,7 +110,9 @@ class Stacker:
         self._allocate = allocate
         self._registrar = Registrar(method.registration)
         self._known = known
-        self._exposure = ExposureReference(reference) if reference is not None else None
+        self._exposure: ExposureReference | None = None
+        if reference is not None:
+            self._exposure = ExposureReference(reduce(reference, method.registration)[0])
         self._first: tuple[tuple[int, ...], np.dtype[np.generic]] | None = None
         self._accumulator: Accumulator | FirstLook | None = None
         self._tracker: PeakTracker | None = None
@@ -119,8 +123,9 @@ class Stacker:
 
     def examine(self, frame: Image) -> Examined:
         """What registration needs of a frame."""
+        small, reduced = reduce(frame, self._method.registration)
         looked_at = self._known is None and not self._method.aligned
-        return Examined(frame, detect(luma8(frame), self._method.registration) if looked_at else None)
+        return Examined(frame, small, reduced, see(reduced, self._method.registration) if looked_at else None)
 
     def register(self, examined: Examined, index: int, position: float) -> Registered:
         """Find a frame's place. Raises FrameSizeDiffers, NotRegistered: then the frame is to be left out."""
@@ -139,11 +144,14 @@ class Stacker:
         else:
             raise NotRegistered("could not be registered beforehand")
         self._first = (frame.shape, frame.dtype)
-        if self._exposure is None:
-            self._exposure = ExposureReference(frame)
-        wanted = self._method.normalise_exposure
-        gain = self._exposure.gain(frame, found.transform) if wanted else kernels.UNCHANGED
+        gain = self._gain(examined, found.transform) if self._method.normalise_exposure else kernels.UNCHANGED
         return Registered(index, position, frame, found, gain)
+
+    def _gain(self, examined: Examined, transform: Transform) -> Gain:
+        if self._exposure is None:
+            self._exposure = ExposureReference(examined.small)
+        to_full = examined.reduced.to_full()
+        return self._exposure.gain(examined.small, np.linalg.inv(to_full) @ transform @ to_full)
 
     def fuse(self, registered: Registered) -> float:
         """Fold a registered frame in; return its mean focus measure (grey levels)."""

@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from focusrail.errors import NotRegistered
 from focusrail.model.method import Registration
+from focusrail.stacking import kernels
 from focusrail.stacking.alignment import Aligned, align, ranked
-from focusrail.stacking.arrays import Luma, Transform
+from focusrail.stacking.arrays import Image, Luma, Transform
 from focusrail.stacking.band_pass import Level, pyramid, shift_between, textured
 from focusrail.stacking.features import (
     ADVICE,
@@ -26,10 +27,12 @@ from focusrail.stacking.features import (
     Found,
     Reduced,
     check_plausible,
+    divisor_for,
     estimate,
     find_features,
     match,
 )
+from focusrail.stacking.focus_measure import luma8
 from focusrail.stacking.geometry import Geometry
 from focusrail.stacking.shake import directions, shaken
 
@@ -47,9 +50,20 @@ class Seen:
     directions: npt.NDArray[np.float64] | None = None  # see `shake`; None: it is not asked
 
 
-def detect(luma8: Luma, settings: Registration) -> Seen:
+def reduce(frame: Image, settings: Registration) -> tuple[Image, Reduced]:
+    """A frame, (height, width, 3) of 8 or 16 bits, as small as it is registered, in colour and its luma."""
+    divisor = divisor_for(*frame.shape[:2], work_mpx=settings.work_mpx)
+    small = kernels.shrink(frame, divisor)
+    return small, Reduced(luma8(small), divisor)
+
+
+def detect(grey: Luma, settings: Registration) -> Seen:
     """See what registration needs in a frame's 8-bit luma, reduced first."""
-    frame = Reduced.of(luma8, work_mpx=settings.work_mpx)
+    return see(Reduced.of(grey, work_mpx=settings.work_mpx), settings)
+
+
+def see(frame: Reduced, settings: Registration) -> Seen:
+    """See what registration needs in a frame that is reduced already."""
     dense = settings.detector == "dense"
     levels = pyramid(frame.luma) if dense or settings.refine else ()
     features = None if dense else find_features(frame, settings)

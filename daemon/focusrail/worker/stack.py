@@ -24,9 +24,8 @@ from focusrail.stacking.arrays import Image, Plane
 from focusrail.stacking.canvas import Stripe
 from focusrail.stacking.exposure import luma_gain
 from focusrail.stacking.features import Found
-from focusrail.stacking.focus_measure import luma8
 from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, relative_to, smallest_field
-from focusrail.stacking.registration import Registrar, detect
+from focusrail.stacking.registration import Registrar, reduce, see
 from focusrail.stacking.resynthesis import SecondLook
 from focusrail.store.image_io import Metadata, encode_jpeg
 from focusrail.store.room import check_free
@@ -109,7 +108,8 @@ class Stack:
                 self._check_room(frame)
                 if size is None or frame.shape == size:  # others are named, and left out, when they are to be fused
                     size = frame.shape
-                    seen = detect(luma8(frame), self._begin.method.registration)
+                    settings = self._begin.method.registration
+                    seen = see(reduce(frame, settings)[1], settings)
                     found[record.index] = registrar.add(seen, _position(record))
             except FrameError as error:
                 self._unfit[record.index] = str(error)
