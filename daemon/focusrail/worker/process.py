@@ -36,7 +36,7 @@ from focusrail.worker.messages import Begin, Failed, Finish, Frame, decode_comma
 from focusrail.worker.stack import Stack
 
 _T = TypeVar("_T")
-_DECODED_FRAMES = 3
+_DECODED_FRAMES = 2
 # What OpenCV, Python's threads and the loader of its modules say.
 _NO_MEMORY = ("Insufficient memory", "can't start new thread", "failed to map segment", "cannot allocate memory")
 # The file system's, not ours.
