@@ -25,9 +25,10 @@ from focusrail.errors import NotRegistered
 from focusrail.model.method import Registration
 from focusrail.stacking.judgement import registration_errors
 from focusrail.stacking.registration import Registrar, detect
+from focusrail_drivers.simulation.moment import Moment
 from focusrail_drivers.simulation.noise import Sensor
 from focusrail_drivers.simulation.scene import SceneOptions
-from focusrail_drivers.simulation.stage import Moment, Stage, StageOptions
+from focusrail_drivers.simulation.stage import Stage, StageOptions
 
 # What differs from the demonstration: depth of scene and background (mm), breathing a mm, sensor.
 SCENES: dict[str, dict[str, Any]] = {

@@ -6,13 +6,8 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
-
-import cv2
-import numpy as np
-from PIL import ExifTags, Image
 
 from focusrail_drivers.base import (
     CaptureFailed,
@@ -25,14 +20,14 @@ from focusrail_drivers.base import (
     TrueCarriage,
     Truth,
 )
-from focusrail_drivers.simulation.noise import Sensor
-from focusrail_drivers.simulation.scene import SceneOptions
-from focusrail_drivers.simulation.stage import Moment, Stage, StageOptions, stage_for
+from focusrail_drivers.simulation.moment import Moment
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from focusrail_drivers.clock import Clock
+    from focusrail_drivers.simulation.darkroom import Darkroom
 
 MODEL = "focusrail simulated camera"
 SMALLEST_MP, LARGEST_MP = 0.05, 26.0
@@ -137,12 +132,8 @@ class SimulatedCamera:
         self._options = options
         self._clock = clock
         self._rail = rail
-        self._sensor = Sensor(
-            options.seed, options.full_well_electrons, options.read_noise_electrons, options.flicker,
-            options.colour_flicker,
-        )  # fmt: skip
-        self._stage: Stage | None = None
-        self._stage_lock = threading.Lock()
+        self._kept: Darkroom | None = None
+        self._kept_lock = threading.Lock()
         self._open = False
         self._closed = threading.Event()  # ends a hanging delivery
         self._exposure_s = options.exposure_s
@@ -219,35 +210,46 @@ class SimulatedCamera:
 
     def truth(self) -> Truth:
         """The scene as it is, on the frames' pixel size."""
-        return replace(self._prepared().truth(), one_view=self._options.projection == "similarity")
+        return self._darkroom.truth()
 
     def true_transform(self, exposure: Exposure) -> npt.NDArray[np.float64]:
         """(3, 3) from the truth's pixels to this frame's. With `perspective`, exact for what is in focus."""
-        return self._prepared().transform(_token(exposure).moments, exposure.frame_index)
+        return self._darkroom.stage.transform(_token(exposure).moments, exposure.frame_index)
 
     def picture(self, exposure: Exposure) -> npt.NDArray[np.floating[Any]]:
         """(height, width, 3) float32 of 0..255, blue first: what falls on the sensor, without noise and flicker."""
-        return self._prepared().frame(_token(exposure).moments, exposure.frame_index)
+        return self._darkroom.stage.frame(_token(exposure).moments, exposure.frame_index)
 
     def developed(self, exposure: Exposure, picture: npt.NDArray[np.floating[Any]]) -> bytes:
         """The file that sensor and camera make of a `picture` of this exposure; the picture is used up."""
-        options, index, token = self._options, exposure.frame_index, _token(exposure)
-        light = 0.0 if index in options.dark_at else token.exposure_s / options.exposure_s
-        counts = self._sensor.counts(picture, index, bits=options.bit_depth, light=light, gain=token.iso / 100)
-        return self._encoded(counts, exposure.ended_at, token)
+        token = _token(exposure)
+        return self._darkroom.developed(
+            picture, exposure.frame_index, taken_at=exposure.ended_at, exposure_s=token.exposure_s, iso=token.iso
+        )
 
     def lamp(self, exposure: Exposure) -> float:
         """How bright the lamp burnt during this exposure, about 1."""
-        return self._sensor.lamp(exposure.frame_index)
+        return self._darkroom.sensor.lamp(exposure.frame_index)
 
     def sharpest(self, exposure: Exposure, *, from_mm: float, to_mm: float) -> Truth:
         """The truth on the pixels of this exposure's frame, of all that frames from `from_mm` to `to_mm` can show.
 
         What lies beyond is as blurred as from the nearer end, since no frame shows it sharper.
         """
-        return self._prepared().sharpest(_token(exposure).moments, exposure.frame_index, from_mm=from_mm, to_mm=to_mm)
+        moments = _token(exposure).moments
+        return self._darkroom.stage.sharpest(moments, exposure.frame_index, from_mm=from_mm, to_mm=to_mm)
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _darkroom(self) -> Darkroom:
+        # Only now: painting needs numpy and OpenCV, and whoever reads the configuration needs neither.
+        from focusrail_drivers.simulation.darkroom import Darkroom  # noqa: PLC0415
+
+        with self._kept_lock:
+            if self._kept is None:
+                self._kept = Darkroom(self._options, model=MODEL)
+            return self._kept
 
     def _require_open(self) -> None:
         if not self._open:
@@ -269,58 +271,8 @@ class SimulatedCamera:
             raise CaptureFailed("the rail does not know where it is, so the simulated camera cannot know what it sees")
         return Moment(position_mm, lateral_mm)
 
-    def _prepared(self) -> Stage:
-        with self._stage_lock:
-            if self._stage is None:
-                o = self._options
-                self._stage = stage_for(
-                    StageOptions(
-                        scene=SceneOptions(o.seed, o.near_mm, o.far_mm, o.background_mm, o.subject),
-                        width_px=o.width_px,
-                        height_px=o.height_px,
-                        field_mm=o.field_mm,
-                        numerical_aperture=o.numerical_aperture,
-                        breathing_per_mm=o.breathing_per_mm,
-                        drift_um_per_mm=(o.drift_x_um_per_mm, o.drift_y_um_per_mm),
-                        rotation_deg_per_mm=o.rotation_deg_per_mm,
-                        jitter_um=o.jitter_um,
-                        projection=o.projection,
-                        working_distance_mm=o.working_distance_mm,
-                    )
-                )
-            return self._stage
-
     def _settings(self, exposure_s: float, iso: float) -> dict[str, str]:
         return {"exposure_s": f"{exposure_s:g}", "iso": f"{iso:g}"}
-
-    def _encoded(
-        self, counts: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], ended_at: datetime, token: _Token
-    ) -> bytes:
-        options = self._options
-        suffix, parameters = {
-            "jpeg": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, options.jpeg_quality]),
-            "png": (".png", [cv2.IMWRITE_PNG_COMPRESSION, 1]),
-            "tiff": (".tiff", [cv2.IMWRITE_TIFF_COMPRESSION, 1]),
-        }[options.file_format]
-        done, buffer = cv2.imencode(suffix, counts, parameters)
-        if not done:
-            raise CaptureFailed(f"OpenCV could not encode a {options.file_format} of {counts.shape}")
-        data = buffer.tobytes()
-        return with_exif(data, ended_at, token.exposure_s, token.iso) if options.file_format == "jpeg" else data
-
-
-def with_exif(jpeg: bytes, taken_at: datetime, exposure_s: float, iso: float) -> bytes:
-    """The JPEG with an EXIF segment right after its start marker; the picture's own bytes stay as they are."""
-    exif = Image.Exif()
-    exif[ExifTags.Base.Make] = "focusrail"
-    exif[ExifTags.Base.Model] = MODEL
-    details = exif.get_ifd(ExifTags.IFD.Exif)
-    details[ExifTags.Base.DateTimeOriginal] = taken_at.strftime("%Y:%m:%d %H:%M:%S")
-    details[ExifTags.Base.SubsecTimeOriginal] = f"{taken_at.microsecond // 1000:03d}"
-    details[ExifTags.Base.ExposureTime] = exposure_s
-    details[ExifTags.Base.ISOSpeedRatings] = round(iso)
-    segment = exif.tobytes()
-    return jpeg[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + jpeg[2:]
 
 
 def _token(exposure: Exposure) -> _Token:

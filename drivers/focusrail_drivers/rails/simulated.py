@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
+import random
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
-
-import numpy as np
 
 from focusrail_drivers.base import (
     ConnectionLost,
@@ -142,7 +141,7 @@ class SimulatedRail:
         self._run_blind(options.backlash_mm, speed_mm_s=options.max_speed_mm_s / 5)
         with self._lock:
             # The scatter goes one way only: the carriage cannot stand behind the end of its travel.
-            scatter = np.random.default_rng((options.seed, self._homings)).standard_normal()
+            scatter = random.Random(f"{options.seed} {self._homings}").gauss(0, 1)
             self._homings += 1
             self._steps = self._nearest_step(options.min_mm)
             at_mm = self._steps / options.steps_per_mm

@@ -15,6 +15,7 @@ from focusrail_drivers.base import Truth
 from focusrail_drivers.simulation.hairs import hairs
 from focusrail_drivers.simulation.layer import layer_from
 from focusrail_drivers.simulation.lens import Lens, Plane
+from focusrail_drivers.simulation.moment import Moment
 from focusrail_drivers.simulation.projection import Matrix, OneView, Parallax, Pose
 from focusrail_drivers.simulation.renderer import Renderer
 from focusrail_drivers.simulation.scene import SceneOptions, sketches
@@ -25,14 +26,6 @@ STILL_PX = 0.1  # movement during an exposure that no picture shows
 # must be to count as part of the scene.
 MARGIN_MM = 0.25
 NEAR_BACKGROUND_MM = 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Where the carriage stood at one moment of an exposure."""
-
-    position_mm: float
-    lateral_mm: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

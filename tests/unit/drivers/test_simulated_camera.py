@@ -117,7 +117,7 @@ def test_the_true_transform_is_the_one_that_fits_best(position_mm: float) -> Non
     bench = Bench(QUIET)
     exposure = bench.expose(position_mm, 2)
     frame = decoded(bench.data(exposure)).astype(np.float32)
-    view = bench.camera._prepared()
+    view = bench.camera._darkroom.stage
     x0, y0 = view.view.frame_origin_px
     defocused = view.renderer.picture(position_mm)
 
@@ -175,7 +175,7 @@ def test_defocus_blurs() -> None:
 def test_no_frame_within_the_scene_has_an_empty_border() -> None:
     for projection in ("similarity", "perspective"):
         bench = Bench({**QUIET, "projection": projection, "background_mm": 15.0})
-        stage = bench.camera._prepared()
+        stage = bench.camera._darkroom.stage
         for position_mm in (10.0, 14.0, 15.0):
             to_view = np.linalg.inv(bench.camera.true_transform(bench.expose(position_mm)))
             corners = (to_view @ np.array([[0, 479, 0, 479], [0, 0, 319, 319], [1, 1, 1, 1.0]]))[:2]

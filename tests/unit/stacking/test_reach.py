@@ -14,9 +14,10 @@ from focusrail.stacking.features import Found
 from focusrail.stacking.pipeline import Stacker
 from focusrail.stacking.reach import Unreached
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
+from focusrail_drivers.simulation.moment import Moment
 from focusrail_drivers.simulation.noise import Sensor
 from focusrail_drivers.simulation.scene import SceneOptions
-from focusrail_drivers.simulation.stage import Moment, Stage, StageOptions
+from focusrail_drivers.simulation.stage import Stage, StageOptions
 
 NEAR_MM, FAR_MM, STEP_MM = 10.0, 14.0, 0.16
 NOT_IN_FOCUS_MM = 30.0
