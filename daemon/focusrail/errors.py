@@ -93,6 +93,10 @@ class DiskFull(FocusrailError):
     """No space left. What was stored before is whole."""
 
 
+class NotEnoughMemory(FocusrailError):
+    """Neither memory nor disk has room for what a stack accumulates. Nothing of it has been fused yet."""
+
+
 class WorkerLost(FocusrailError):
     """The stacking process ended again and again; the originals are safe in the spool."""
 
@@ -124,6 +128,7 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     IllegalTransition: (25, 409),
     WorkerLost: (26, 500),
     UnknownFrame: (27, 422),
+    NotEnoughMemory: (28, 507),
     OutOfTravel: (21, 422),
     PositionUnknown: (22, 409),
     DriverError: (30, 502),

@@ -47,7 +47,7 @@ from focusrail.store.journal import Journal
 from focusrail.store.outbound import Destination, chosen, destination, discard, publish
 from focusrail.store.spool import Spool
 from focusrail.worker.client import StackingProcess
-from focusrail.worker.messages import Begin, Finish, Finished, LeftOut
+from focusrail.worker.messages import Begin, Finish, Finished, LeftOut, Memory
 from focusrail_drivers.base import DriverError
 from focusrail_drivers.clock import Clock, SystemClock
 
@@ -315,6 +315,11 @@ class Service:
             if isinstance(event, LeftOut):
                 left_out.append(by_name(event.error, event.message))
                 log.warning("frame.left_out", frame_index=event.index, reason=event.message)
+            elif isinstance(event, Memory):
+                log.info(
+                    "memory.foreseen",
+                    needed_bytes=event.needed_bytes, free_bytes=event.free_bytes, in_file_bytes=event.in_file_bytes,
+                )  # fmt: skip
             self._listen(event)
 
         stacking = self.config.stacking

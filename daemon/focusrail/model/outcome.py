@@ -68,4 +68,5 @@ class StackOutcome:
     crop: tuple[int, int, int, int] | None = None  # x, y, width, height within the reference frame
     judgement: Judgement | None = None
     recipe: dict[str, object] = field(default_factory=dict)
+    needed_memory_bytes: int = 0  # as it was foreseen
     peak_memory_bytes: int = 0

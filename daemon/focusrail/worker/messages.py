@@ -126,6 +126,16 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """The stack is going to take so much memory; the planes that have no room in what is free lie in a file."""
+
+    needed_bytes: int
+    free_bytes: int
+    in_file_bytes: int
+    kind: Literal["memory"] = "memory"
+
+
+@dataclass(frozen=True, slots=True)
 class Saved:
     """One more of those pictures is written."""
 
@@ -158,7 +168,7 @@ class Failed:
 
 
 Command = Annotated[Begin | Frame | Finish, Field(discriminator="kind")]
-_Event = Surveyed | Fused | LookedAgain | LeftOut | Live | Room | Saved | Finished | Failed
+_Event = Surveyed | Fused | LookedAgain | LeftOut | Live | Room | Memory | Saved | Finished | Failed
 Event = Annotated[_Event, Field(discriminator="kind")]
 _COMMAND: TypeAdapter[Begin | Frame | Finish] = TypeAdapter(Command)
 _EVENT: TypeAdapter[_Event] = TypeAdapter(Event)

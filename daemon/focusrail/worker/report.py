@@ -253,7 +253,8 @@ def _facts(outcome: StackOutcome, used: Sequence[FrameOutcome]) -> list[tuple[st
     if "total" in outcome.timings_s:
         facts.append(("Time", f"{number(outcome.timings_s['total'], 1)} s", "all stages together"))
     if outcome.peak_memory_bytes:
-        facts.append(("Memory", f"{outcome.peak_memory_bytes / 2**20:.0f} MiB", "the most in use at once"))
+        foreseen = f"; {outcome.needed_memory_bytes / 1e9:.2f} GB were foreseen" if outcome.needed_memory_bytes else ""
+        facts.append(("Memory", f"{outcome.peak_memory_bytes / 1e9:.2f} GB", f"the most in use at once{foreseen}"))
     return facts
 
 

@@ -1,0 +1,103 @@
+"""How much memory a stack needs, told from the size of its frames before the first of them is fused.
+
+Bytes are counted by what is alive at the same time; what is left over, and what all stacks have in common, is measured
+(benchmarks/memory.py). Peaks of resident memory are within 10 % of it from 2 to 100 megapixels, for every method.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from focusrail.model.method import Method
+from focusrail.model.outputs import Outputs
+
+FRAMES_IN_FLIGHT = 3  # decoded and not yet fused, at most
+
+# Of a process that fuses, and of one that also has loaded all that writes the results.
+_FUSING_BYTES, _WRITING_BYTES = 150 << 20, 215 << 20
+_STRIPE_BYTES = 1500  # of a column of a stripe, with all that is computed from it; there is one a thread
+# Bytes a pixel:
+_LUMAS = 2.0  # of frames that are not registered yet
+_PEAKS = 2.5  # focus peaks
+_DEPTH = 5.0  # the depth, and its confidence at half size
+_SUM = 6.0  # a picture of 16 bit
+_SMALLER = 4.0  # pyramid: the sizes of the frame in hand
+_WHOLE = 40.0  # the notebook's arithmetic: what stripes take elsewhere, of whole frames
+_WRITING = 9.4  # the winners' numbers, and what encoders hold of all pictures that are written at once
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """What a stack needs at its peaks (bytes)."""
+
+    planes_bytes: int  # as large as a frame, and kept as long as frames come: they can lie in a file
+    other_bytes: int  # besides them, where that is the most: in memory in any case
+    total_bytes: int  # where both together are the most
+
+    def room_for_planes_bytes(self, usable_bytes: int) -> int:
+        """What the rest leaves of so much memory."""
+        return max(0, usable_bytes - self.other_bytes)
+
+    def in_file_bytes(self, usable_bytes: int) -> int:
+        """How much of the planes has no room in so much memory."""
+        return max(0, self.planes_bytes - self.room_for_planes_bytes(usable_bytes))
+
+
+def planes_per_pixel(method: Method, sample_bytes: int) -> float:
+    """Bytes a pixel of what a fusion method accumulates (see stacking/accumulators.py), without focus peaks."""
+    if method.fusion == "lob":
+        return 3 * sample_bytes + (2 if method.laplacian_px <= 5 else 4) + 2
+    if method.fusion == "pyramid":
+        return 6 + 10 * 4 / 3 + 2 * 3 * sample_bytes
+    return _SUM if method.two_passes else 14  # of two passes, in the second
+
+
+def memory_need(
+    method: Method,
+    outputs: Outputs,
+    *,
+    width_px: int,
+    height_px: int,
+    sample_bytes: int,
+    file_bytes: int,
+    threads: int,
+) -> MemoryNeed:
+    """The need of a stack of such frames, `sample_bytes` 1 or 2, each of `file_bytes` as it was photographed.
+
+    The number of frames does not matter.
+    """
+    pixels = width_px * height_px
+    frame = 3 * sample_bytes
+    accumulated = planes_per_pixel(method, sample_bytes)
+    in_flight = FRAMES_IN_FLIGHT * frame + _LUMAS
+    if method.fusion == "pyramid":
+        in_flight += _SMALLER
+    if method.border == "black":
+        in_flight += _WHOLE
+    slabs = 0.0
+    if outputs.slab_frames:
+        slabs = planes_per_pixel(method, 2) * (2 if outputs.slab_overlap else 1)
+        in_flight += _SUM  # one that is put aside
+    stripes_bytes = _STRIPE_BYTES * width_px * threads
+
+    # (planes, other) of each stage, in bytes
+    fusing = _Stage(_PEAKS + slabs + (0 if method.two_passes else accumulated), in_flight)
+    writing = _Stage(_PEAKS, _DEPTH + _WRITING + frame + (_SUM if outputs.aligned else 0))
+    stages = [
+        fusing.bytes(pixels, besides=_FUSING_BYTES + stripes_bytes + file_bytes),
+        writing.bytes(pixels, besides=_WRITING_BYTES),
+    ]
+    if method.two_passes:
+        composing = _Stage(_PEAKS + accumulated, _DEPTH + FRAMES_IN_FLIGHT * frame)
+        stages.append(composing.bytes(pixels, besides=_FUSING_BYTES + stripes_bytes + file_bytes))
+    planes, other = (max(stage[part] for stage in stages) for part in (0, 1))
+    return MemoryNeed(planes, other, max(map(sum, stages)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    planes: float  # bytes a pixel
+    other: float
+
+    def bytes(self, pixels: int, *, besides: int) -> tuple[int, int]:
+        return round(self.planes * pixels), round(self.other * pixels) + besides
