@@ -77,7 +77,7 @@ class ProgressDisplay:
             case Fused() | LeftOut():
                 self._bars.update(self._bar("fusing"), advance=1)
             case Room() | Memory():
-                self._say(_needs(event))
+                self._say_what_is_needed(event)
             case LookedAgain(done=done, total=total) | Saved(done=done, total=total):
                 name = "saving" if isinstance(event, Saved) else "composing"
                 self._bars.update(self._bar(name), completed=done, total=total)
@@ -88,6 +88,11 @@ class ProgressDisplay:
 
     def _say(self, line: str) -> None:
         self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _say_what_is_needed(self, event: Room | Memory) -> None:
+        usual = isinstance(event, Memory) and not event.in_file_bytes
+        if self._bars.console.is_terminal or not usual:  # elsewhere the log says what is usual
+            self._say(_needs(event))
 
     def _bar(self, name: str) -> TaskID:
         if name not in self._tasks:

@@ -44,7 +44,7 @@ from focusrail.model.selection import check_known
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.folder import Listing, lie_on_each_other, list_folder, record_of
 from focusrail.store.journal import Journal
-from focusrail.store.outbound import Destination, chosen, destination, discard, publish
+from focusrail.store.outbound import Destination, chosen, destination, discard, held, publish, remove_abandoned
 from focusrail.store.spool import Spool
 from focusrail.worker.client import StackingProcess
 from focusrail.worker.messages import Begin, Finish, Finished, LeftOut, Memory
@@ -322,23 +322,26 @@ class Service:
                 )  # fmt: skip
             self._listen(event)
 
+        for scratch in remove_abandoned(place.folder.parent):
+            log.info("scratch.removed", folder=str(scratch))
         stacking = self.config.stacking
-        process = StackingProcess(
-            told,
-            place,
-            in_flight_bytes=stacking.in_flight_mb << 20,
-            memory_limit_mb=stacking.memory_limit_mb,
-            listen=listen,
-        )
-        self._process = process
-        try:
-            if self._aborted.is_set():  # before there was a process to end
-                raise ShootAborted(f"shoot {shoot.shoot_id} was aborted")
-            yield process, left_out
-        finally:
-            self._process = None
-            process.close()
-            discard(place)
+        with held(place):
+            process = StackingProcess(
+                told,
+                place,
+                in_flight_bytes=stacking.in_flight_mb << 20,
+                memory_limit_mb=stacking.memory_limit_mb,
+                listen=listen,
+            )
+            self._process = process
+            try:
+                if self._aborted.is_set():  # before there was a process to end
+                    raise ShootAborted(f"shoot {shoot.shoot_id} was aborted")
+                yield process, left_out
+            finally:
+                self._process = None
+                process.close()
+                discard(place)
 
     def _publish(
         self,

@@ -73,7 +73,7 @@ def test_what_memory_does_not_hold_lies_in_a_file() -> None:
     assert [wanted.room_for_planes_bytes(usable) for usable in (900, 600, 100)] == [600, 300, 0]
 
 
-def machine(folder: Path, *, available_kb: int, groups: dict[str, tuple[str, int, int]]) -> dict[str, Path]:
+def machine(folder: Path, *, available_kb: int, groups: dict[str, tuple[str, int, int]]) -> tuple[Path, Path]:
     """Files as Linux has them; groups: limit, bytes in use, bytes of pages that can go."""
     proc, cgroups = folder / "proc", folder / "cgroup"
     (proc / "self").mkdir(parents=True)
@@ -85,19 +85,19 @@ def machine(folder: Path, *, available_kb: int, groups: dict[str, tuple[str, int
         (group / "memory.max").write_text(f"{limit}\n")
         (group / "memory.current").write_text(f"{used}\n")
         (group / "memory.stat").write_text(f"anon 1\ninactive_file {can_go}\n")
-    return {"proc": proc, "cgroups": cgroups}
+    return proc, cgroups
 
 
 def test_free_is_the_least_of_what_the_machine_a_control_group_and_the_limit_leave(tmp_path: Path) -> None:
     mb = 1 << 20
-    files = machine(
+    proc, cgroups = machine(
         tmp_path, available_kb=4000 << 10,
         groups={"system.slice": (f"{3000 * mb}", 1500 * mb, 100 * mb), "system.slice/focusrail.service": ("max", 0, 0)},
     )  # fmt: skip
-    assert free_bytes(**files) == 1600 * mb, "what the group above leaves"
-    assert free_bytes(1200, **files) == 1200 * mb
-    (files["cgroups"] / "system.slice" / "memory.max").write_text("max\n")
-    assert free_bytes(**files) == 4000 * mb
+    assert free_bytes(proc=proc, cgroups=cgroups) == 1600 * mb, "what the group above leaves"
+    assert free_bytes(1200, proc=proc, cgroups=cgroups) == 1200 * mb
+    (cgroups / "system.slice" / "memory.max").write_text("max\n")
+    assert free_bytes(proc=proc, cgroups=cgroups) == 4000 * mb
     assert free_bytes(proc=tmp_path / "none", cgroups=tmp_path / "none") > 0, "a guess where nothing tells"
     assert 0 == usable_bytes(50 * mb) < usable_bytes(1000 * mb) < 1000 * mb
 
