@@ -23,6 +23,7 @@ _DEPTH = 5.0  # the depth, and its confidence at half size
 _SUM = 6.0  # a picture of 16 bit
 _SMALLER = 4.0  # pyramid: the sizes of the frame in hand
 _WHOLE = 40.0  # the notebook's arithmetic: what stripes take elsewhere, of whole frames
+_SIFT = 187.0  # where it looks at frames that are not reduced first
 _WRITING = 9.4  # the winners' numbers, and what encoders hold of all pictures that are written at once
 
 
@@ -74,6 +75,8 @@ def memory_need(
         in_flight += _SMALLER
     if method.border == "black":
         in_flight += _WHOLE
+    if method.registration.detector == "sift" and method.registration.work_mpx == 0 and not method.aligned:
+        in_flight += _SIFT
     slabs = 0.0
     if outputs.slab_frames:
         slabs = planes_per_pixel(method, 2) * (2 if outputs.slab_overlap else 1)
