@@ -61,10 +61,7 @@ class ProgressDisplay:
         """Show an event; from any thread."""
         match event:
             case Started(frames=total):
-                self._total = total
-                if self._shooting:
-                    self._bar("shooting")
-                self._bar("fusing")
+                self._begin(total)
             case Skipped(names=names):
                 for name in names:
                     self._say(f"skipped    {name}: not a JPEG, PNG or TIFF file")
@@ -88,6 +85,14 @@ class ProgressDisplay:
 
     def _say(self, line: str) -> None:
         self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _begin(self, total: int) -> None:
+        self._total = total
+        for task in self._tasks.values():  # where a stack is begun again
+            self._bars.reset(task, total=total)
+        if self._shooting:
+            self._bar("shooting")
+        self._bar("fusing")
 
     def _say_what_is_needed(self, event: Room | Memory) -> None:
         usual = isinstance(event, Memory) and not event.in_file_bytes

@@ -57,6 +57,10 @@ class TooFewFrames(FocusrailError):
     """A stack needs two frames that can be used."""
 
 
+class StrangerInFront(TooFewFrames):
+    """None of the others fits the first frame: it is probably not of this stack."""
+
+
 class UnreadableFolder(FocusrailError):
     """The folder of photographs does not exist or may not be read."""
 
@@ -112,6 +116,7 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     InvalidValue: (78, 422),
     NoFrames: (10, 422),
     TooFewFrames: (11, 422),
+    StrangerInFront: (11, 422),
     FrameSizeDiffers: (12, 422),
     DamagedImage: (13, 422),
     NotAnImage: (14, 422),

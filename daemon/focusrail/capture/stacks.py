@@ -15,14 +15,14 @@ import structlog
 from focusrail.capture.begin import begin
 from focusrail.capture.events import Merging, Published, Started
 from focusrail.config.schema import Config
-from focusrail.errors import FocusrailError, ShootAborted, by_name
+from focusrail.errors import FocusrailError, ShootAborted, StrangerInFront, TooFewFrames, by_name
 from focusrail.model.frame import FrameRecord
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.journal import Journal
 from focusrail.store.outbound import Destination, chosen, destination, discard, held, publish, remove_abandoned
 from focusrail.store.spool import Spool
 from focusrail.worker.client import StackingProcess
-from focusrail.worker.messages import Begin, Finish, Finished, LeftOut, Memory
+from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Memory
 from focusrail_drivers.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -55,16 +55,40 @@ class Stacks:
     def make(
         self, shoot: Shoot, place: Destination, records: Iterator[FrameRecord | LeftOut], told: Begin
     ) -> Published:
-        """Stack `records` and publish the result. Raises FocusrailError."""
+        """Stack `records` and publish the result. Raises FocusrailError.
+
+        Where the first of them turns out to fit none of the others, they are stacked once more without it.
+        """
+        self._journal.advance(shoot, State.MERGING)
+        given: list[FrameRecord | LeftOut] = []
+        fused: list[int] = []
+        try:
+            return self._make(shoot, place, _noted(records, given), told, fused)
+        except StrangerInFront as error:
+            (stranger,) = (one for one in given if isinstance(one, FrameRecord) and one.index in fused)
+            log.warning("stack.begun_again", without=stranger.index)
+            others = iter([one for one in given if one is not stranger])
+            try:
+                return self._make(shoot, place, others, replace(told, strangers=(stranger,)), fused)
+            except TooFewFrames:
+                raise error from None  # they do not fit each other either
+
+    def _make(
+        self,
+        shoot: Shoot,
+        place: Destination,
+        records: Iterator[FrameRecord | LeftOut],
+        told: Begin,
+        fused: list[int],
+    ) -> Published:
         began_s = time.monotonic()
         self._listen(Started(shoot.shoot_id, shoot.name, told.frames, shoot.source))
-        self._journal.advance(shoot, State.MERGING)
         unread: list[LeftOut] = []
         if shoot.method.reference != "first":  # all transforms are found before the first frame is fused
             everything = list(records)
             told = replace(told, survey=tuple(r for r in everything if isinstance(r, FrameRecord)))
             records = iter(everything)
-        with self.process(shoot, place, told) as (process, left_out):
+        with self.process(shoot, place, told, fused) as (process, left_out):
             for record in records:
                 if isinstance(record, LeftOut):
                     unread.append(record)
@@ -84,15 +108,20 @@ class Stacks:
 
     @contextmanager
     def process(
-        self, shoot: Shoot, place: Destination, told: Begin
+        self, shoot: Shoot, place: Destination, told: Begin, fused: list[int] | None = None
     ) -> Iterator[tuple[StackingProcess, list[FocusrailError]]]:
-        """A stacking process, ended and cleaned up after whatever happens; and the sentences of frames left out."""
+        """A stacking process, ended and cleaned up after whatever happens; and the sentences of frames left out.
+
+        `fused` is given the indices of frames that are fused.
+        """
         left_out: list[FocusrailError] = []
 
         def listen(event: object) -> None:
             if isinstance(event, LeftOut):
                 left_out.append(by_name(event.error, event.message))
                 log.warning("frame.left_out", frame_index=event.index, reason=event.message)
+            elif isinstance(event, Fused) and fused is not None:
+                fused.append(event.index)
             elif isinstance(event, Memory):
                 log.info(
                     "memory.foreseen",
@@ -150,3 +179,11 @@ class Stacks:
             shoot_id=shoot.shoot_id, name=shoot.name, specimen_id=shoot.specimen_id, created_at=shoot.created_at
         )
         return replace(destination(self._store.outbound_folder, name, at_least=following), owner=shoot.shoot_id)
+
+
+def _noted(
+    records: Iterator[FrameRecord | LeftOut], given: list[FrameRecord | LeftOut]
+) -> Iterator[FrameRecord | LeftOut]:
+    for record in records:
+        given.append(record)
+        yield record

@@ -44,6 +44,7 @@ class Begin:
     recipe: Recipe | None = None
     survey: tuple[FrameRecord, ...] = ()
     unwanted: tuple[FrameRecord, ...] = ()  # left out because it was asked for; they are not handed over
+    strangers: tuple[FrameRecord, ...] = ()  # left out because none of the others fits them; not handed over either
     frames: int = 0  # that will be handed over, as far as is known
     outputs: Outputs = Outputs()  # noqa: RUF009 - frozen, so it can be shared
     kind: Literal["begin"] = "begin"

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 import focusrail
-from focusrail.errors import FrameError, NotRegistered, TooFewFrames
+from focusrail.errors import FrameError, NotRegistered, StrangerInFront, TooFewFrames
 from focusrail.model.frame import FrameRecord
 from focusrail.model.outcome import FrameOutcome, StackOutcome
 from focusrail.stacking import kernels
@@ -96,6 +96,9 @@ class Stack:
             outputs=begin.outputs,
             allocate=self._plane,
         )
+        for record in begin.strangers:
+            name = record.original.path.name
+            self.leave_out(record, NotRegistered(f"{name} fits none of the others: it is not of this stack"))
 
     @property
     def has_metadata(self) -> bool:
@@ -233,7 +236,9 @@ class Stack:
             reasons = [o.reason for o in self._outcomes.values() if o.reason and not o.unwanted]
             more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
             why = ": " + "; ".join(reasons[:_NAMED]) + more if reasons else ""
-            raise TooFewFrames(f"{error}{why}{self._stranger()}") from error
+            stranger = self._stranger()
+            kind = StrangerInFront if stranger else TooFewFrames
+            raise kind(f"{error}{why}{stranger}") from error
         del self._stacker  # its sums are the largest thing in memory, and are needed no more
         return result
 
