@@ -276,12 +276,13 @@ class Stack:
             results.write_winners(scratch.folder, result)
         depth = result.depth(self._executor)
         results.save_depth(scratch, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
+        unreached = result.unreached()
         warnings = [
             *doubts.left_out(frames),
             *doubts.small_crop(width * height / (self._shape[0] * self._shape[1])),
             *doubts.not_compiled(kernels.compiled()),
             *doubts.in_a_file(need.total_bytes, planes.file_bytes),
-            *doubts.too_shallow(result.unreached(), frames),
+            *doubts.too_shallow(unreached, frames),
             *([suspects.warning(odd)] if odd else []),
             *self._gone,
         ]
@@ -315,6 +316,7 @@ class Stack:
             timings_s=timings_s,
             versions=_versions(),
             warnings=(*command.warnings, *warnings, *lost),
+            unreached=tuple([f.index for f in frames if f.used][one.number] for one in unreached),
             lateral_um_per_px=begin.um_per_px,
             crop=result.crop,
             judgement=judgement,
