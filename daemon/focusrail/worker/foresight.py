@@ -14,6 +14,8 @@ from focusrail.worker.memory_free import free_bytes, usable_bytes
 from focusrail.worker.memory_need import MemoryNeed, memory_need
 from focusrail.worker.messages import Begin, Memory, Room
 
+_COUNTED_BYTES = 50 << 20  # by a limit, though it is never used: threads' stacks and the like
+
 
 def foresee(
     begin: Begin,
@@ -45,18 +47,20 @@ def foresee(
     need, free = need_of(begin.method.fusion), free_bytes(memory_limit_mb)
     usable = usable_bytes(free)
     in_file = need.in_file_bytes(usable)
-    say(Memory(need.total_bytes, free, in_file))
     on_disk = shutil.disk_usage(begin.scratch).free
-    if need.other_bytes > free or (in_file and in_file + pictures + LEAST_FREE_BYTES > on_disk):
+    limited = memory_limit_mb is not None and free == memory_limit_mb << 20
+    too_little = need.least_bytes > free - (_COUNTED_BYTES if limited else 0)
+    if too_little or (in_file and in_file + pictures + LEAST_FREE_BYTES > on_disk):
         easier = [one for one in FUSIONS if need_of(one).total_bytes < min(usable, need.total_bytes)]
-        limited = memory_limit_mb is not None and free == memory_limit_mb << 20
         advice = [
             "raise stacking.memory_limit_mb" if limited else "end other programs",
-            *([] if need.other_bytes > free else [f"free {in_file / 1e9:.2f} GB on the disk of {folder}"]),
+            *([] if too_little else [f"free {in_file / 1e9:.2f} GB on the disk of {folder}"]),
             *([f"take --method {easier[0]}, for which there is enough"] if easier else []),
         ]
         raise NotEnoughMemory(
             f"stacking frames of {image.shape[1]} x {image.shape[0]} px needs {need.total_bytes / 1e9:.2f} GB of "
-            f"memory, and {free / 1e9:.2f} GB are free: {', or '.join(advice)}"
+            f"memory, {need.least_bytes / 1e9:.2f} GB of it even with a file, and {free / 1e9:.2f} GB are free: "
+            f"{', or '.join(advice)}"
         )
-    return need, need.room_for_planes_bytes(usable)
+    say(Memory(need.total_bytes, free, in_file))
+    return need, need.room_for_planes_bytes(usable) if in_file else usable

@@ -32,16 +32,30 @@ class MemoryNeed:
     """What a stack needs at its peaks (bytes)."""
 
     planes_bytes: int  # as large as a frame, and kept as long as frames come: they can lie in a file
-    other_bytes: int  # besides them, where that is the most: in memory in any case
-    total_bytes: int  # where both together are the most
+    beside_planes_bytes: int  # while all of them are there
+    later_bytes: int  # when the results are written, with those planes that are still there
+    later_planes_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """The most at any time."""
+        return max(self.planes_bytes + self.beside_planes_bytes, self.later_bytes)
+
+    @property
+    def least_bytes(self) -> int:
+        """The most at any time, with all planes in a file."""
+        return max(self.beside_planes_bytes, self.later_bytes - self.later_planes_bytes)
 
     def room_for_planes_bytes(self, usable_bytes: int) -> int:
-        """What the rest leaves of so much memory."""
-        return max(0, usable_bytes - self.other_bytes)
+        """How much of the planes has room in so much memory. Those needed longest are made last, and do without it."""
+        room = min(self.planes_bytes, usable_bytes - self.beside_planes_bytes)
+        if self.later_bytes > usable_bytes:
+            room = min(room, self.planes_bytes - self.later_planes_bytes)
+        return max(0, room)
 
     def in_file_bytes(self, usable_bytes: int) -> int:
-        """How much of the planes has no room in so much memory."""
-        return max(0, self.planes_bytes - self.room_for_planes_bytes(usable_bytes))
+        """How much of the planes has none."""
+        return self.planes_bytes - self.room_for_planes_bytes(usable_bytes)
 
 
 def planes_per_pixel(method: Method, sample_bytes: int) -> float:
@@ -81,26 +95,14 @@ def memory_need(
     if outputs.slab_frames:
         slabs = planes_per_pixel(method, 2) * (2 if outputs.slab_overlap else 1)
         in_flight += _SUM  # one that is put aside
+    accumulating = _PEAKS + slabs + accumulated
+    if method.two_passes:  # the second takes more than the first
+        in_flight = _DEPTH + FRAMES_IN_FLIGHT * frame
     stripes_bytes = _STRIPE_BYTES * width_px * threads
-
-    # (planes, other) of each stage, in bytes
-    fusing = _Stage(_PEAKS + slabs + (0 if method.two_passes else accumulated), in_flight)
-    writing = _Stage(_PEAKS, _DEPTH + _WRITING + frame + (_SUM if outputs.aligned else 0))
-    stages = [
-        fusing.bytes(pixels, besides=_FUSING_BYTES + stripes_bytes + file_bytes),
-        writing.bytes(pixels, besides=_WRITING_BYTES),
-    ]
-    if method.two_passes:
-        composing = _Stage(_PEAKS + accumulated, _DEPTH + FRAMES_IN_FLIGHT * frame)
-        stages.append(composing.bytes(pixels, besides=_FUSING_BYTES + stripes_bytes + file_bytes))
-    planes, other = (max(stage[part] for stage in stages) for part in (0, 1))
-    return MemoryNeed(planes, other, max(map(sum, stages)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    planes: float  # bytes a pixel
-    other: float
-
-    def bytes(self, pixels: int, *, besides: int) -> tuple[int, int]:
-        return round(self.planes * pixels), round(self.other * pixels) + besides
+    writing = _PEAKS + _DEPTH + _WRITING + frame + (_SUM if outputs.aligned else 0)
+    return MemoryNeed(
+        planes_bytes=round(accumulating * pixels),
+        beside_planes_bytes=round(in_flight * pixels) + _FUSING_BYTES + stripes_bytes + file_bytes,
+        later_bytes=round(writing * pixels) + _WRITING_BYTES,
+        later_planes_bytes=round(_PEAKS * pixels),
+    )

@@ -232,7 +232,9 @@ def _facts(outcome: StackOutcome, used: Sequence[FrameOutcome]) -> list[tuple[st
         facts.append(("Time", f"{number(outcome.timings_s['total'], 1)} s", "all stages together"))
     if outcome.peak_memory_bytes:
         foreseen = f"; {outcome.needed_memory_bytes / 1e9:.2f} GB were foreseen" if outcome.needed_memory_bytes else ""
-        facts.append(("Memory", f"{outcome.peak_memory_bytes / 1e9:.2f} GB", f"the most in use at once so far{foreseen}"))
+        facts.append(
+            ("Memory", f"{outcome.peak_memory_bytes / 1e9:.2f} GB", f"the most in use at once so far{foreseen}")
+        )
     return facts
 
 
