@@ -22,7 +22,7 @@ from rich.progress import (
 )
 
 from focusrail.capture.events import FrameStored, Merging, Paused, Published, Skipped, Started
-from focusrail.worker.messages import Fused, LeftOut, LookedAgain, Room, Saved, Surveyed
+from focusrail.worker.messages import Fused, LeftOut, LookedAgain, Memory, Room, Saved, Surveyed
 
 _ENDED = b"\0"  # no signal has this number
 _T = TypeVar("_T")
@@ -61,14 +61,10 @@ class ProgressDisplay:
         """Show an event; from any thread."""
         match event:
             case Started(frames=total):
-                self._total = total
-                if self._shooting:
-                    self._bar("shooting")
-                self._bar("fusing")
+                self._begin(total)
             case Skipped(names=names):
                 for name in names:
-                    line = f"skipped    {name}: not a JPEG, PNG or TIFF file"
-                    self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+                    self._say(f"skipped    {name}: not a JPEG, PNG or TIFF file")
             case FrameStored(position_mm=position_mm):
                 self._bars.update(self._bar("shooting"), advance=1, note=f"{position_mm:.3f} mm")
             case Paused(paused=paused):
@@ -77,9 +73,8 @@ class ProgressDisplay:
                 self._bars.update(self._bar("surveying"), advance=1)
             case Fused() | LeftOut():
                 self._bars.update(self._bar("fusing"), advance=1)
-            case Room(needed_bytes=needed, free_bytes=free):
-                line = f"needs      {needed / 1e9:.2f} GB for aligned frames and slabs; {free / 1e9:.2f} GB are free"
-                self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            case Room() | Memory():
+                self._say_what_is_needed(event)
             case LookedAgain(done=done, total=total) | Saved(done=done, total=total):
                 name = "saving" if isinstance(event, Saved) else "composing"
                 self._bars.update(self._bar(name), completed=done, total=total)
@@ -88,10 +83,34 @@ class ProgressDisplay:
             case Published():
                 self._bars.update(self._bar("writing"), total=1, advance=1)
 
+    def _say(self, line: str) -> None:
+        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _begin(self, total: int) -> None:
+        self._total = total
+        for task in self._tasks.values():  # where a stack is begun again
+            self._bars.reset(task, total=total)
+        if self._shooting:
+            self._bar("shooting")
+        self._bar("fusing")
+
+    def _say_what_is_needed(self, event: Room | Memory) -> None:
+        usual = isinstance(event, Memory) and not event.in_file_bytes
+        if self._bars.console.is_terminal or not usual:  # elsewhere the log says what is usual
+            self._say(_needs(event))
+
     def _bar(self, name: str) -> TaskID:
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=self._total, note="")
         return self._tasks[name]
+
+
+def _needs(event: Room | Memory) -> str:
+    needed, free = event.needed_bytes / 1e9, event.free_bytes / 1e9
+    if isinstance(event, Room):
+        return f"needs      {needed:.2f} GB for aligned frames and slabs; {free:.2f} GB are free"
+    in_file = f": {event.in_file_bytes / 1e9:.2f} GB will lie in a file, which is slower" if event.in_file_bytes else ""
+    return f"needs      {needed:.2f} GB of memory; {free:.2f} GB are free{in_file}"
 
 
 def interruptible(work: Callable[[], _T], *, abort: Callable[[], None]) -> _T:

@@ -57,6 +57,10 @@ class TooFewFrames(FocusrailError):
     """A stack needs two frames that can be used."""
 
 
+class StrangerInFront(TooFewFrames):
+    """None of the others fits the first frame: it is probably not of this stack."""
+
+
 class UnreadableFolder(FocusrailError):
     """The folder of photographs does not exist or may not be read."""
 
@@ -93,6 +97,10 @@ class DiskFull(FocusrailError):
     """No space left. What was stored before is whole."""
 
 
+class NotEnoughMemory(FocusrailError):
+    """Neither memory nor disk has room for what a stack accumulates. Nothing of it has been fused yet."""
+
+
 class WorkerLost(FocusrailError):
     """The stacking process ended again and again; the originals are safe in the spool."""
 
@@ -108,6 +116,7 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     InvalidValue: (78, 422),
     NoFrames: (10, 422),
     TooFewFrames: (11, 422),
+    StrangerInFront: (11, 422),
     FrameSizeDiffers: (12, 422),
     DamagedImage: (13, 422),
     NotAnImage: (14, 422),
@@ -124,6 +133,7 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     IllegalTransition: (25, 409),
     WorkerLost: (26, 500),
     UnknownFrame: (27, 422),
+    NotEnoughMemory: (28, 507),
     OutOfTravel: (21, 422),
     PositionUnknown: (22, 409),
     DriverError: (30, 502),

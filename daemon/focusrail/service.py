@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import secrets
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import structlog
 
-from focusrail.capture.begin import begin, usual_outputs
+from focusrail.capture.begin import usual_outputs
 from focusrail.capture.carriage import Carriage
 from focusrail.capture.engine import Engine
 from focusrail.capture.events import Merging, Published, Skipped, Started
 from focusrail.capture.plan import plan
 from focusrail.capture.preflight import check_rail, check_store
 from focusrail.capture.rig import Rig, halt_owner, only_owner, open_rig
+from focusrail.capture.stacks import Stacks
 from focusrail.config.schema import Config
 from focusrail.errors import (
     FocusrailError,
@@ -34,7 +33,6 @@ from focusrail.errors import (
     ShootAborted,
     ShootInUse,
     TooFewFrames,
-    by_name,
 )
 from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
@@ -44,10 +42,8 @@ from focusrail.model.selection import check_known
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.folder import Listing, lie_on_each_other, list_folder, record_of
 from focusrail.store.journal import Journal
-from focusrail.store.outbound import Destination, chosen, destination, discard, publish
 from focusrail.store.spool import Spool
-from focusrail.worker.client import StackingProcess
-from focusrail.worker.messages import Begin, Finish, Finished, LeftOut
+from focusrail.worker.messages import Finish, LeftOut
 from focusrail_drivers.base import DriverError
 from focusrail_drivers.clock import Clock, SystemClock
 
@@ -77,11 +73,17 @@ class Service:
         self.journal = Journal(self._store.journal_file)
         self._spool = Spool(self._store.spool_folder)
         self._engine: Engine | None = None
-        self._process: StackingProcess | None = None
         self._carriage: Carriage | None = None
         self._shoot: Shoot | None = None
         self._aborted = threading.Event()
+        self._stacks = Stacks(
+            config, journal=self.journal, spool=self._spool, clock=self._clock, aborted=self._aborted,
+            listen=self._tell,
+        )  # fmt: skip
         self._operations = 0  # that are going on, one within the other
+
+    def _tell(self, event: object) -> None:
+        self._listen(event)
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -158,8 +160,8 @@ class Service:
         self._engine = engine
         check_rail(rig.carriage, shoot.positions_mm, may_home=self.config.rail.home == "if_unknown")
         start_mm = rig.carriage.position_mm()
-        place = self._place(shoot)
-        with self._stacking(shoot, place, self._begin(shoot, place, in_mm=True)) as (process, left_out):
+        place = self._stacks.place(shoot)
+        with self._stacks.process(shoot, place, self._stacks.begin(shoot, place, in_mm=True)) as (process, left_out):
             self.journal.advance(shoot, State.SHOOTING)
             stacking_error = engine.run(shoot, process, settle_s=recipe.settle_s)
             shot_s = self._clock.monotonic_s() - began_s
@@ -175,7 +177,7 @@ class Service:
                     # The frames are shot: that the carriage stays where it is would be no reason to lose them.
                     if (error := returned.exception()) is not None:
                         log.warning("rail.not_returned", error=str(error))
-            return self._publish(shoot, place, finished, left_out)
+            return self._stacks.publish(shoot, place, finished, left_out)
 
     # --- stacking -----------------------------------------------------------------------------------------------------
 
@@ -219,7 +221,7 @@ class Service:
             method=method,
             source=str(folder.absolute()),
         )
-        place = self._place(shoot, out)
+        place = self._stacks.place(shoot, out)
         check_store(self._store.spool_folder, place.folder.parent)
         self.journal.add_shoot(shoot)
 
@@ -238,8 +240,10 @@ class Service:
             wanted = [index for index in range(len(photographs)) if index not in without]
             # Of what is not wanted anyway it does not matter whether it can be read.
             unwanted = [r for r in records(sorted(without)) if isinstance(r, FrameRecord)]
-            told = self._begin(shoot, place, unwanted=unwanted, in_mm=step_mm is not None, outputs=outputs, debug=debug)
-            return listing, self._stack(shoot, place, records(wanted), replace(told, frames=len(wanted)))
+            told = self._stacks.begin(
+                shoot, place, unwanted=unwanted, in_mm=step_mm is not None, outputs=outputs, debug=debug
+            )
+            return listing, self._stacks.make(shoot, place, records(wanted), replace(told, frames=len(wanted)))
 
     def restack(
         self,
@@ -264,119 +268,30 @@ class Service:
             check_known(without, (record.index for record in frames))
             if method is not None:
                 shoot = replace(shoot, method=method)
-            place = self._place(shoot, out)
+            place = self._stacks.place(shoot, out)
             check_store(self._store.spool_folder, place.folder.parent)
             with self._failing(shoot):
                 wanted = [record for record in frames if record.index not in without]
                 unwanted = [record for record in frames if record.index in without]
                 in_mm = frames[0].position_mm is not None
-                told = self._begin(shoot, place, unwanted=unwanted, in_mm=in_mm, outputs=outputs, debug=debug)
-                return self._stack(shoot, place, iter(wanted), replace(told, frames=len(wanted)))
-
-    def _stack(
-        self, shoot: Shoot, place: Destination, records: Iterator[FrameRecord | LeftOut], told: Begin
-    ) -> Published:
-        began_s = time.monotonic()
-        self._listen(Started(shoot.shoot_id, shoot.name, told.frames, shoot.source))
-        self.journal.advance(shoot, State.MERGING)
-        unread: list[LeftOut] = []
-        if shoot.method.reference != "first":  # all transforms are found before the first frame is fused
-            everything = list(records)
-            told = replace(told, survey=tuple(r for r in everything if isinstance(r, FrameRecord)))
-            records = iter(everything)
-        with self._stacking(shoot, place, told) as (process, left_out):
-            for record in records:
-                if isinstance(record, LeftOut):
-                    unread.append(record)
-                    self._listen(record)
-                else:
-                    process.submit(record)
-            self._listen(Merging())
-            warnings = tuple(event.message for event in unread)
-            finished = process.finish(Finish(warnings=warnings, timings_s={"reading": time.monotonic() - began_s}))
-            left_out.extend(by_name(event.error, event.message) for event in unread)
-            without = [record.index for record in told.unwanted]
-            return self._publish(shoot, place, finished, left_out, without=without)
+                told = self._stacks.begin(shoot, place, unwanted=unwanted, in_mm=in_mm, outputs=outputs, debug=debug)
+                return self._stacks.make(shoot, place, iter(wanted), replace(told, frames=len(wanted)))
 
     def _check(self, method: Method, outputs: Outputs | None, shoot: Shoot | None = None) -> None:
         (outputs if outputs is not None else usual_outputs(self.config, shoot)).check_with(method)
-
-    def _begin(self, shoot: Shoot, place: Destination, **more: Any) -> Begin:
-        return begin(shoot, place, self.config, self._spool.folder(shoot.shoot_id), **more)
-
-    @contextmanager
-    def _stacking(
-        self, shoot: Shoot, place: Destination, told: Begin
-    ) -> Iterator[tuple[StackingProcess, list[FocusrailError]]]:
-        """A stacking process, ended and cleaned up after whatever happens; and the sentences of frames left out."""
-        left_out: list[FocusrailError] = []
-
-        def listen(event: object) -> None:
-            if isinstance(event, LeftOut):
-                left_out.append(by_name(event.error, event.message))
-                log.warning("frame.left_out", frame_index=event.index, reason=event.message)
-            self._listen(event)
-
-        stacking = self.config.stacking
-        process = StackingProcess(
-            told,
-            place,
-            in_flight_bytes=stacking.in_flight_mb << 20,
-            memory_limit_mb=stacking.memory_limit_mb,
-            listen=listen,
-        )
-        self._process = process
-        try:
-            if self._aborted.is_set():  # before there was a process to end
-                raise ShootAborted(f"shoot {shoot.shoot_id} was aborted")
-            yield process, left_out
-        finally:
-            self._process = None
-            process.close()
-            discard(place)
-
-    def _publish(
-        self,
-        shoot: Shoot,
-        place: Destination,
-        finished: Finished,
-        left_out: Sequence[FocusrailError],
-        *,
-        without: Sequence[int] = (),
-    ) -> Published:
-        publish(place)
-        self.journal.add_publication(
-            shoot.shoot_id, place.version, place.folder, self._clock.utc(), shoot.method, without=without
-        )
-        self.journal.advance(shoot, State.PUBLISHED)
-        log.info("shoot.published", version=place.version, folder=str(place.folder))
-        done = Published(shoot.shoot_id, place.version, place.folder, finished, tuple(left_out))
-        self._listen(done)
-        return done
-
-    def _place(self, shoot: Shoot, out: Path | None = None) -> Destination:
-        """Where the next version of a shoot will lie: in the outbound folder, or where the user says."""
-        following = max((version for version, _ in self.journal.publications(shoot.shoot_id)), default=0) + 1
-        if out is not None:
-            return replace(chosen(out.absolute(), shoot.name, at_least=following), owner=shoot.shoot_id)
-        name = self._store.folder_name(
-            shoot_id=shoot.shoot_id, name=shoot.name, specimen_id=shoot.specimen_id, created_at=shoot.created_at
-        )
-        return replace(destination(self._store.outbound_folder, name, at_least=following), owner=shoot.shoot_id)
 
     # --- ending -------------------------------------------------------------------------------------------------------
 
     def abort(self) -> None:
         """Stop the rail at once and end what is going on. From any thread, any number of times."""
         self._aborted.set()
-        engine, process, carriage, shoot = self._engine, self._process, self._carriage, self._shoot
+        engine, carriage, shoot = self._engine, self._carriage, self._shoot
         with structlog.contextvars.bound_contextvars(**({} if shoot is None else {"shoot_id": shoot.shoot_id})):
             if engine is not None:
                 engine.abort()
             elif carriage is not None:
                 carriage.halt()
-            if process is not None:
-                process.abort()
+            self._stacks.abort()
 
     def was_interrupted(self, shoot: Shoot) -> bool:
         """Whether a shoot is journalled as going on, and no process works on it."""

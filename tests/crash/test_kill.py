@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,45 @@ def stored(process: subprocess.Popen[bytes], index: int) -> dict[str, Any]:
 def ended(process: subprocess.Popen[bytes]) -> Said:
     out, error = process.communicate(timeout=30)
     return said(process.returncode, out, error)
+
+
+def test_what_a_killed_stack_leaves_goes_with_the_next_one_there_and_a_living_ones_stays(
+    tmp_path: Path, photographs: Path
+) -> None:
+    home, many = Home(tmp_path), tmp_path / "many"
+    many.mkdir()
+    for index, path in enumerate([*sorted(photographs.iterdir())] * 20):
+        shutil.copy(path, many / f"{index:03d}.jpg")
+    beside = tmp_path / "results"
+
+    def scratch_folders() -> set[Path]:
+        return set(beside.glob(".*.partial"))
+
+    with home.start("stack", many, "-o", beside / "killed") as process:
+        wait_until(lambda: any(folder.glob("thumbnails/*") for folder in scratch_folders()))
+        orphans = descendants(process)
+        process.kill()
+    assert not psutil.wait_procs(orphans, timeout=_GONE_S)[1]
+    (left,) = scratch_folders()
+    with home.start("stack", many, "-o", beside / "living") as living:
+        wait_until(lambda: any(folder != left and any(folder.iterdir()) for folder in scratch_folders()))
+        assert left not in scratch_folders(), "the next stack there removes it"
+        (held,) = scratch_folders()
+        living.send_signal(signal.SIGSTOP)  # alive, however slow
+        other = home.run("stack", photographs, "-o", beside / "other")
+        assert other.code == 0, other.sentences
+        assert scratch_folders() == {held}
+        living.send_signal(signal.SIGCONT)
+        assert ended(living).code == 0
+    assert {path.name for path in beside.iterdir()} == {"living", "other"}
+
+
+def wait_until(happens: Callable[[], object]) -> None:
+    """Look every few milliseconds."""
+    end_s = time.monotonic() + 30
+    while not happens():
+        assert time.monotonic() < end_s, "it never happened"
+        time.sleep(0.005)
 
 
 INTERRUPTIONS = {

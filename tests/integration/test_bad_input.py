@@ -409,15 +409,37 @@ def test_a_journal_that_is_none(home: Home) -> None:
 
 
 @pytest.mark.parametrize("reference", ["first", "middle"])
-def test_a_stranger_in_front_is_named_where_all_others_do_not_fit_it(home: Home, folder: Path, reference: str) -> None:
-    stranger = cv2.resize(texture(300, 400, seed=9), (324, 216))
+def test_a_stranger_in_front_is_left_out_and_the_others_are_stacked(home: Home, folder: Path, reference: str) -> None:
     (folder / "000000.jpg").unlink()
-    write_png(folder / "000000.png", stranger)
+    stranger(folder / "000000.png", seed=9)
     said = home.run("stack", folder, "--reference", reference)
-    assert said.code == 11, said.sentences
-    assert any("if 000000.png is not of this stack, leave it out: --without 0" in line for line in said.sentences)
-    assert not any("beforehand" in line for line in said.sentences)
+    assert said.code == 18, said.sentences
+    assert any("were left out: 000000.png fits none of the others" in line for line in said.sentences)
+    assert [event["without"] for event in said.event("stack.begun_again")] == [0]
+    (result,) = published(home.outbound)
+    frames = manifest(result)["frames"]
+    assert [frame["used"] for frame in frames] == [False] + [True] * (len(frames) - 1)
+    assert not frames[0]["unwanted"]
     assert home.run("stack", folder, "--reference", reference, "--without", "0").code == 0
+    first, without = (pixels(one) for one in published(home.outbound))
+    assert np.array_equal(first, without), "as if it had never been there"
+
+
+def test_strangers_only_are_not_stacked_whichever_is_left_out(home: Home, tmp_path: Path) -> None:
+    for count in (2, 3):
+        folder = tmp_path / f"strangers-{count}"
+        folder.mkdir()
+        for seed in range(count):
+            stranger(folder / f"{seed}.png", seed=20 + seed)
+        said = home.run("stack", folder)
+        assert said.code == 11
+        assert ("if 0.png is not of this stack, leave it out: --without 0" in said.sentences[-1]) == (count > 2)
+        assert len(said.event("stack.begun_again")) == (count > 2)
+    assert not home.outbound.exists() or not published(home.outbound)
+
+
+def stranger(path: Path, *, seed: int) -> None:
+    write_png(path, cv2.resize(texture(300, 400, seed=seed), (324, 216)))
 
 
 def test_many_frames_left_out_do_not_flood_the_terminal(home: Home, folder: Path) -> None:

@@ -1,17 +1,24 @@
-"""Memory does not grow with the number of frames. FOCUSRAIL_MEMORY_FRAMES=300 tries a long stack."""
+"""Memory: it does not grow with the number of frames, and what is needed is told before.
+
+FOCUSRAIL_MEMORY_FRAMES=300 tries a long stack.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from focusrail.model.method import Method, Registration
 from focusrail.model.outputs import Outputs
 from focusrail.service import Service
-from peers.small_rig import photograph, small_rig
+from focusrail.store.image_io import Metadata, write_tiff
+from focusrail.worker.messages import Fused, Memory
+from peers.small_rig import Home, manifest, photograph, published, small_rig
 
 METHOD = Method(registration=Registration(detector="orb"))  # is quicker; fusion, which holds the memory, is the same
 FEW, MANY = 20, int(os.environ.get("FOCUSRAIL_MEMORY_FRAMES", "60"))
@@ -46,3 +53,69 @@ def test_stacking_takes_no_more_memory_for_more_frames(tmp_path: Path, photograp
     service.close()
     few, many = peaks
     assert many < few * 1.03, f"{few / 1e6:.1f} MB for {FEW} frames, {many / 1e6:.1f} MB for {MANY}"
+
+
+# At 6 megapixels, since in small frames what all stacks have in common hides what a method takes.
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("suffix", ["jpg", "tif"], ids=["8 bit", "16 bit"])
+@pytest.mark.parametrize("fusion", ["bands", "lob", "pyramid", "depthmap"])
+def test_the_memory_that_is_foreseen_is_what_stacking_takes(
+    tmp_path: Path, photographs: Path, fusion: str, suffix: str
+) -> None:
+    folder = tmp_path / "six"
+    folder.mkdir()
+    for index, path in enumerate(sorted(photographs.iterdir())):
+        large = cv2.resize(photograph(path), (3000, 2000), interpolation=cv2.INTER_CUBIC)
+        if suffix == "tif":
+            write_tiff(folder / f"{index}.tif", large.astype(np.uint16) * 257, Metadata(), description="")
+        else:
+            cv2.imwrite(str(folder / f"{index}.jpg"), large)
+    heard: list[object] = []
+    service = Service(small_rig(tmp_path / "data", stacking={"threads": 2}), listen=heard.append)
+    _, done = service.stack_folder(folder, method=Method(fusion=fusion))
+    service.close()
+    (foreseen,) = (event for event in heard if isinstance(event, Memory))
+    assert foreseen.in_file_bytes == 0
+    assert foreseen.needed_bytes == pytest.approx(done.finished.peak_memory_bytes, rel=0.12)
+    kinds = [type(event) for event in heard]
+    assert kinds.index(Memory) < kinds.index(Fused), "before the first frame is fused"
+    page = manifest(done.folder)
+    assert page["needed_memory_bytes"] == foreseen.needed_bytes
+    assert "GB were foreseen" in (done.folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("disk_mb", "code"), [(900, 0), (230, 28)])
+def test_what_memory_does_not_hold_lies_in_a_file_or_is_refused_with_what_to_do(
+    tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch, disk_mb: int, code: int
+) -> None:
+    folder = tmp_path / "large"
+    folder.mkdir()
+    for index, path in enumerate(sorted(photographs.iterdir())[:3]):
+        large = cv2.resize(photograph(path), (3000, 2000), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / f"{index}.jpg"), large)
+    home = Home(tmp_path, stacking={"memory_limit_mb": 400, "threads": 2})
+    # The stacking process looks at the disk by itself: it is given another answer by its own sitecustomize.
+    (home.folder / "sitecustomize.py").write_text(
+        "import collections, shutil\n"
+        "usage = collections.namedtuple('usage', 'total used free')\n"
+        f"shutil.disk_usage = lambda path: usage(0, 0, {disk_mb} << 20)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(home.folder), os.environ.get("PYTHONPATH", "")]))
+    said = home.run_here("stack", folder)
+    assert said.code == code
+    if code:
+        assert re.search(
+            r"stacking frames of 3000 x 2000 px needs 0\.\d\d GB of memory, 0\.\d\d GB of it even with a "
+            r"file, and 0\.42 GB are free: raise "
+            r"stacking\.memory_limit_mb, or free 0\.\d\d GB on the disk of ",
+            said.sentences[-1],
+        )
+        assert not published(home.outbound)
+    else:
+        assert re.fullmatch(
+            r"needs {6}0\.\d\d GB of memory; 0\.42 GB are free: 0\.\d\d GB will lie in a file, which is slower",
+            said.sentences[0],
+        )
+        (result,) = published(home.outbound)
+        assert any("were kept in a file, which is slower" in warning for warning in manifest(result)["warnings"])

@@ -64,9 +64,11 @@ class StackOutcome:
     timings_s: dict[str, float]
     versions: dict[str, str]  # software
     warnings: tuple[str, ...] = ()
+    unreached: tuple[int, ...] = ()  # indices of first or last frames beyond which something is still getting sharper
     lateral_um_per_px: float | None = None
     far_is_high: bool | None = None  # whether larger depths are farther from the camera; None: not known
     crop: tuple[int, int, int, int] | None = None  # x, y, width, height within the reference frame
     judgement: Judgement | None = None
     recipe: dict[str, object] = field(default_factory=dict)
+    needed_memory_bytes: int = 0  # as it was foreseen
     peak_memory_bytes: int = 0

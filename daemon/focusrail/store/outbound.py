@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from focusrail.errors import StoreNotWritable
 from focusrail.store.durable import make_folder, sync_folder, sync_tree, writing
 from focusrail.store.folder import is_text, printable
+
+# As `Destination.scratch` names them, with the ID of a shoot: nobody else's folder looks like this.
+_SCRATCH = re.compile(r"\..+\.\d{8}T\d{6}-[0-9a-f]{4}\.partial", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +68,77 @@ def _is_empty_folder(folder: Path) -> bool:
     return folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
 
 
+@contextmanager
+def held(place: Destination) -> Iterator[None]:
+    """Hold the scratch folder, so that nobody takes it for abandoned. Ends with the process, whatever ends it.
+
+    Raises DiskFull, StoreNotWritable.
+    """
+    prepare(place)
+    with writing(place.scratch):
+        folder = _locked(place.scratch, wait=True)
+        while not _is_at(place.scratch, folder):  # somebody removed it before we held it
+            os.close(folder)
+            prepare(place)
+            folder = _locked(place.scratch, wait=True)
+    try:
+        yield
+    finally:
+        os.close(folder)
+
+
+def remove_abandoned(parent: Path) -> list[Path]:
+    """Remove the scratch folders in `parent` that nobody holds: those who made them were killed."""
+    try:
+        found = [Path(entry.path) for entry in os.scandir(parent) if _SCRATCH.fullmatch(entry.name)]
+    except OSError:
+        return []
+    removed = []
+    for scratch in sorted(found):
+        try:
+            folder = _locked(scratch, wait=False)
+        except OSError:  # somebody holds it, or it is nothing of ours
+            continue
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(folder)
+        if not scratch.exists():
+            removed.append(scratch)
+    return removed
+
+
+def _locked(folder: Path, *, wait: bool) -> int:
+    """The descriptor of a folder, locked. Raises OSError, without waiting where somebody else has locked it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        if not wait:
+            os.close(descriptor)
+            raise
+        # A file system that cannot lock folders: then nobody can, and none is ever taken for abandoned.
+    return descriptor
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
 def prepare(place: Destination) -> None:
-    """Make an empty scratch folder; what an earlier attempt left there is removed."""
+    """Make an empty scratch folder; what an earlier attempt left there is removed. Who holds it goes on holding it."""
     make_folder(place.folder.parent)
     with writing(place.scratch):
-        if place.scratch.is_dir() and not place.scratch.is_symlink():
-            shutil.rmtree(place.scratch)
-        else:
+        if not place.scratch.is_dir() or place.scratch.is_symlink():
             place.scratch.unlink(missing_ok=True)
-        place.scratch.mkdir()
+            place.scratch.mkdir()
+            return
+        for path in list(place.scratch.iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def publish(place: Destination) -> None:

@@ -47,13 +47,13 @@ def decode_tiff(data: bytes, name: str) -> tuple[Pixels | None, int]:
 @contextmanager
 def _first_page(data: bytes) -> Iterator[tifffile.TiffPage | None]:
     """None where tifffile makes nothing of it: perhaps libtiff does, or says what is wrong."""
-    try:
-        file = tifffile.TiffFile(io.BytesIO(data))
-        page = file.pages.first
-    except _DAMAGED_TIFF:
-        yield None
-        return
-    with file:
+    with io.BytesIO(data) as stream:  # closed, since a file and its pages hold each other, and `data`, for a while
+        try:
+            file = tifffile.TiffFile(stream)
+            page = file.pages.first
+        except _DAMAGED_TIFF:
+            yield None
+            return
         yield page if isinstance(page, tifffile.TiffPage) else None
 
 

@@ -28,6 +28,7 @@ from focusrail.worker.messages import (
     LeftOut,
     Live,
     LookedAgain,
+    Memory,
     Room,
     Saved,
     Surveyed,
@@ -42,7 +43,7 @@ _ALL_RESTARTS = 20
 _SILENCE_S = 120.0  # without any event, while one is awaited: the process hangs
 _WRITING = 10  # times as long it may be silent when all frames are fused: one event tells that all is written
 _ABORTED = "stacking was stopped; nothing has been published"
-Event = Surveyed | Fused | LookedAgain | LeftOut | Live | Room | Saved | Finished | Failed
+Event = Surveyed | Fused | LookedAgain | LeftOut | Live | Room | Memory | Saved | Finished | Failed
 
 
 @dataclass

@@ -30,12 +30,12 @@ def small_crop(share: float) -> list[str]:
     return [f"only {share:.0%} of the frame is covered by all frames: another reference frame may keep more"]
 
 
-def in_a_file(memory_bytes: int, file_bytes: int) -> list[str]:
+def in_a_file(needed_bytes: int, file_bytes: int) -> list[str]:
     """Of planes that had no room in memory."""
     if not file_bytes:
         return []
-    needed, kept = (memory_bytes + file_bytes) / 1e9, file_bytes / 1e9
-    said = f"frames of this size need {needed:.1f} GB, of which {kept:.1f} GB were kept in a file, which is slower: "
+    needed, kept = needed_bytes / 1e9, file_bytes / 1e9
+    said = f"frames of this size need {needed:.2f} GB, of which {kept:.2f} GB were kept in a file, which is slower: "
     return [said + "more memory, or a larger stacking.memory_limit_mb, would help"]
 
 

@@ -44,6 +44,7 @@ class Begin:
     recipe: Recipe | None = None
     survey: tuple[FrameRecord, ...] = ()
     unwanted: tuple[FrameRecord, ...] = ()  # left out because it was asked for; they are not handed over
+    strangers: tuple[FrameRecord, ...] = ()  # left out because none of the others fits them; not handed over either
     frames: int = 0  # that will be handed over, as far as is known
     outputs: Outputs = Outputs()  # noqa: RUF009 - frozen, so it can be shared
     kind: Literal["begin"] = "begin"
@@ -126,6 +127,16 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """The stack is going to take so much memory; the planes that have no room in what is free lie in a file."""
+
+    needed_bytes: int
+    free_bytes: int
+    in_file_bytes: int
+    kind: Literal["memory"] = "memory"
+
+
+@dataclass(frozen=True, slots=True)
 class Saved:
     """One more of those pictures is written."""
 
@@ -158,7 +169,7 @@ class Failed:
 
 
 Command = Annotated[Begin | Frame | Finish, Field(discriminator="kind")]
-_Event = Surveyed | Fused | LookedAgain | LeftOut | Live | Room | Saved | Finished | Failed
+_Event = Surveyed | Fused | LookedAgain | LeftOut | Live | Room | Memory | Saved | Finished | Failed
 Event = Annotated[_Event, Field(discriminator="kind")]
 _COMMAND: TypeAdapter[Begin | Frame | Finish] = TypeAdapter(Command)
 _EVENT: TypeAdapter[_Event] = TypeAdapter(Event)

@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_SHARE = 0.5  # of the memory that is free when a stack begins; the rest is for frames being decoded and warped
-_UNKNOWN_BYTES = 2 << 30
-
 
 class Planes:
     """Hands out planes of zeros: from memory until a budget is used up, then from files without a name in `folder`.
@@ -22,9 +19,8 @@ class Planes:
     short: slower, but frames of any size can be stacked. Room on the disk is taken at once.
     """
 
-    def __init__(self, folder: Path, *, memory_limit_mb: int | None = None) -> None:
-        limit = (memory_limit_mb << 20) if memory_limit_mb is not None else _free_bytes()
-        self._folder, self._left = folder, int(_SHARE * limit)
+    def __init__(self, folder: Path, *, budget_bytes: int) -> None:
+        self._folder, self._left = folder, budget_bytes
         self.memory_bytes = self.file_bytes = 0  # handed out so far
 
     def __call__(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -40,11 +36,3 @@ class Planes:
         with tempfile.TemporaryFile(dir=self._folder, prefix=".planes-") as file:
             os.posix_fallocate(file.fileno(), 0, size)  # else a full disk would end the process in the middle of a loop
             return np.memmap(file, dtype, "r+", shape=shape)
-
-
-def _free_bytes() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
-        return _UNKNOWN_BYTES

@@ -108,6 +108,7 @@ class Pipeline:
                 decoded = read_frame(record, with_metadata=not self._stack.has_metadata, spare=spare)
                 del spare
                 self._examined.put((decoded, self._stack.examine(record, decoded.image)))
+                del decoded  # its pixels must not outlive its being fused, here or below
             except FrameError as error:
                 self._room.release()
                 self._stack.leave_out(record, error)
@@ -120,6 +121,7 @@ class Pipeline:
             except FrameError as error:
                 self._room.release()
                 self._stack.leave_out(decoded.record, error)
+            del decoded, examined
         self._registered.put(None)
 
     def _fuse(self) -> None:
@@ -201,6 +203,7 @@ def serve(commands: BinaryIO, say: Callable[[object], None]) -> None:
             say,
             executor=executor,
             read=lambda record: read_frame(record).image,
+            threads=threads,
             memory_limit_mb=memory_limit_mb,
         )
         pipeline = Pipeline(stack)

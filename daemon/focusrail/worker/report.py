@@ -69,7 +69,7 @@ def render_report(outcome: StackOutcome, pictures: ReportPictures, *, files: Ite
         depth_uri=_data_uri(pictures.depth) if pictures.depth else None,
         contact_uri=_data_uri(pictures.contact_sheet) if pictures.contact_sheet else None,
         verdicts=_verdicts(outcome.judgement) if outcome.judgement else [],
-        profile=profile(outcome.frames),
+        profile=profile(outcome.frames, unreached=outcome.unreached),
         rows=[_row(frame, _centre(outcome), aligned=aligned) for frame in outcome.frames],
         any_predicted=any(frame.predicted for frame in outcome.frames),
         most_won=max((frame.won for frame in used if math.isfinite(frame.won)), default=0.0),
@@ -113,29 +113,11 @@ def decompose(transform: Sequence[float], centre: tuple[float, float]) -> tuple[
     return to_x - x, to_y - y, math.degrees(math.atan2(yx - xy, xx + yy)) * 1000, (scale - 1) * 100
 
 
-def rising_ends(positions: Sequence[float], sharpness: Sequence[float]) -> tuple[bool, bool]:
-    """Whether sharpness still rises towards the low and towards the high end of the stack.
+def profile(frames: Sequence[FrameOutcome], *, unreached: Sequence[int] = ()) -> dict[str, object] | None:
+    """The plot of sharpness over position in percent of its area, or None when there is nothing to plot.
 
-    Rising: three neighbouring groups of frames grow outwards, by more than 3 % of the range, to its upper half.
+    The ends at which the frames `unreached` stand are marked.
     """
-    order = sorted(range(len(positions)), key=lambda at: positions[at])
-    values = [sharpness[at] for at in order if math.isfinite(sharpness[at])]
-    if len(values) < 5 or max(values) <= 0:
-        return False, False
-    low, span = min(values), max(values) - min(values)
-    many = max(1, len(values) // 20)  # single frames of a fine stack differ by noise more than by focus
-
-    def rises(inwards: Sequence[float]) -> bool:
-        outer, middle, inner = (sum(inwards[at * many : (at + 1) * many]) / many for at in range(3))
-        return outer > middle > inner and outer - inner > 0.03 * span and outer - low > 0.5 * span
-
-    if span < 0.01 * max(values):
-        return False, False
-    return rises(values), rises(values[::-1])
-
-
-def profile(frames: Sequence[FrameOutcome]) -> dict[str, object] | None:
-    """The plot of sharpness over position in percent of its area, or None when there is nothing to plot."""
     shown = [frame for frame in frames if math.isfinite(frame.sharpness)]
     if not any(frame.used for frame in shown):
         return None
@@ -170,18 +152,14 @@ def profile(frames: Sequence[FrameOutcome]) -> dict[str, object] | None:
         for frame in shown
     ]
     line = [(x(at[frame.index]), y(frame.sharpness)) for frame in used]
-    below, above = rising_ends([at[frame.index] for frame in used], [frame.sharpness for frame in used])
-    ends = [(used[0], "low")] * below + [(used[-1], "high")] * above
+    ends = [("low", used[0]), ("high", used[-1])]
     return {
         "unit": unit,
         "points": points,
         "segments": list(pairwise(line)),
         "ticks_x": [(x(tick), number(tick, places_x)) for tick in ticks_x],
         "ticks_y": [(y(tick), number(tick, places_y)) for tick in ticks_y],
-        "rising": [
-            (side, f"{number(at[frame.index], 3)} mm" if by_position else f"frame {frame.index}")
-            for frame, side in ends
-        ],
+        "unreached": [side for side, frame in ends if frame.index in unreached],
         "sharpest": max(used, key=lambda frame: frame.sharpness),
         "many": len(shown) > 120,
     }
@@ -254,7 +232,10 @@ def _facts(outcome: StackOutcome, used: Sequence[FrameOutcome]) -> list[tuple[st
     if "total" in outcome.timings_s:
         facts.append(("Time", f"{number(outcome.timings_s['total'], 1)} s", "all stages together"))
     if outcome.peak_memory_bytes:
-        facts.append(("Memory", f"{outcome.peak_memory_bytes / 2**20:.0f} MiB", "the most in use at once"))
+        foreseen = f"; {outcome.needed_memory_bytes / 1e9:.2f} GB were foreseen" if outcome.needed_memory_bytes else ""
+        facts.append(
+            ("Memory", f"{outcome.peak_memory_bytes / 1e9:.2f} GB", f"the most in use at once so far{foreseen}")
+        )
     return facts
 
 

@@ -14,9 +14,10 @@ from importlib.metadata import version
 from itertools import count
 
 import numpy as np
+import numpy.typing as npt
 
 import focusrail
-from focusrail.errors import FrameError, NotRegistered, TooFewFrames
+from focusrail.errors import FrameError, NotRegistered, StrangerInFront, TooFewFrames
 from focusrail.model.frame import FrameRecord
 from focusrail.model.outcome import FrameOutcome, StackOutcome
 from focusrail.stacking import kernels
@@ -28,11 +29,12 @@ from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, r
 from focusrail.stacking.registration import Registrar, reduce, see
 from focusrail.stacking.resynthesis import SecondLook
 from focusrail.store.image_io import Metadata, encode_jpeg
-from focusrail.store.room import check_free
 from focusrail.worker import doubts, results, suspects
 from focusrail.worker.aligned import save_aligned
 from focusrail.worker.debug import StageRecorder
-from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, LookedAgain, Room, Saved, Surveyed
+from focusrail.worker.foresight import foresee
+from focusrail.worker.memory_need import MemoryNeed
+from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, LookedAgain, Saved, Surveyed
 from focusrail.worker.planes import Planes
 from focusrail.worker.reduction import thumbnail
 from focusrail.worker.scratch import Scratch
@@ -55,8 +57,10 @@ class Stack:
         *,
         executor: Executor,
         read: Callable[[FrameRecord], Image],
+        threads: int = 1,
         memory_limit_mb: int | None = None,
     ) -> None:
+        """`executor` has so many `threads`."""
         self.say = say
         self._begin, self._executor = begin, executor
         self._began_s = time.monotonic()
@@ -76,8 +80,9 @@ class Stack:
         self._records: dict[int, FrameRecord] = {}  # of the frames fused
         self._gone: list[str] = []  # a sentence for each frame that could not be read a second time
         self._unfit: dict[int, str] = {}  # why frames could not be registered beforehand
-        self._has_room = False
-        self._planes = Planes(begin.scratch, memory_limit_mb=memory_limit_mb)
+        self._threads, self._memory_limit_mb = threads, memory_limit_mb
+        self._planes: Planes | None = None  # as soon as it is known how large frames are
+        self._need: MemoryNeed | None = None
         self._slabs = SlabFiles(begin.scratch) if begin.outputs.slab_frames else None
         known, reference = self._survey(read) if begin.survey else (None, None)
         self._stacker = Stacker(
@@ -89,8 +94,11 @@ class Stack:
             reference=reference,
             slab=self._slabs.keep if self._slabs is not None else None,
             outputs=begin.outputs,
-            allocate=self._planes,
+            allocate=self._plane,
         )
+        for record in begin.strangers:
+            name = record.original.path.name
+            self.leave_out(record, NotRegistered(f"{name} fits none of the others: it is not of this stack"))
 
     @property
     def has_metadata(self) -> bool:
@@ -105,7 +113,7 @@ class Stack:
         for record in self._begin.survey:
             try:
                 frame = read(record)
-                self._check_room(frame)
+                self._foresee(record, frame)
                 if size is None or frame.shape == size:  # others are named, and left out, when they are to be fused
                     size = frame.shape
                     settings = self._begin.method.registration
@@ -128,22 +136,26 @@ class Stack:
         return min(found, key=lambda index: abs(index - wanted))
 
     def examine(self, record: FrameRecord, image: Image) -> Examined:
-        """See what can be seen in a frame alone, and save its thumbnail. Raises DiskFull."""
-        self._check_room(image)
+        """See what can be seen in a frame alone, and save its thumbnail. Raises DiskFull, NotEnoughMemory."""
+        self._foresee(record, image)
         small = encode_jpeg(thumbnail(image), quality=85)
         (self._thumbnails / f"{record.index:06d}.jpg").write_bytes(small)
         return self._stacker.examine(image)
 
-    def _check_room(self, image: Image) -> None:
-        """Refuse, before the first frame is worked on, what the disk has no room for. Raises DiskFull."""
-        begin = self._begin
-        needed = begin.outputs.needed_bytes(begin.frames, image.shape[0] * image.shape[1])
-        if needed and not self._has_room:
-            what = "aligned frames and slabs" if begin.outputs.aligned else "slabs"
-            folder = begin.scratch.parent
-            free = check_free(folder, needed, what=what, advice="do without some of them, or name another with -o")
-            self.say(Room(needed, free))
-        self._has_room = True
+    def _foresee(self, record: FrameRecord, image: Image) -> None:
+        """Refuse, before the first frame is worked on, what there is no room for. Raises DiskFull, NotEnoughMemory."""
+        with self._lock:
+            if self._planes is not None:
+                return
+            self._need, budget_bytes = foresee(
+                self._begin, image, self.say,
+                file_bytes=record.original.size_bytes, threads=self._threads, memory_limit_mb=self._memory_limit_mb,
+            )  # fmt: skip
+            self._planes = Planes(self._begin.scratch, budget_bytes=budget_bytes)
+
+    def _plane(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Plane:
+        assert self._planes is not None
+        return self._planes(shape, dtype)
 
     def register(self, record: FrameRecord, examined: Examined, metadata: Metadata) -> Registered:
         """Find a frame's place. Raises FrameError with the file's name: the frame is left out.
@@ -226,7 +238,9 @@ class Stack:
             reasons = [o.reason for o in self._outcomes.values() if o.reason and not o.unwanted]
             more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
             why = ": " + "; ".join(reasons[:_NAMED]) + more if reasons else ""
-            raise TooFewFrames(f"{error}{why}{self._stranger()}") from error
+            stranger = self._stranger()
+            kind = StrangerInFront if stranger else TooFewFrames
+            raise kind(f"{error}{why}{stranger}") from error
         del self._stacker  # its sums are the largest thing in memory, and are needed no more
         return result
 
@@ -247,7 +261,9 @@ class Stack:
         self._gone.append(f"frame {index} is not in the picture, only in its depth: {error}")
 
     def _save(self, scratch: Scratch, result: Result, command: Finish, *, began_s: float) -> StackOutcome:
-        begin = self._begin
+        begin, need, planes = self._begin, self._need, self._planes
+        assert need is not None
+        assert planes is not None
         height, width = result.fused.index.shape
         title = " ".join(filter(None, (begin.name, begin.specimen_id)))
         results.save_image(scratch, result, self._metadata or Metadata(), title=title, um_per_px=begin.um_per_px)
@@ -262,12 +278,13 @@ class Stack:
             results.write_winners(scratch.folder, result)
         depth = result.depth(self._executor)
         results.save_depth(scratch, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
+        unreached = result.unreached()
         warnings = [
             *doubts.left_out(frames),
             *doubts.small_crop(width * height / (self._shape[0] * self._shape[1])),
             *doubts.not_compiled(kernels.compiled()),
-            *doubts.in_a_file(self._planes.memory_bytes, self._planes.file_bytes),
-            *doubts.too_shallow(result.unreached(), frames),
+            *doubts.in_a_file(need.total_bytes, planes.file_bytes),
+            *doubts.too_shallow(unreached, frames),
             *([suspects.warning(odd)] if odd else []),
             *self._gone,
         ]
@@ -301,11 +318,13 @@ class Stack:
             timings_s=timings_s,
             versions=_versions(),
             warnings=(*command.warnings, *warnings, *lost),
+            unreached=tuple([f.index for f in frames if f.used][one.number] for one in unreached),
             lateral_um_per_px=begin.um_per_px,
             crop=result.crop,
             judgement=judgement,
             far_is_high=begin.far_is_high if begin.recipe is not None else None,  # nobody said it of a folder's frames
             recipe=asdict(begin.recipe) if begin.recipe is not None else {},
+            needed_memory_bytes=need.total_bytes,
             peak_memory_bytes=_peak_memory_bytes(),  # so far: what is written cannot tell what writing it takes
         )
         results.save_report(scratch, result, depth, outcome)

@@ -87,7 +87,7 @@ def test_no_bit_depends_on_the_number_of_threads(name: str) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_planes_in_files_give_the_same_bits(name: str, tmp_path: Path) -> None:
     frames = stack_of(3)
-    in_files = Planes(tmp_path, memory_limit_mb=0)
+    in_files = Planes(tmp_path, budget_bytes=0)
     here, there = run(METHODS[name], frames)[0], run(METHODS[name], frames, allocate=in_files)[0]
     assert in_files.memory_bytes == 0
     assert in_files.file_bytes > 0

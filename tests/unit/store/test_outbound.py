@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from focusrail.errors import StoreNotWritable
-from focusrail.store.outbound import destination, discard, prepare, publish
+from focusrail.store.outbound import Destination, destination, discard, held, prepare, publish, remove_abandoned
 
 FILES = {"result.tif": b"t" * 500_000, "shoot.json": b"{}", "thumbnails/000000.jpg": b"j" * 1000}
 
@@ -120,3 +120,29 @@ def test_an_outbound_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreNotWritable):
         prepare(destination(tmp_path / "file" / "out", "beetle"))
+
+
+def test_a_scratch_folder_that_is_held_is_not_abandoned_whatever_is_done_in_it(tmp_path: Path) -> None:
+    place = Destination(tmp_path / "beetle", 1, owner="20260131T123456-9f3a")
+    with held(place):
+        fill(place.scratch)
+        assert remove_abandoned(tmp_path) == []
+        prepare(place)  # as for a second process, when the first has died
+        fill(place.scratch)
+        assert remove_abandoned(tmp_path) == []
+        assert content(place.scratch) == FILES
+    assert remove_abandoned(tmp_path) == [place.scratch]
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_our_own_scratch_folders_are_taken_for_abandoned(tmp_path: Path) -> None:
+    owner = "20260131T123456-9f3a"
+    for name in (".git", ".beetle.mine.partial", f"beetle.{owner}.partial", f".beetle.{owner}", f".{owner}.partial"):
+        (tmp_path / name).mkdir()
+    (tmp_path / f".file.{owner}.partial").write_text("mine")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f".link.{owner}.partial").symlink_to("elsewhere")
+    before = sorted(tmp_path.iterdir())
+    assert remove_abandoned(tmp_path) == []
+    assert remove_abandoned(tmp_path / "none") == []
+    assert sorted(tmp_path.iterdir()) == before

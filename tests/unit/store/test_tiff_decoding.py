@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import sys
 
 import cv2
 import numpy as np
@@ -178,3 +180,17 @@ def test_damage_of_any_kind_is_only_ever_the_frames_fault(data: st.DataObject, w
         return
     assert image.dtype in (np.uint8, np.uint16)
     assert image.ndim == 3 and image.shape[2] == 3
+
+
+def test_a_tiff_is_let_go_as_soon_as_it_is_decoded() -> None:
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((40, 50, 3), np.uint16), photometric="rgb")
+    data = file.getvalue()
+    del file
+    gc.disable()  # whatever holds itself lives until it is collected, and frames are large
+    try:
+        before = sys.getrefcount(data)
+        decode(data, "frame.tif")
+        assert sys.getrefcount(data) == before
+    finally:
+        gc.enable()

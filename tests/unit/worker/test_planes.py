@@ -11,8 +11,8 @@ import pytest
 from focusrail.worker.planes import Planes
 
 
-def test_planes_lie_in_memory_until_half_the_limit_is_used_and_then_in_a_file(tmp_path: Path) -> None:
-    planes = Planes(tmp_path, memory_limit_mb=8)
+def test_planes_lie_in_memory_until_the_budget_is_used_and_then_in_a_file(tmp_path: Path) -> None:
+    planes = Planes(tmp_path, budget_bytes=4_000_000)
     first, second = planes((3, 1000, 1000), np.uint8), planes((1000, 1000), np.uint16)
     assert not isinstance(first, np.memmap)
     assert isinstance(second, np.memmap)
@@ -27,6 +27,6 @@ def test_planes_lie_in_memory_until_half_the_limit_is_used_and_then_in_a_file(tm
 
 def test_a_disk_without_room_is_told_before_anything_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = os.statvfs(tmp_path)
-    planes = Planes(tmp_path, memory_limit_mb=1)
+    planes = Planes(tmp_path, budget_bytes=1_000_000)
     with pytest.raises(OSError, match=r"No space left|File too large"):
         planes((room.f_bavail * room.f_frsize + (1 << 30),), np.uint8)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from focusrail.model.outcome import FrameOutcome, Judgement, StackOutcome
-from focusrail.worker.report import ReportPictures, decompose, flat, number, profile, render_report, rising_ends
+from focusrail.worker.report import ReportPictures, decompose, flat, number, profile, render_report
 
 NOON = datetime(2025, 5, 17, 12, 0, tzinfo=timezone.utc)
 PICTURE = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
@@ -228,34 +228,16 @@ def test_transforms_are_told_as_shift_rotation_and_scale_about_the_centre() -> N
     assert decompose(twice, (x, y)) == pytest.approx((3, -4, 500, 2), abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("sharpness", "ends"),
-    [
-        ([1, 2, 5, 2, 1], (False, False)),
-        ([1, 2, 3, 4, 5], (False, True)),
-        ([5, 4, 3, 2, 1], (True, False)),
-        ([5, 4, 1, 4, 5], (True, True)),
-        ([1, 5, 9, 5, 1, 1.5, 2], (False, False)),
-        ([1, 2], (False, False)),
-        ([3, 3, 3, 3, 3], (False, False)),
-        ([0, 0, 0, 0, 0], (False, False)),
-        ([1, 2, math.nan, 3, 4, 5], (False, True)),
-    ],
-)
-def test_a_profile_that_still_rises_at_an_end_is_noticed(sharpness: list[float], ends: tuple[bool, bool]) -> None:
-    assert rising_ends(range(len(sharpness)), sharpness) == ends
-    assert rising_ends([-at for at in range(len(sharpness))], sharpness) == ends[::-1]
-
-
-def test_noise_does_not_hide_the_rise_of_a_fine_stack() -> None:
-    noise = np.random.default_rng(1).normal(0, 0.05, 300)
-    assert rising_ends(range(300), list(np.linspace(1, 5, 300) + noise)) == (False, True)
-
-
-def test_the_rise_is_said_in_words() -> None:
+def test_the_end_that_the_warning_speaks_of_is_marked_in_the_plot_and_no_other() -> None:
     stack = outcome(10)
-    frames = tuple(replace(frame, sharpness=1.0 + frame.index) for frame in stack.frames)
-    assert "Still rising at 1.450 mm" in Page(render_report(replace(stack, frames=frames), PICTURES)).text
+    rising = tuple(replace(frame, sharpness=1.0 + frame.index) for frame in stack.frames)
+    words = "something is still getting sharper"
+    assert words not in render_report(replace(stack, frames=rising), PICTURES), "sharpness alone is no sign of it"
+    marked = render_report(replace(stack, unreached=(stack.frames[-1].index,)), PICTURES)
+    assert marked.count('class="unreached" x="92%"') == marked.count('class="unreached"') == 1
+    assert marked.count(words) == 2, "on the mark, and in the legend"
+    backwards = tuple(replace(f, position_mm=-f.index) for f in stack.frames)
+    assert profile(backwards, unreached=[backwards[0].index])["unreached"] == ["high"]  # type: ignore[index]
 
 
 def test_every_point_of_the_plot_lies_within_it() -> None:

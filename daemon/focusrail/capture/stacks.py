@@ -1,0 +1,189 @@
+"""Stacks: a stacking process from its first frame to what is published."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from focusrail.capture.begin import begin
+from focusrail.capture.events import Merging, Published, Started
+from focusrail.config.schema import Config
+from focusrail.errors import FocusrailError, ShootAborted, StrangerInFront, TooFewFrames, by_name
+from focusrail.model.frame import FrameRecord
+from focusrail.model.shoot import Shoot, State
+from focusrail.store.journal import Journal
+from focusrail.store.outbound import Destination, chosen, destination, discard, held, publish, remove_abandoned
+from focusrail.store.spool import Spool
+from focusrail.worker.client import StackingProcess
+from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Memory
+from focusrail_drivers.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+
+class Stacks:
+    """Makes stacks, one at a time. `abort` from any thread."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        journal: Journal,
+        spool: Spool,
+        clock: Clock,
+        aborted: threading.Event,
+        listen: Callable[[object], None],
+    ) -> None:
+        """Once `aborted` is set, none begins."""
+        self._config, self._store = config, config.store
+        self._journal, self._spool, self._clock = journal, spool, clock
+        self._aborted, self._listen = aborted, listen
+        self._process: StackingProcess | None = None
+
+    def abort(self) -> None:
+        """End the stacking process, if there is one. From any thread, any number of times."""
+        if (process := self._process) is not None:
+            process.abort()
+
+    def make(
+        self, shoot: Shoot, place: Destination, records: Iterator[FrameRecord | LeftOut], told: Begin
+    ) -> Published:
+        """Stack `records` and publish the result. Raises FocusrailError.
+
+        Where the first of them turns out to fit none of the others, they are stacked once more without it.
+        """
+        self._journal.advance(shoot, State.MERGING)
+        given: list[FrameRecord | LeftOut] = []
+        fused: list[int] = []
+        try:
+            return self._make(shoot, place, _noted(records, given), told, fused)
+        except StrangerInFront as error:
+            (stranger,) = (one for one in given if isinstance(one, FrameRecord) and one.index in fused)
+            log.warning("stack.begun_again", without=stranger.index)
+            others = iter([one for one in given if one is not stranger])
+            try:
+                return self._make(shoot, place, others, replace(told, strangers=(stranger,)), fused)
+            except TooFewFrames:
+                raise error from None  # they do not fit each other either
+
+    def _make(
+        self,
+        shoot: Shoot,
+        place: Destination,
+        records: Iterator[FrameRecord | LeftOut],
+        told: Begin,
+        fused: list[int],
+    ) -> Published:
+        began_s = time.monotonic()
+        self._listen(Started(shoot.shoot_id, shoot.name, told.frames, shoot.source))
+        unread: list[LeftOut] = []
+        if shoot.method.reference != "first":  # all transforms are found before the first frame is fused
+            everything = list(records)
+            told = replace(told, survey=tuple(r for r in everything if isinstance(r, FrameRecord)))
+            records = iter(everything)
+        with self.process(shoot, place, told, fused) as (process, left_out):
+            for record in records:
+                if isinstance(record, LeftOut):
+                    unread.append(record)
+                    self._listen(record)
+                else:
+                    process.submit(record)
+            self._listen(Merging())
+            warnings = tuple(event.message for event in unread)
+            finished = process.finish(Finish(warnings=warnings, timings_s={"reading": time.monotonic() - began_s}))
+            left_out.extend(by_name(event.error, event.message) for event in unread)
+            without = [record.index for record in told.unwanted]
+            return self.publish(shoot, place, finished, left_out, without=without)
+
+    def begin(self, shoot: Shoot, place: Destination, **more: Any) -> Begin:
+        """What a stacking process is told first; `more` as of capture.begin."""
+        return begin(shoot, place, self._config, self._spool.folder(shoot.shoot_id), **more)
+
+    @contextmanager
+    def process(
+        self, shoot: Shoot, place: Destination, told: Begin, fused: list[int] | None = None
+    ) -> Iterator[tuple[StackingProcess, list[FocusrailError]]]:
+        """A stacking process, ended and cleaned up after whatever happens; and the sentences of frames left out.
+
+        `fused` is given the indices of frames that are fused.
+        """
+        left_out: list[FocusrailError] = []
+
+        def listen(event: object) -> None:
+            if isinstance(event, LeftOut):
+                left_out.append(by_name(event.error, event.message))
+                log.warning("frame.left_out", frame_index=event.index, reason=event.message)
+            elif isinstance(event, Fused) and fused is not None:
+                fused.append(event.index)
+            elif isinstance(event, Memory):
+                log.info(
+                    "memory.foreseen",
+                    needed_bytes=event.needed_bytes, free_bytes=event.free_bytes, in_file_bytes=event.in_file_bytes,
+                )  # fmt: skip
+            self._listen(event)
+
+        for scratch in remove_abandoned(place.folder.parent):
+            log.info("scratch.removed", folder=str(scratch))
+        stacking = self._config.stacking
+        with held(place):
+            process = StackingProcess(
+                told,
+                place,
+                in_flight_bytes=stacking.in_flight_mb << 20,
+                memory_limit_mb=stacking.memory_limit_mb,
+                listen=listen,
+            )
+            self._process = process
+            try:
+                if self._aborted.is_set():  # before there was a process to end
+                    raise ShootAborted(f"shoot {shoot.shoot_id} was aborted")
+                yield process, left_out
+            finally:
+                self._process = None
+                process.close()
+                discard(place)
+
+    def publish(
+        self,
+        shoot: Shoot,
+        place: Destination,
+        finished: Finished,
+        left_out: Sequence[FocusrailError],
+        *,
+        without: Sequence[int] = (),
+    ) -> Published:
+        """Move results to their place. Raises DiskFull, StoreNotWritable."""
+        publish(place)
+        self._journal.add_publication(
+            shoot.shoot_id, place.version, place.folder, self._clock.utc(), shoot.method, without=without
+        )
+        self._journal.advance(shoot, State.PUBLISHED)
+        log.info("shoot.published", version=place.version, folder=str(place.folder))
+        done = Published(shoot.shoot_id, place.version, place.folder, finished, tuple(left_out))
+        self._listen(done)
+        return done
+
+    def place(self, shoot: Shoot, out: Path | None = None) -> Destination:
+        """Where the next version of a shoot will lie: in the outbound folder, or where the user says."""
+        following = max((version for version, _ in self._journal.publications(shoot.shoot_id)), default=0) + 1
+        if out is not None:
+            return replace(chosen(out.absolute(), shoot.name, at_least=following), owner=shoot.shoot_id)
+        name = self._store.folder_name(
+            shoot_id=shoot.shoot_id, name=shoot.name, specimen_id=shoot.specimen_id, created_at=shoot.created_at
+        )
+        return replace(destination(self._store.outbound_folder, name, at_least=following), owner=shoot.shoot_id)
+
+
+def _noted(
+    records: Iterator[FrameRecord | LeftOut], given: list[FrameRecord | LeftOut]
+) -> Iterator[FrameRecord | LeftOut]:
+    for record in records:
+        given.append(record)
+        yield record

@@ -1,0 +1,66 @@
+"""What a stack will take of memory and disk, said and refused as soon as its first frame's size is known."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+
+from focusrail.errors import NotEnoughMemory
+from focusrail.model.method import FUSIONS
+from focusrail.stacking.arrays import Image
+from focusrail.store.room import LEAST_FREE_BYTES, check_free
+from focusrail.worker.memory_free import free_bytes, usable_bytes
+from focusrail.worker.memory_need import MemoryNeed, memory_need
+from focusrail.worker.messages import Begin, Memory, Room
+
+_COUNTED_BYTES = 50 << 20  # by a limit, though it is never used: threads' stacks and the like
+
+
+def foresee(
+    begin: Begin,
+    image: Image,
+    say: Callable[[object], None],
+    *,
+    file_bytes: int,
+    threads: int,
+    memory_limit_mb: int | None = None,
+) -> tuple[MemoryNeed, int]:
+    """The need of memory, and what of it is there for planes (bytes); those beyond it have room on the disk.
+
+    `image` is the first frame, of `file_bytes` as it was photographed. Raises DiskFull, NotEnoughMemory.
+    """
+    folder = begin.scratch.parent
+    pictures = begin.outputs.needed_bytes(begin.frames, image.shape[0] * image.shape[1])
+    if pictures:
+        what = "aligned frames and slabs" if begin.outputs.aligned else "slabs"
+        free = check_free(folder, pictures, what=what, advice="do without some of them, or name another with -o")
+        say(Room(pictures, free))
+
+    def need_of(fusion: str) -> MemoryNeed:
+        return memory_need(
+            replace(begin.method, fusion=fusion), begin.outputs,
+            width_px=image.shape[1], height_px=image.shape[0], sample_bytes=image.dtype.itemsize,
+            file_bytes=file_bytes, threads=threads,
+        )  # fmt: skip
+
+    need, free = need_of(begin.method.fusion), free_bytes(memory_limit_mb)
+    usable = usable_bytes(free)
+    in_file = need.in_file_bytes(usable)
+    on_disk = shutil.disk_usage(begin.scratch).free
+    limited = memory_limit_mb is not None and free == memory_limit_mb << 20
+    too_little = need.least_bytes > free - (_COUNTED_BYTES if limited else 0)
+    if too_little or (in_file and in_file + pictures + LEAST_FREE_BYTES > on_disk):
+        easier = [one for one in FUSIONS if need_of(one).total_bytes < min(usable, need.total_bytes)]
+        advice = [
+            "raise stacking.memory_limit_mb" if limited else "end other programs",
+            *([] if too_little else [f"free {in_file / 1e9:.2f} GB on the disk of {folder}"]),
+            *([f"take --method {easier[0]}, for which there is enough"] if easier else []),
+        ]
+        raise NotEnoughMemory(
+            f"stacking frames of {image.shape[1]} x {image.shape[0]} px needs {need.total_bytes / 1e9:.2f} GB of "
+            f"memory, {need.least_bytes / 1e9:.2f} GB of it even with a file, and {free / 1e9:.2f} GB are free: "
+            f"{', or '.join(advice)}"
+        )
+    say(Memory(need.total_bytes, free, in_file))
+    return need, need.room_for_planes_bytes(usable) if in_file else usable
