@@ -30,37 +30,30 @@ from typing import NoReturn
 
 from focusrail_drivers.base import (
     ConnectionLost,
-    DeviceNotFound,
     DeviceTimeout,
     DriverError,
     Halted,
     OutOfTravel,
     PositionUnknown,
-    ProtocolError,
     RailStatus,
     Travel,
 )
 from focusrail_drivers.clock import Clock
 from focusrail_drivers.rails.grbl_geometry import Geometry
+from focusrail_drivers.rails.grbl_greeting import greet
 from focusrail_drivers.rails.grbl_link import AlarmRaised, CommandRefused, ControllerReset, GrblLink, Interrupted
 from focusrail_drivers.rails.grbl_options import GrblOptions
 from focusrail_drivers.rails.grbl_protocol import (
     FEED_HOLD,
     FEED_OVERRIDE_100,
-    FULL_REPORT,
-    SILENT_ALARMS,
-    SOFT_LIMIT_ALARM,
     SOFT_RESET,
     SYNC,
     Status,
-    parse_build_info,
-    parse_settings,
 )
+from focusrail_drivers.rails.grbl_states import States
 from focusrail_drivers.transport.serial_line import SerialLine
 
 log = logging.getLogger(__name__)
-
-_POLL_S = 0.05
 
 
 class GrblRail:
@@ -83,6 +76,7 @@ class GrblRail:
         self._homing = self._untouched = False
         self._busy = threading.Lock()  # who holds it reads the line; everybody else only writes realtime bytes
         self._halting = threading.Event()
+        self._states = States(clock, options.answer_timeout_s, self._halting)
         self._stopping = False  # `_stop` is at work, or has just been, for the call that holds the line
 
     # --- connecting ---------------------------------------------------------------------------------------------------
@@ -105,29 +99,22 @@ class GrblRail:
         self.close()
         self._line.open()
         options = self._options
-        link = GrblLink(self._line, self._clock, axis=options.axis, answer_timeout_s=options.answer_timeout_s)
         try:
-            untouched = self._synchronise(link)
-            name, origin_at_switch = parse_build_info(link.command("$I"), link.banner)
-            try:
-                settings = parse_settings(link.command("$$"), options.axis)
-            except ValueError as error:
-                raise ProtocolError(f"{name} at {options.port}: {error}") from error
-            if settings.reports_inches:
-                raise DriverError(f"{name} at {options.port} reports inches, too coarse for a rail; set $13=0")
-            self._geometry = Geometry(options, settings, origin_at_switch or settings.origin_at_switch)
-            self._travel = self._geometry.travel
+            met = greet(self._line, options, self._clock)
+            geometry = self._geometry = met.geometry
+            self._travel = geometry.travel
             self._halting.clear()
-            self._untouched = untouched
-            if untouched and self.finds_home and settings.homing_enabled and options.trust_position_on_open:
-                self._origin_mm = self._geometry.home_mm
-                link.doubt = None
+            self._untouched = met.untouched
+            homed = met.untouched and self.finds_home and geometry.settings.homing_enabled
+            if homed and options.trust_position_on_open:
+                self._origin_mm = geometry.home_mm
+                met.link.doubt = None
         except BaseException:
             self.close()
             raise
-        self._link = link
-        line = f"{name} at {options.port}, axis {options.axis}, {settings.steps_per_mm:g} steps/mm"
-        remarks = self._geometry.remarks()
+        self._link = met.link
+        line = f"{met.name} at {options.port}, axis {options.axis}, {geometry.settings.steps_per_mm:g} steps/mm"
+        remarks = geometry.remarks()
         for remark in remarks:
             log.warning("%s: %s", line, remark)
         return "; ".join([line, *remarks])
@@ -151,7 +138,7 @@ class GrblRail:
             return False
         with self._operation() as link:
             axis, known_mm = self._axis, self._origin_mm
-            left_mm, found_mm = zero_mm + axis.sign * position_mm, link.machine_mm(self._idle(link))
+            left_mm, found_mm = zero_mm + axis.sign * position_mm, link.machine_mm(self._states.idle(link))
             if not axis.same(found_mm, left_mm) or (known_mm is not None and not axis.same(known_mm, zero_mm)):
                 link.doubt = f"the controller was left at {left_mm:.3f} mm (machine) and is at {found_mm:.3f} mm"
             if link.doubt is not None:
@@ -159,31 +146,6 @@ class GrblRail:
                 return False
             self._origin_mm, self._last_machine_mm = zero_mm, left_mm
             return True
-
-    def _synchronise(self, link: GrblLink) -> bool:
-        """Have the controller listening, with nothing half said; return whether it was found standing and unlocked."""
-        if link.wait_for_banner(self._options.banner_wait_s):
-            try:
-                link.query()
-            except DeviceTimeout as error:
-                raise ProtocolError(f"{link.banner!r} at {self._options.port} does not speak GRBL 1.1") from error
-            return False
-        found: Status | None = None
-        with contextlib.suppress(DeviceTimeout):
-            link.write_realtime(FULL_REPORT)
-            found = link.query()
-            link.query()  # grblHAL answers both, and says in the first whether it has been homed
-        # Reset it even when it answers: a stranger's half line in its buffer would be executed with ours. An axis that
-        # stands keeps its place. A controller that is silent after a limit alarm answers to nothing else.
-        try:
-            after = link.reset()
-        except DeviceTimeout as error:
-            raise DeviceNotFound(
-                f"nothing at {self._options.port} answers like GRBL 1.1 at {self._options.baud} baud; "
-                "check power, port and baud rate"
-            ) from error
-        standing = found is not None and found.state == "Idle" and link.homed is not False
-        return standing and after.state == "Idle" and link.doubt is None
 
     def close(self) -> None:
         """Let go of the port. Never raises; closing twice is fine. What was known of the position is forgotten."""
@@ -304,7 +266,7 @@ class GrblRail:
             else:
                 with contextlib.suppress(CommandRefused):
                     link.command("$X", interrupt=self._halting)  # does nothing unless it is locked
-            self._last_machine_mm = self._axis.on_step(link.machine_mm(self._idle(link)))
+            self._last_machine_mm = self._axis.on_step(link.machine_mm(self._states.idle(link)))
             if link.doubt is not None:
                 raise PositionUnknown(f"homing failed: {link.doubt}; home again")
             self._origin_mm = self._last_machine_mm
@@ -331,7 +293,7 @@ class GrblRail:
                         "homing is off in the controller: set $22=1, or configure homing: none"
                     ) from error
                 case AlarmRaised():
-                    self._unlock_after(link, error)
+                    self._states.unlock_after(link, error, self._axis)
                 case DeviceTimeout() | ControllerReset():
                     link.doubt = link.doubt or "homing did not end"
                     with contextlib.suppress(DeviceTimeout):
@@ -351,7 +313,7 @@ class GrblRail:
         with self._operation() as link:
             link.drain()
             origin_mm = self._trusted_origin_mm(link)
-            start_mm = link.machine_mm(self._idle(link))
+            start_mm = link.machine_mm(self._states.idle(link))
             self._compare_with_last(link, start_mm)
             self._trusted_origin_mm(link)  # a banner may have come with the status
             target_mm = self._axis.on_step(origin_mm + self._axis.sign * position_mm)
@@ -362,9 +324,9 @@ class GrblRail:
                 move = f"G21 G90 G94 G53 G1 {self._options.axis}{target_mm:.5f} F{self._axis.feed_mm_min:.2f}"
                 link.command(move, interrupt=self._halting)
                 link.command(SYNC, timeout_s=limit_s, interrupt=self._halting, watch=True)
-                self._arrive(link, target_mm)
+                self._states.arrived(link, self._axis, target_mm)
             except AlarmRaised as error:
-                self._unlock_after(link, error, start_mm=start_mm, position_mm=position_mm)
+                self._states.unlock_after(link, error, self._axis, start_mm=start_mm, position_mm=position_mm)
             except DeviceTimeout as error:
                 stopped_mm = self._stop_after(link)
                 where = "its place is unknown" if stopped_mm is None else f"stopped at {stopped_mm:.4f} mm"
@@ -392,33 +354,6 @@ class GrblRail:
                 "it was reset, or moved by somebody else"
             )
 
-    def _idle(self, link: GrblLink) -> Status:
-        """The status, once it is Idle. Raises Interrupted on a hold, PositionUnknown on a lock, ProtocolError."""
-        deadline_s = self._clock.monotonic_s() + self._options.answer_timeout_s
-        while True:
-            status = link.query()
-            if self._halting.is_set():
-                raise Interrupted
-            if status.state == "Idle":
-                return status
-            if status.state in ("Hold", "Door"):
-                raise Interrupted(status)
-            if status.state in ("Alarm", "Sleep"):
-                link.doubt = link.doubt or f"the controller is in state {status.state}"
-                raise PositionUnknown(f"{link.doubt}; home first")
-            if status.state == "Check" or self._clock.monotonic_s() >= deadline_s:
-                raise ProtocolError(f"the controller is in state {status.state}, not Idle; who else is using it?")
-            self._clock.wait(_POLL_S, self._halting)
-
-    def _arrive(self, link: GrblLink, target_mm: float) -> None:
-        """Prove the arrival. Bare Idle is no proof: it is also what a move shows that has not begun."""
-        machine_mm = link.machine_mm(self._idle(link))
-        if link.doubt is not None:
-            raise PositionUnknown(f"{link.doubt} during the move; home again")
-        if not self._axis.same(machine_mm, target_mm):
-            link.doubt = f"a move to {target_mm:.4f} mm (machine) ended at {machine_mm:.4f} mm"
-            raise ProtocolError(f"{link.doubt}; home again")
-
     def _stop_after(self, link: GrblLink) -> float | None:
         """Stop a controller that has missed a deadline; a second failure must not hide the first."""
         try:
@@ -426,25 +361,6 @@ class GrblRail:
         except DriverError as error:
             link.doubt = link.doubt or f"it could not be stopped: {error}"
             return None
-
-    def _unlock_after(
-        self, link: GrblLink, alarm: AlarmRaised, *, start_mm: float | None = None, position_mm: float | None = None
-    ) -> NoReturn:
-        """Have the controller answer again after an alarm; raise what the alarm means."""
-        if alarm.code == SOFT_LIMIT_ALARM and start_mm is not None:
-            link.reset(locked_is_fine=True)
-            link.command("$X")
-            if link.doubt is None and self._axis.same(link.machine_mm(link.query()), start_mm):
-                raise OutOfTravel(
-                    f"the controller's soft limits refuse {position_mm:g} mm ({alarm}); nothing has moved. Narrow the "
-                    "configured travel, or correct $130 to $132"
-                ) from alarm
-            link.doubt = link.doubt or str(alarm)
-        elif alarm.code in SILENT_ALARMS or not link.wait_for_banner():
-            link.reset()
-        if self._halting.is_set():  # the alarm was a halt's doing: its reset broke off the homing
-            raise Interrupted
-        raise PositionUnknown(f"{alarm}; home first") from alarm
 
     def status(self) -> RailStatus:
         """Where the rail is. From any thread; while the owner is at work, what the owner saw last."""
