@@ -85,7 +85,7 @@ def test_the_memory_that_is_foreseen_is_what_stacking_takes(
     assert "GB were foreseen" in (done.folder / "report.html").read_text()
 
 
-@pytest.mark.parametrize(("disk_mb", "code"), [(900, 0), (230, 28)])
+@pytest.mark.parametrize(("disk_mb", "code"), [(900, 0), (205, 28)])
 def test_what_memory_does_not_hold_lies_in_a_file_or_is_refused_with_what_to_do(
     tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch, disk_mb: int, code: int
 ) -> None:

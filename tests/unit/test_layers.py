@@ -36,8 +36,8 @@ def test_the_process_that_owns_the_rig_loads_no_image_library() -> None:
         [
             sys.executable,
             "-c",
-            "import focusrail.cli, sys; from focusrail.config.schema import Config; Config();"
-            "print(sorted({'cv2', 'numpy', 'PIL', 'tifffile'} & set(sys.modules)))",
+            "import focusrail.cli, focusrail.config.schema, sys; focusrail.config.schema.Config(); print(sorted("
+            "{'cv2', 'numpy', 'PIL', 'tifffile'} & set(sys.modules)))",
         ],
         capture_output=True,
         text=True,

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 
-FRAMES_IN_FLIGHT = 3  # decoded and not yet fused, at most
+FRAMES_IN_FLIGHT = 2  # decoded and not yet fused, at most; a third wins no time on two cores
 
 # Of a process that fuses, and of one that also has loaded all that writes the results.
 _FUSING_BYTES, _WRITING_BYTES = 150 << 20, 215 << 20
 _STRIPE_BYTES = 1500  # of a column of a stripe, with all that is computed from it; there is one a thread
 # Bytes a pixel:
-_LUMAS = 2.0  # of frames that are not registered yet
 _PEAKS = 2.5  # focus peaks
+_MAKING_16_BIT = 1.0  # frames more, while one is decoded
 _DEPTH = 5.0  # the depth, and its confidence at half size
 _SUM = 6.0  # a picture of 16 bit
 _SMALLER = 4.0  # pyramid: the sizes of the frame in hand
 _WHOLE = 40.0  # the notebook's arithmetic: what stripes take elsewhere, of whole frames
 _SIFT = 187.0  # where it looks at frames that are not reduced first
-_WRITING = 9.4  # the winners' numbers, and what encoders hold of all pictures that are written at once
+_WRITING = 4.0  # the winners' numbers, and what encoders hold of all pictures that are written at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def memory_need(
     pixels = width_px * height_px
     frame = 3 * sample_bytes
     accumulated = planes_per_pixel(method, sample_bytes)
-    in_flight = FRAMES_IN_FLIGHT * frame + _LUMAS
+    in_flight = frames = (FRAMES_IN_FLIGHT + _MAKING_16_BIT * (sample_bytes - 1)) * frame
     if method.fusion == "pyramid":
         in_flight += _SMALLER
     if method.border == "black":
@@ -97,7 +97,7 @@ def memory_need(
         in_flight += _SUM  # one that is put aside
     accumulating = _PEAKS + slabs + accumulated
     if method.two_passes:  # the second takes more than the first
-        in_flight = _DEPTH + FRAMES_IN_FLIGHT * frame
+        in_flight = _DEPTH + frames
     stripes_bytes = _STRIPE_BYTES * width_px * threads
     writing = _PEAKS + _DEPTH + _WRITING + frame + (_SUM if outputs.aligned else 0)
     return MemoryNeed(

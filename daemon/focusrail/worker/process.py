@@ -2,7 +2,7 @@
 
 It is a process of its own because it decodes images, which may be broken or hostile, and because it needs the memory:
 whatever ends it, the process that owns the rail goes on, and starts another that reads the spool anew.
-Three threads: decode, register, fuse; at most three decoded frames are alive at a time.
+Three threads: decode, register, fuse; at most two decoded frames are alive at a time.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from focusrail.stacking.pipeline import Examined, Registered
 from focusrail.store.durable import refusal
 from focusrail.store.image_io import Metadata, decode, read_metadata
 from focusrail.store.spool import read_original
+from focusrail.worker.memory_need import FRAMES_IN_FLIGHT
 from focusrail.worker.messages import Begin, Failed, Finish, Frame, decode_command, encode
 from focusrail.worker.stack import Stack
 
 _T = TypeVar("_T")
-_DECODED_FRAMES = 2
 # What OpenCV, Python's threads and the loader of its modules say.
 _NO_MEMORY = ("Insufficient memory", "can't start new thread", "failed to map segment", "cannot allocate memory")
 # The file system's, not ours.
@@ -69,7 +69,7 @@ class Pipeline:
         self._records: queue.Queue[FrameRecord | None] = queue.Queue()
         self._examined: queue.Queue[tuple[Decoded, Examined] | None] = queue.Queue()
         self._registered: queue.Queue[tuple[Decoded, Registered] | None] = queue.Queue()
-        self._room = threading.Semaphore(_DECODED_FRAMES)
+        self._room = threading.Semaphore(FRAMES_IN_FLIGHT)
         self._spare: deque[Image] = deque()  # frames that have been fused
         self._error: BaseException | None = None
         self._threads = [
@@ -127,7 +127,8 @@ class Pipeline:
     def _fuse(self) -> None:
         for decoded, registered in _until_none(self._registered):
             self._stack.fuse(decoded.record, registered, began_s=decoded.began_s)
-            self._spare.append(registered.frame)
+            if decoded.record.original.media_type == "image/jpeg":  # what else is decoded has no use for it
+                self._spare.append(registered.frame)
             self._room.release()
             del decoded, registered
 
