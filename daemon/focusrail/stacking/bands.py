@@ -25,6 +25,10 @@ _POWER = 2  # of the focus, as the weight of a frame
 _FLOOR = 8  # times the noise: below it all frames weigh alike
 # The coarse band is the picture at 1/4 of its size, of larger ones at 1/8 or 1/16 (from so many megapixels on).
 _LEVEL, _LEVEL_3_MPX, _LEVEL_4_MPX = 2, 7.0, 83.0
+# What no frame has in focus is no more than noise in that. At 1/8 of the coarse band's size it still tells which frame
+# is nearest to it.
+_HALVINGS = 3
+_TINY = np.float32(2.0**-60)  # so that no product of energies leaves single precision
 _LEAST_PX = 7  # of the coarse focus: its least value among so many, against halos of strong edges
 
 
@@ -107,21 +111,26 @@ class BandsAccumulator:
     def _colour_energy(self, red: Luma, blue: Luma) -> Plane:
         return energy(self._measure(red), self._scale, self._measure(blue))
 
-    def _coarse_energies(self, tile: Tile) -> tuple[Plane, Plane, Plane]:
-        """Of luma, of colour, and of colour at half the size."""
+    def _coarse_energies(self, tile: Tile) -> tuple[Plane, Plane, Plane, Plane]:
+        """Of luma, of colour, of colour at half the size, and of luma at an eighth."""
         red, blue = cv2.split(cv2.cvtColor(kernels.join(tile, np.dtype(np.uint8)), cv2.COLOR_BGR2YCrCb))[1:]
         luma = energy(self._measure(kernels.luma(tile)), self._scale)
-        return luma, self._colour_energy(red, blue), self._colour_energy(cv2.pyrDown(red), cv2.pyrDown(blue))
+        coarser_colour = self._colour_energy(cv2.pyrDown(red), cv2.pyrDown(blue))
+        return luma, self._colour_energy(red, blue), coarser_colour, _coarsest_energy(tile)
 
-    def _noise_of(self, frame: Image, coarse: tuple[Plane, Plane, Plane]) -> _Noise:
+    def _noise_of(self, frame: Image, coarse: tuple[Plane, ...]) -> _Noise:
         return _Noise(
             noise_floor(frame, lambda part: energy(self._measure(kernels.luma(part)), self._scale)),
             noise_floor(frame, lambda part: self._colour_energy(*kernels.chroma(part))),
-            *map(plane_floor, coarse),
+            *map(plane_floor, coarse[:3]),
         )
 
-    def _coarse_focus(self, luma: Plane, colour: Plane, coarser_colour: Plane, noise: _Noise) -> Plane:
-        """(Y + 4)^2 (M + 4) (C + 1)^1.5 (C' + 1): energies of luma, its least nearby, and colour over their noise."""
+    def _coarse_focus(self, luma: Plane, colour: Plane, coarser_colour: Plane, coarsest: Plane, noise: _Noise) -> Plane:
+        """(Y + 8)^2 (N + 8) (D + 1)^1.5 (E + 1) (G + 1)^2, but for a factor.
+
+        Energies over their noise: of luma, its least nearby, of colour, and of colour at half the size; and that of
+        luma at an eighth, in squared grey levels, of which noise has but a few hundredths left.
+        """
         y = luma * np.float32(1 / noise.coarse)
         least = cv2.erode(y, np.ones((_LEAST_PX, _LEAST_PX), np.uint8))
         c = colour * np.float32(1 / noise.coarse_colour) + 1
@@ -130,6 +139,8 @@ class BandsAccumulator:
         focus *= c * np.sqrt(c)
         size = (luma.shape[1], luma.shape[0])
         focus *= cv2.pyrUp(coarser_colour, dstsize=size) * np.float32(1 / noise.coarser_colour) + 1
+        gross = _enlarged(coarsest, size) + 1
+        focus *= gross * gross * _TINY
         return focus
 
     def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> Plane:
@@ -169,6 +180,26 @@ class BandsAccumulator:
             self._details, base=base, level=self._level, top=top, rows=rows, step=step, gain=self._method.detail_gain
         )
         return kernels.join(tile, self._dtype)
+
+
+def _coarsest_energy(tile: Tile) -> Plane:
+    """Of the luma at an eighth of the tile's size; float32, since out of focus its contrast is below a grey level."""
+    blue, green, red = (plane.astype(np.float32) for plane in tile)
+    luma = blue * np.float32(0.114 / 257) + green * np.float32(0.587 / 257) + red * np.float32(0.299 / 257)
+    for _ in range(_HALVINGS):
+        luma = cv2.pyrDown(luma)
+    lob = cv2.Laplacian(cv2.GaussianBlur(luma, (3, 3), 0), cv2.CV_32F)
+    return smooth_energy(lob * lob)
+
+
+def _enlarged(plane: Plane, size: tuple[int, int]) -> Plane:
+    """To (width, height) of the coarse band, of which `plane` is an eighth."""
+    sizes = [size]
+    for _ in range(_HALVINGS - 1):
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    for one in reversed(sizes):
+        plane = cv2.pyrUp(plane, dstsize=one)
+    return plane
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from focusrail.stacking.canvas import Stripe
 from focusrail.stacking.focus_measure import Scores, energy, halved_energy, noise_floor
 from focusrail_drivers.base import Accelerator
 
+_NEAR = np.ones((3, 3), np.uint8)
+
 
 @dataclass(frozen=True, slots=True)
 class FocusPeaks:
@@ -60,7 +62,8 @@ class PeakTracker:
     """Follows the energy sqrt((fine + n1) (coarse + n2)) of each pixel over the frames.
 
     Fine: LoB^2 of the full size, averaged over 2 x 2 pixels. Coarse: LoB^2 of the picture at half its size. Both are
-    smoothed, and noise and texture behind a thin thing are loud in one of them only. n1 and n2 are what noise makes.
+    smoothed, and noise and texture behind a thin thing are loud in one of them only. Of fine, the least within a
+    half-size pixel counts, since the energy of an edge reaches beyond it. n1 and n2 are what noise makes.
     """
 
     def __init__(self, first: Image, accelerator: Accelerator, allocate: Allocate = np.zeros) -> None:
@@ -88,5 +91,6 @@ class PeakTracker:
         inner = slice(stripe.inner.start // 2, (stripe.inner.stop + 1) // 2)
         rows = slice(stripe.top // 2, (stripe.bottom + 1) // 2)
         fine, coarse = halved_energy(scores.fine, self._scale), energy(scores.coarse, self._scale)
+        fine = cv2.erode(fine, _NEAR)
         state = self.peaks.state[:, rows]
         kernels.track(fine[inner], coarse[inner], floors=self._floors, state=state, now=number)

@@ -180,6 +180,26 @@ def test_texture_is_taken_from_the_sharp_frame(sharp_at: int, method: Method) ->
     assert np.mean(fused.index[textured] == sharp_at) > 0.85
 
 
+def test_what_no_frame_has_in_focus_is_as_in_the_frame_nearest_to_it() -> None:
+    rng = np.random.default_rng(3)
+    far = cv2.resize(texture(75, 100), (400, 300), interpolation=cv2.INTER_CUBIC).astype(np.float32) * 0.3 + 60
+    quiet = [cv2.GaussianBlur(far, (0, 0), sigma) for sigma in (48, 40, 32, 26, 20, 16)]
+    frames = [np.rint(one + rng.normal(0, 1.5, one.shape)).astype(np.uint8) for one in quiet]
+    image = fuse(BANDS, frames).image.astype(np.float32)
+    off = [np.sqrt(np.mean((image - one) ** 2)) for one in quiet]
+    assert np.argmin(off) == len(quiet) - 1
+    assert off[-1] < 1.0, "less than the noise of one frame"
+
+
+def test_the_loudest_picture_there_can_be_is_weighed_like_any_other() -> None:
+    rng = np.random.default_rng(5)
+    flat = np.full((256, 320, 3), 90, np.uint8)  # a first frame without any noise
+    blocks = rng.integers(0, 2, (16, 20, 3)).repeat(16, axis=0).repeat(16, axis=1)
+    fine = rng.integers(0, 2, (256, 320, 3))
+    loud = ((blocks ^ fine) * 255).astype(np.uint8)
+    assert np.abs(fuse(BANDS, [flat, loud, flat]).image.astype(int) - loud).max() <= 1
+
+
 def test_half_sharp_frames_make_one_sharp_image() -> None:
     sharp = scene(128, 160)
     soft = blurred(sharp)
