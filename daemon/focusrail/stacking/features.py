@@ -18,7 +18,7 @@ from focusrail.model.method import Registration
 from focusrail.stacking.arrays import Luma, Points, Transform
 
 _ESTIMATORS = {"ransac": cv2.RANSAC, "lmeds": cv2.LMEDS, "rho": cv2.RHO, "least_squares": 0}
-LEAST_MATCHES = {"similarity": 2, "affine": 3, "homography": 4}
+LEAST_MATCHES = {"translation": 1, "similarity": 2, "affine": 3, "homography": 4}
 ADVICE = "if it belongs to this stack, smaller steps or `--detector orb` may help; if not, take it out"
 _ORB_LEAST_PX = 32  # its pyramid reduces 3.6 times, its patches are 31 px wide
 _LARGEST_AREA_RATIO = 4.0  # neighbours in a stack differ by a few per cent; wrong matches by any factor
