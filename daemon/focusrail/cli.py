@@ -22,7 +22,7 @@ from focusrail.config.loader import default_config_path, dump, load_config, load
 from focusrail.config.schema import Config
 from focusrail.console import ProgressDisplay, interruptible, summary
 from focusrail.errors import UNEXPECTED, ConfigError, FocusrailError, InvalidValue, StoreNotWritable, exit_code
-from focusrail.model.method import FUSIONS, Method, notebook
+from focusrail.model.method import FUSIONS, MODELS, Method, notebook
 from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import Recipe
 from focusrail.model.selection import parse_frames
@@ -120,7 +120,7 @@ def _recipe(path: Path | None, config: Config, **overrides: str | None) -> Recip
 @click.option("--blur", "blur_px", type=int, help="lob: size of the Gaussian blur (odd; 5).")
 @click.option("--laplacian", "laplacian_px", type=int, help="lob: size of the Laplacian's kernel (odd; 5).")
 @click.option("--detector", type=click.Choice(["dense", "sift", "orb"]), help="Register by all pixels, or by features.")
-@click.option("--model", type=click.Choice(["similarity", "affine", "homography"]), help="Kind of transform.")
+@click.option("--model", type=click.Choice(MODELS), help="Kind of transform.")
 @click.option("--estimator", type=click.Choice(["ransac", "lmeds", "rho", "least_squares"]), help="How it is fitted.")
 @click.option("--threshold-px", type=float, help="Reprojection error of an inlier (2.0).")
 @click.option("--warp", type=click.Choice(["keys", "linear", "cubic", "lanczos"]), help="Interpolation.")

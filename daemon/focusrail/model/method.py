@@ -8,6 +8,7 @@ from typing import ClassVar
 from focusrail.model.checks import odd, one_of, positive
 
 FUSIONS = ("bands", "soft", "lob", "pyramid", "depthmap")
+MODELS = ("translation", "similarity", "affine", "homography")  # of rising freedom
 _FORBID_EXTRA: dict[str, str] = {"extra": "forbid"}
 
 
@@ -19,7 +20,7 @@ class Registration:
 
     # dense (all pixels, coarse to fine; SIFT where that fails), sift (L2, ratio test) or orb (Hamming, cross-check)
     detector: str = "dense"
-    model: str = "similarity"  # similarity (4), affine (6) or homography (8 degrees of freedom)
+    model: str = "similarity"  # translation (2), similarity (4), affine (6) or homography (8 degrees of freedom)
     estimator: str = "ransac"  # ransac, lmeds, rho or least_squares
     threshold_px: float = 2.0  # reprojection error up to which a match is an inlier
     ratio: float = 0.7  # SIFT: a match must be this much nearer than the second nearest
@@ -32,7 +33,7 @@ class Registration:
 
     def __post_init__(self) -> None:
         one_of("detector", self.detector, ("dense", "sift", "orb"))
-        one_of("model", self.model, ("similarity", "affine", "homography"))
+        one_of("model", self.model, MODELS)
         one_of("estimator", self.estimator, ("ransac", "lmeds", "rho", "least_squares"))
         positive("threshold_px", self.threshold_px)
         positive("ratio", self.ratio)

@@ -18,7 +18,9 @@ from focusrail.model.method import Registration
 from focusrail.stacking.arrays import Luma, Points, Transform
 
 _ESTIMATORS = {"ransac": cv2.RANSAC, "lmeds": cv2.LMEDS, "rho": cv2.RHO, "least_squares": 0}
-LEAST_MATCHES = {"similarity": 2, "affine": 3, "homography": 4}
+LEAST_MATCHES = {"translation": 1, "similarity": 2, "affine": 3, "homography": 4}
+_HYPOTHESES = 500
+LEAST_SIDE_PX = 48  # of what dense alignment can work on; features hardly find anything in less
 ADVICE = "if it belongs to this stack, smaller steps or `--detector orb` may help; if not, take it out"
 _ORB_LEAST_PX = 32  # its pyramid reduces 3.6 times, its patches are 31 px wide
 _LARGEST_AREA_RATIO = 4.0  # neighbours in a stack differ by a few per cent; wrong matches by any factor
@@ -37,8 +39,9 @@ class Found:
 
 
 def divisor_for(height: int, width: int, *, work_mpx: float) -> int:
-    """What to divide a frame's sides by, so that it has about `work_mpx` megapixels; 0 keeps the full size."""
-    return max(1, round(np.sqrt(width * height / (work_mpx * 1e6)))) if work_mpx > 0 else 1
+    """What to divide a frame's sides by, so that it has about `work_mpx` megapixels, a narrow one more; 0: its size."""
+    divisor = max(1, round(np.sqrt(width * height / (work_mpx * 1e6)))) if work_mpx > 0 else 1
+    return min(divisor, max(1, min(width, height) // LEAST_SIDE_PX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,9 @@ def estimate(source: Points, target: Points, settings: Registration, *, threshol
             f"{ADVICE}"
         )
     kept = mask.ravel().astype(bool)
+    if settings.model == "translation":  # any is plausible in itself: wrong matches show by what else they would do
+        similar = _least_squares(source[kept], target[kept], "similarity")
+        check_plausible(np.vstack([similar, (0.0, 0.0, 1.0)]), (1, 1))
     moved = cv2.perspectiveTransform(source[kept][:, None].astype(np.float64), transform)[:, 0]
     residual = float(np.sqrt(np.mean(np.sum((moved - target[kept]) ** 2, axis=1))))
     return Found(transform, len(source), inliers, residual)
@@ -131,6 +137,8 @@ def _solve(source: Points, target: Points, settings: Registration, threshold_px:
         method = _ESTIMATORS[settings.estimator]
         found, mask = cv2.findHomography(source[:, None], target[:, None], method, ransacReprojThreshold=threshold_px)
         return (None if found is None else np.asarray(found, np.float64)), mask
+    if settings.model == "translation" and settings.estimator in {"ransac", "lmeds"}:
+        return _translation(source, target, settings.estimator, threshold_px)
     if settings.estimator == "rho":  # it knows homographies only: it chooses the inliers, least squares does the rest
         _, mask = cv2.findHomography(source[:, None], target[:, None], cv2.RHO, ransacReprojThreshold=threshold_px)
         kept = np.zeros(len(source), bool) if mask is None else mask.ravel().astype(bool)
@@ -146,8 +154,27 @@ def _solve(source: Points, target: Points, settings: Registration, threshold_px:
     return (None if found is None else np.vstack([found, (0.0, 0.0, 1.0)])), mask
 
 
+def _translation(source: Points, target: Points, estimator: str, threshold_px: float) -> tuple[Any, Any]:
+    """One match makes a hypothesis, so the best are all tried: the most within the threshold, or the least median."""
+    moved = target.astype(np.float64) - source
+    tried = moved[:_HYPOTHESES, None]
+    off = np.hypot(tried[..., 0] - moved[:, 0], tried[..., 1] - moved[:, 1])
+    if estimator == "lmeds":
+        medians = np.median(off, axis=1)
+        best = int(np.argmin(medians))
+        threshold_px = max(2.5 * 1.4826 * float(medians[best]), 1e-3)  # Rousseeuw and Leroy 1987
+    else:
+        best = int(np.argmax(np.count_nonzero(off < threshold_px, axis=1)))
+    kept = off[best] < threshold_px
+    found = np.vstack([_least_squares(source[kept], target[kept], "translation"), (0.0, 0.0, 1.0)])
+    return found, kept[:, None].astype(np.uint8)
+
+
 def _least_squares(source: Points, target: Points, model: str) -> Any:
     """(2, 3) affine matrix with the smallest sum of squared errors over all points."""
+    if model == "translation":
+        dx, dy = (target.astype(np.float64) - source).mean(axis=0)
+        return np.array([[1, 0, dx], [0, 1, dy]])
     x, y = source[:, 0].astype(np.float64), source[:, 1].astype(np.float64)
     one, zero = np.ones_like(x), np.zeros_like(x)
     if model == "similarity":

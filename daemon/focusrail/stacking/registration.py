@@ -23,6 +23,7 @@ from focusrail.stacking.band_pass import Level, pyramid, shift_between, textured
 from focusrail.stacking.features import (
     ADVICE,
     LEAST_MATCHES,
+    LEAST_SIDE_PX,
     Features,
     Found,
     Reduced,
@@ -114,6 +115,12 @@ class Registrar:
         return found
 
     def _first(self, seen: Seen) -> Found:
+        width, height = seen.frame.full_size()
+        if min(width, height) < LEAST_SIDE_PX:
+            raise NotRegistered(
+                f"cannot be registered: it is {width} x {height} pixels, each side must be {LEAST_SIDE_PX} or more; "
+                "if the frames lie on each other already, `--aligned` stacks them as they are"
+            )
         needed = self._needed()
         shown = len(seen.features.points) if seen.features is not None else textured(seen.levels)
         if shown < needed and self._settings.detector == "dense":
