@@ -15,9 +15,10 @@ from focusrail.stacking.band_pass import pyramid
 from focusrail.stacking.features import Features, Found, Reduced, estimate, find_features, match
 from focusrail.stacking.judgement import registration_errors
 from focusrail.stacking.registration import Registrar, Seen, detect
+from focusrail_drivers.simulation.moment import Moment
 from focusrail_drivers.simulation.noise import Sensor
 from focusrail_drivers.simulation.scene import SceneOptions
-from focusrail_drivers.simulation.stage import Moment, Stage, StageOptions
+from focusrail_drivers.simulation.stage import Stage, StageOptions
 from peers.textures import about, grey_texture, similarity, view
 
 SIZE = (480, 360)
