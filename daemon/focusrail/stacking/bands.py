@@ -17,7 +17,7 @@ from focusrail.model.method import Method
 from focusrail.stacking import kernels
 from focusrail.stacking.arrays import Allocate, Gain, Image, Luma, Plane, Tile, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, warp_stripe
-from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy, noise_floor, plane_floor
+from focusrail.stacking.focus_measure import ENERGY_HALO_PX, Scores, energy, noise_floor, plane_floor, smooth_energy
 from focusrail.stacking.fusion import Fused
 from focusrail_drivers.base import Accelerator
 
