@@ -34,6 +34,8 @@ _PER_LOCAL_ENERGY = 1.48  # times ln(energy / largest within two pixels): dim be
 # Of a peak beyond the first or last frame two points do not tell how far beyond it is: from so many steps on its
 # confidence is multiplied by this.
 _OUTSIDE_STEPS, _OUTSIDE_SHARE = 0.1, 0.4
+# A frame that won by its colour, too, and is further away than so many steps: the confidence is multiplied by this.
+_APART_STEPS, _APART_SHARE = 2.5, 0.5
 SURE = 0.9  # what is surer than this may be relied upon
 HOLE = 0.2  # below this confidence a depth is no measurement
 _MEASURED = 0.35  # above this it is not mixed with its surroundings
@@ -70,18 +72,28 @@ class DepthMap:
         return self.confidence() < np.float32(HOLE)
 
 
+@dataclass(frozen=True, slots=True)
+class Won:
+    """The frame of which each pixel was taken by a method that sees more than this one does: colour."""
+
+    index: Plane  # (height, width) uint16, of the crop
+    positions: dict[int, float]  # of the frames by their index
+
+
 def find_depth(
     peaks: FocusPeaks,
     positions: Sequence[float],
     *,
     noise: float,
     crop: tuple[int, int, int, int],
+    won: Won | None = None,
     executor: Executor | None = None,
 ) -> DepthMap:
     """The depth of the canvas's part `crop` (x, y, width, height in full-size pixels).
 
     `positions` are those of the frames folded, in that order: evenly spaced or not, ascending or not. `noise` is the
-    energy that noise alone makes. The result does not depend on the executor.
+    energy that noise alone makes. Where `won` tells otherwise, the depth is doubted. The result does not depend
+    on the executor.
     """
     run: _Map = map if executor is None else executor.map
     x, y, width, height = crop
@@ -91,6 +103,8 @@ def find_depth(
     _fill_holes(position, sure, run=run)
     large = _enlarged(position, most_apart=0.5 * spacing.step, run=run)
     corner = (y % 2, x % 2)
+    if won is not None:
+        _doubt(position, sure, won, corner, step=spacing.step, run=run)
     return DepthMap(_cut(large, corner, (height, width)), spacing.step, sure, corner)
 
 
@@ -241,6 +255,27 @@ def _fill_holes(position: Plane, sure: Plane, *, run: _Map) -> None:
         old += middle
 
     deque(run(blend, stripes(len(position), halo_px=0, rows=_ROWS)), maxlen=0)
+
+
+def _doubt(position: Plane, sure: Plane, won: Won, corner: tuple[int, int], *, step: float, run: _Map) -> None:
+    """Lower, in place, the confidence where the winner is far from the depth.
+
+    What stands thinly before strong texture is often missed by the energy of luma, and told by its colour.
+    """
+    table = np.full(max(won.positions) + 1, np.nan, np.float32)
+    for index, at in won.positions.items():
+        table[index] = at
+    rows, columns = (
+        np.clip(2 * np.arange(half) - begin, 0, full - 1)
+        for half, begin, full in zip(position.shape, corner, won.index.shape, strict=True)
+    )
+
+    def lower(stripe: Stripe) -> None:
+        winner = np.take(table, np.take(won.index[rows[stripe.rows]], columns, axis=1))
+        apart = np.abs(winner - position[stripe.rows]) > np.float32(_APART_STEPS * step)
+        sure[stripe.rows][apart] *= np.float32(_APART_SHARE)
+
+    deque(run(lower, stripes(len(position), halo_px=0, rows=_ROWS)), maxlen=0)
 
 
 def _enlarged(plane: Plane, *, most_apart: float, run: _Map) -> Plane:

@@ -20,7 +20,7 @@ from focusrail.stacking import kernels
 from focusrail.stacking.accumulators import accumulator
 from focusrail.stacking.arrays import Allocate, Gain, Image, Plane, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea
-from focusrail.stacking.depth_map import DepthMap, find_depth
+from focusrail.stacking.depth_map import DepthMap, Won, find_depth
 from focusrail.stacking.exposure import ExposureReference
 from focusrail.stacking.features import Found, Reduced
 from focusrail.stacking.focus_measure import Scores
@@ -64,17 +64,19 @@ class Result:
 
     fused: Fused
     crop: tuple[int, int, int, int]  # x, y, width, height on the canvas
-    won: dict[int, float]  # frame index -> share of the pixels for which it is the sharpest
+    won: dict[int, float]  # in the order of fusing: frame index -> share of the pixels for which it is the sharpest
     tracker: PeakTracker
     halo_px: int = 0  # of the stripes that frames were warped in
     found: DepthMap | None = None  # where fusing had need of it
+    by_colour: bool = False  # frames were chosen by their colour, too
 
     def depth(self, executor: Executor | None = None) -> DepthMap:
         """The depth map, in the unit of the positions, cropped likewise."""
         if self.found is not None:
             return self.found
         seen = self.tracker
-        return find_depth(seen.peaks, seen.positions, noise=seen.noise, crop=self.crop, executor=executor)
+        won = Won(self.fused.index, dict(zip(self.won, seen.positions, strict=True))) if self.by_colour else None
+        return find_depth(seen.peaks, seen.positions, noise=seen.noise, crop=self.crop, won=won, executor=executor)
 
     def unreached(self) -> list[Unreached]:
         """What is still getting sharper where the stack begins or ends."""
@@ -237,7 +239,8 @@ class Stacker:
         for top in range(0, h, STRIPE_ROWS):
             counts += np.bincount(fused.index[top : top + STRIPE_ROWS].ravel(), minlength=len(counts))
         won = {one.index: float(counts[one.index] / (w * h)) for one in self._used}
-        return Result(fused, crop, won, self._tracker, self._accumulator.halo_px, depth)
+        by_colour = self._method.fusion == "bands"
+        return Result(fused, crop, won, self._tracker, self._accumulator.halo_px, depth, by_colour)
 
     def _look_again(self, look: SecondLook, crop: tuple[int, int, int, int]) -> tuple[Fused, DepthMap]:
         seen, executor = self._tracker, self._executor

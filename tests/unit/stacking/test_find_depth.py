@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from focusrail.stacking import kernels
 from focusrail.stacking.canvas import stripes
-from focusrail.stacking.depth_map import SURE, DepthMap, find_depth
+from focusrail.stacking.depth_map import SURE, DepthMap, Won, find_depth
 from focusrail.stacking.focus_measure import Scores
 from focusrail.stacking.focus_peak import FocusPeaks, PeakTracker
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
@@ -42,6 +42,23 @@ def track(peaks: FocusPeaks, energy: npt.NDArray[np.float32], rank: int) -> None
 def depth_of(peaks: FocusPeaks, positions: Sequence[float]) -> DepthMap:
     height, width = peaks.best.shape
     return find_depth(peaks, positions, noise=NOISE, crop=(0, 0, 2 * width, 2 * height))
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (1, 1), (0, 1)])
+def test_a_depth_that_the_winner_by_colour_contradicts_is_doubted_and_kept(corner: tuple[int, int]) -> None:
+    peaks, (top, left) = gaussian_peaks(ramp(), EVEN), corner
+    crop = (left, top, 200, 100)
+    trusted = find_depth(peaks, EVEN, noise=NOISE, crop=crop)
+    index = 7 + 3 * np.abs(trusted.depth[..., None] - np.array(EVEN)).argmin(axis=2).astype(np.uint16)
+    index[30:60, 80:120] = 7
+    won = Won(index, {7 + 3 * rank: position for rank, position in enumerate(EVEN)})
+    for executor in (None, ThreadPoolExecutor(3)):
+        found = find_depth(peaks, EVEN, noise=NOISE, crop=crop, won=won, executor=executor)
+        assert np.array_equal(found.depth, trusted.depth)
+        share = found.confidence() / trusted.confidence()
+        assert share[32:58, 82:118] == pytest.approx(0.5, abs=0.01)
+        share[28:62, 78:122] = 1
+        assert share == pytest.approx(1, abs=0.001)
 
 
 def full(half: Array) -> Array:
