@@ -160,12 +160,15 @@ def ended(process: subprocess.Popen[bytes]) -> Said:
     return said(process.returncode, out, error)
 
 
+@pytest.mark.timeout(180)
 def test_what_a_killed_stack_leaves_goes_with_the_next_one_there_and_a_living_ones_stays(
     tmp_path: Path, photographs: Path
 ) -> None:
     home, many = Home(tmp_path), tmp_path / "many"
     many.mkdir()
-    for index, path in enumerate([*sorted(photographs.iterdir())] * 20):
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = Home(tmp_path / "elsewhere")
+    for index, path in enumerate([*sorted(photographs.iterdir())] * 6):
         shutil.copy(path, many / f"{index:03d}.jpg")
     beside = tmp_path / "results"
 
@@ -179,15 +182,20 @@ def test_what_a_killed_stack_leaves_goes_with_the_next_one_there_and_a_living_on
     assert not psutil.wait_procs(orphans, timeout=_GONE_S)[1]
     (left,) = scratch_folders()
     with home.start("stack", many, "-o", beside / "living") as living:
-        wait_until(lambda: any(folder != left and any(folder.iterdir()) for folder in scratch_folders()))
-        assert left not in scratch_folders(), "the next stack there removes it"
-        (held,) = scratch_folders()
-        living.send_signal(signal.SIGSTOP)  # alive, however slow
-        other = home.run("stack", photographs, "-o", beside / "other")
-        assert other.code == 0, other.sentences
-        assert scratch_folders() == {held}
-        living.send_signal(signal.SIGCONT)
-        assert ended(living).code == 0
+        try:
+            wait_until(lambda: any(folder != left and any(folder.glob("*")) for folder in scratch_folders()))
+            assert left not in scratch_folders(), "the next stack there removes it"
+            (held,) = scratch_folders()
+            living.send_signal(signal.SIGSTOP)  # alive, however slow
+            # With a journal of its own: the other may have been stopped while it wrote into its.
+            other = elsewhere.run("stack", photographs, "-o", beside / "other")
+            assert other.code == 0, other.sentences
+            assert scratch_folders() == {held}
+            living.send_signal(signal.SIGCONT)
+            assert ended(living).code == 0
+        except BaseException:
+            living.kill()
+            raise
     assert {path.name for path in beside.iterdir()} == {"living", "other"}
 
 

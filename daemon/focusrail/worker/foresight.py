@@ -10,7 +10,7 @@ from focusrail.errors import NotEnoughMemory
 from focusrail.model.method import FUSIONS
 from focusrail.stacking.arrays import Image
 from focusrail.store.room import LEAST_FREE_BYTES, check_free
-from focusrail.worker.memory_free import free_bytes, usable_bytes
+from focusrail.worker.memory_free import free_bytes, swap_bytes, usable_bytes
 from focusrail.worker.memory_need import MemoryNeed, memory_need
 from focusrail.worker.messages import Begin, Memory, Room
 
@@ -49,7 +49,7 @@ def foresee(
     in_file = need.in_file_bytes(usable)
     on_disk = shutil.disk_usage(begin.scratch).free
     limited = memory_limit_mb is not None and free == memory_limit_mb << 20
-    too_little = need.least_bytes > free - (_COUNTED_BYTES if limited else 0)
+    too_little = need.least_bytes > (free - _COUNTED_BYTES if limited else free + swap_bytes())
     if too_little or (in_file and in_file + pictures + LEAST_FREE_BYTES > on_disk):
         easier = [one for one in FUSIONS if need_of(one).total_bytes < min(usable, need.total_bytes)]
         advice = [

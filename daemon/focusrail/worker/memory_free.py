@@ -13,7 +13,10 @@ def free_bytes(
     memory_limit_mb: int | None = None, *, proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")
 ) -> int:
     """What a process may still take: the least of what is available, what its control groups leave, and the limit."""
-    limits = [_available_bytes(proc / "meminfo"), *_left_in_groups(proc / "self" / "cgroup", cgroups)]
+    limits = [
+        _told_bytes(proc / "meminfo", "MemAvailable:", unknown=_UNKNOWN_BYTES),
+        *_left_in_groups(proc / "self" / "cgroup", cgroups),
+    ]
     if memory_limit_mb is not None:
         limits.append(memory_limit_mb << 20)
     return min(limits)
@@ -24,12 +27,17 @@ def usable_bytes(free: int) -> int:
     return max(0, int(_SHARE * (free - _MARGIN_BYTES)))
 
 
-def _available_bytes(meminfo: Path) -> int:
+def swap_bytes(*, proc: Path = Path("/proc")) -> int:
+    """What the system could still write out: slow, but better than to be refused."""
+    return _told_bytes(proc / "meminfo", "SwapFree:", unknown=0)
+
+
+def _told_bytes(meminfo: Path, key: str, *, unknown: int) -> int:
     try:
         lines = meminfo.read_text().splitlines()
-        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith(key))
     except (OSError, StopIteration, ValueError):
-        return _UNKNOWN_BYTES
+        return unknown
 
 
 def _left_in_groups(membership: Path, cgroups: Path) -> list[int]:

@@ -13,7 +13,7 @@ from focusrail.model.method import FUSIONS, Method, notebook
 from focusrail.model.outputs import Outputs
 from focusrail.stacking.accumulators import accumulator
 from focusrail.stacking.focus_peak import PeakTracker
-from focusrail.worker.memory_free import free_bytes, usable_bytes
+from focusrail.worker.memory_free import free_bytes, swap_bytes, usable_bytes
 from focusrail.worker.memory_need import MemoryNeed, memory_need
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
@@ -79,7 +79,7 @@ def machine(folder: Path, *, available_kb: int, groups: dict[str, tuple[str, int
     """Files as Linux has them; groups: limit, bytes in use, bytes of pages that can go."""
     proc, cgroups = folder / "proc", folder / "cgroup"
     (proc / "self").mkdir(parents=True)
-    (proc / "meminfo").write_text(f"MemTotal: 9999999 kB\nMemAvailable: {available_kb} kB\n")
+    (proc / "meminfo").write_text(f"MemTotal: 9999999 kB\nMemAvailable: {available_kb} kB\nSwapFree: 700 kB\n")
     (proc / "self" / "cgroup").write_text("0::/system.slice/focusrail.service\n")
     for name, (limit, used, can_go) in groups.items():
         group = cgroups / name
@@ -100,6 +100,8 @@ def test_free_is_the_least_of_what_the_machine_a_control_group_and_the_limit_lea
     assert free_bytes(1200, proc=proc, cgroups=cgroups) == 1200 * mb
     (cgroups / "system.slice" / "memory.max").write_text("max\n")
     assert free_bytes(proc=proc, cgroups=cgroups) == 4000 * mb
+    assert swap_bytes(proc=proc) == 700 << 10
+    assert swap_bytes(proc=tmp_path / "none") == 0
     assert free_bytes(proc=tmp_path / "none", cgroups=tmp_path / "none") > 0, "a guess where nothing tells"
     assert 0 == usable_bytes(50 * mb) < usable_bytes(1000 * mb) < 1000 * mb
 
