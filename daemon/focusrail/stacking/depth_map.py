@@ -100,6 +100,7 @@ def find_depth(
     seen = peaks.window(slice(y // 2, (y + height + 1) // 2), slice(x // 2, (x + width + 1) // 2))
     spacing = _Spacing.of(positions)
     position, sure = _measure(seen, spacing, noise=noise, run=run)
+    del peaks, seen  # perhaps nobody else has need of their memory
     _fill_holes(position, sure, run=run)
     large = _enlarged(position, most_apart=0.5 * spacing.step, run=run)
     corner = (y % 2, x % 2)

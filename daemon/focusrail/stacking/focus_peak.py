@@ -81,6 +81,12 @@ class PeakTracker:
         """The energy that noise alone makes."""
         return 2 * (self._floors[0] * self._floors[1]) ** 0.5
 
+    def take(self) -> FocusPeaks:
+        """The peaks, no longer kept here: their memory can go as soon as the caller has seen them."""
+        assert self.peaks.state.size, "they have been taken"
+        taken, self.peaks = self.peaks, FocusPeaks.empty(0, 0)
+        return taken
+
     def begin(self, position: float) -> int:
         """The number of a frame that is to be folded in next."""
         self.positions.append(position)

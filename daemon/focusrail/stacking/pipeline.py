@@ -71,12 +71,12 @@ class Result:
     by_colour: bool = False  # frames were chosen by their colour, too
 
     def depth(self, executor: Executor | None = None) -> DepthMap:
-        """The depth map, in the unit of the positions, cropped likewise."""
+        """The depth map, in the unit of the positions, cropped likewise. To be asked for once, after `unreached`."""
         if self.found is not None:
             return self.found
         seen = self.tracker
         won = Won(self.fused.index, dict(zip(self.won, seen.positions, strict=True))) if self.by_colour else None
-        return find_depth(seen.peaks, seen.positions, noise=seen.noise, crop=self.crop, won=won, executor=executor)
+        return find_depth(seen.take(), seen.positions, noise=seen.noise, crop=self.crop, won=won, executor=executor)
 
     def unreached(self) -> list[Unreached]:
         """What is still getting sharper where the stack begins or ends."""

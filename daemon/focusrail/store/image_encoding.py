@@ -56,12 +56,13 @@ def write_tiff(
     """
     rgb = pixels.ndim == 3
     bigtiff = pixels.nbytes > 4_000_000_000
-    options: dict[str, object] = {}
+    options: dict[str, object] = {
+        "shape": pixels.shape, "dtype": pixels.dtype, "rowsperstrip": _STRIPE_ROWS, "byteorder": "<",
+    }  # fmt: skip
     folders: dict[int, ImageFileDirectory_v2] = {}
     if rgb:
         exif = result_exif(metadata, description=description, width_px=pixels.shape[1], height_px=pixels.shape[0])
         folders = {} if bigtiff else _folders(exif)
-        options = {"shape": pixels.shape, "dtype": pixels.dtype, "rowsperstrip": _STRIPE_ROWS, "byteorder": "<"}
         options["extratags"] = _extra_tags(exif) + [(_NOBODYS[tag], _LONG, 1, 0, True) for tag in folders]
         if metadata.icc_profile:
             options["iccprofile"] = metadata.icc_profile
@@ -70,7 +71,7 @@ def write_tiff(
         options |= {"resolution": (per_cm, per_cm), "resolutionunit": "CENTIMETER"}
     tifffile.imwrite(
         path,
-        _rgb_stripes(pixels) if rgb else np.ascontiguousarray(pixels),
+        _stripes(pixels),
         photometric="rgb" if rgb else "minisblack",
         description=description.encode("ascii", "replace").decode(),
         software="focusrail",
@@ -82,9 +83,10 @@ def write_tiff(
         _append_folders(path, folders)
 
 
-def _rgb_stripes(pixels: Image) -> Iterator[Image]:
+def _stripes(pixels: Image | Plane) -> Iterator[Image | Plane]:
     for top in range(0, len(pixels), _STRIPE_ROWS):
-        yield cv2.cvtColor(pixels[top : top + _STRIPE_ROWS], cv2.COLOR_BGR2RGB)
+        rows = pixels[top : top + _STRIPE_ROWS]
+        yield cv2.cvtColor(rows, cv2.COLOR_BGR2RGB) if rows.ndim == 3 else np.ascontiguousarray(rows)
 
 
 def _extra_tags(exif: PilImage.Exif) -> list[tuple[int, int, int, object, bool]]:

@@ -24,7 +24,7 @@ _SUM = 6.0  # a picture of 16 bit
 _SMALLER = 4.0  # pyramid: the sizes of the frame in hand
 _WHOLE = 40.0  # the notebook's arithmetic: what stripes take elsewhere, of whole frames
 _SIFT = 187.0  # where it looks at frames that are not reduced first
-_WRITING = 4.0  # the winners' numbers, and what encoders hold of all pictures that are written at once
+_WRITING = 3.5  # the winners' numbers, and what encoders hold of all pictures that are written at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +33,21 @@ class MemoryNeed:
 
     planes_bytes: int  # as large as a frame, and kept as long as frames come: they can lie in a file
     beside_planes_bytes: int  # while all of them are there
-    later_bytes: int  # when the results are written, with those planes that are still there
-    later_planes_bytes: int
+    writing_bytes: int  # when the results are written, and no plane is left
 
     @property
     def total_bytes(self) -> int:
         """The most at any time."""
-        return max(self.planes_bytes + self.beside_planes_bytes, self.later_bytes)
+        return max(self.planes_bytes + self.beside_planes_bytes, self.writing_bytes)
 
     @property
     def least_bytes(self) -> int:
         """The most at any time, with all planes in a file."""
-        return max(self.beside_planes_bytes, self.later_bytes - self.later_planes_bytes)
+        return max(self.beside_planes_bytes, self.writing_bytes)
 
     def room_for_planes_bytes(self, usable_bytes: int) -> int:
-        """How much of the planes has room in so much memory. Those needed longest are made last, and do without it."""
-        room = min(self.planes_bytes, usable_bytes - self.beside_planes_bytes)
-        if self.later_bytes > usable_bytes:
-            room = min(room, self.planes_bytes - self.later_planes_bytes)
-        return max(0, room)
+        """How much of the planes has room in so much memory."""
+        return max(0, min(self.planes_bytes, usable_bytes - self.beside_planes_bytes))
 
     def in_file_bytes(self, usable_bytes: int) -> int:
         """How much of the planes has none."""
@@ -99,10 +95,9 @@ def memory_need(
     if method.two_passes:  # the second takes more than the first
         in_flight = _DEPTH + frames
     stripes_bytes = _STRIPE_BYTES * width_px * threads
-    writing = _PEAKS + _DEPTH + _WRITING + frame + (_SUM if outputs.aligned else 0)
+    writing = _DEPTH + _WRITING + frame + (_SUM if outputs.aligned else 0)
     return MemoryNeed(
         planes_bytes=round(accumulating * pixels),
         beside_planes_bytes=round(in_flight * pixels) + _FUSING_BYTES + stripes_bytes + file_bytes,
-        later_bytes=round(writing * pixels) + _WRITING_BYTES,
-        later_planes_bytes=round(_PEAKS * pixels),
+        writing_bytes=round(writing * pixels) + _WRITING_BYTES,
     )

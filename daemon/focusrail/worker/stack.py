@@ -276,9 +276,9 @@ class Stack:
         results.save_contact_sheet(scratch, frames)
         if self._recorder is not None:
             results.write_winners(scratch.folder, result)
+        unreached = result.unreached()
         depth = result.depth(self._executor)
         results.save_depth(scratch, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
-        unreached = result.unreached()
         warnings = [
             *doubts.left_out(frames),
             *doubts.small_crop(width * height / (self._shape[0] * self._shape[1])),

@@ -68,11 +68,9 @@ def test_what_is_asked_for_besides_is_counted() -> None:
 
 
 def test_what_memory_does_not_hold_lies_in_a_file() -> None:
-    wanted = MemoryNeed(planes_bytes=500, beside_planes_bytes=300, later_bytes=700, later_planes_bytes=100)
+    wanted = MemoryNeed(planes_bytes=500, beside_planes_bytes=300, writing_bytes=600)
     assert (wanted.total_bytes, wanted.least_bytes) == (800, 600)
     assert [wanted.in_file_bytes(usable) for usable in (900, 800, 750, 650, 300, 100)] == [0, 0, 50, 150, 500, 500]
-    late = MemoryNeed(planes_bytes=100, beside_planes_bytes=300, later_bytes=500, later_planes_bytes=40)
-    assert [late.in_file_bytes(usable) for usable in (500, 450, 350)] == [0, 40, 50], "where writing takes the most"
 
 
 def machine(folder: Path, *, available_kb: int, groups: dict[str, tuple[str, int, int]]) -> tuple[Path, Path]:
