@@ -57,8 +57,8 @@ class TooFewFrames(FocusrailError):
     """A stack needs two frames that can be used."""
 
 
-class StrangerInFront(TooFewFrames):
-    """None of the others fits the first frame: it is probably not of this stack."""
+class BadStart(TooFewFrames):
+    """Most frames fit none of those that a stack began with: they are of something else, or far out of focus."""
 
 
 class UnreadableFolder(FocusrailError):
@@ -116,7 +116,7 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     InvalidValue: (78, 422),
     NoFrames: (10, 422),
     TooFewFrames: (11, 422),
-    StrangerInFront: (11, 422),
+    BadStart: (11, 422),
     FrameSizeDiffers: (12, 422),
     DamagedImage: (13, 422),
     NotAnImage: (14, 422),

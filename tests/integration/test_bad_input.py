@@ -408,21 +408,37 @@ def test_a_journal_that_is_none(home: Home) -> None:
     refused(home.run_here("shoots"), 16, home.data / "journal.sqlite", "damaged", home=home)
 
 
-@pytest.mark.parametrize("reference", ["first", "middle"])
-def test_a_stranger_in_front_is_left_out_and_the_others_are_stacked(home: Home, folder: Path, reference: str) -> None:
-    (folder / "000000.jpg").unlink()
-    stranger(folder / "000000.png", seed=9)
+@pytest.mark.parametrize(("reference", "count"), [("first", 1), ("first", 2), ("middle", 1)])
+def test_strangers_in_front_are_left_out_and_the_others_are_stacked(
+    home: Home, folder: Path, reference: str, count: int
+) -> None:
+    for number in range(count):
+        (folder / f"{number:06d}.jpg").unlink()
+        stranger(folder / f"{number:06d}.png", seed=9)  # two are the same, and fit each other
     said = home.run("stack", folder, "--reference", reference)
     assert said.code == 18, said.sentences
-    assert any("were left out: 000000.png fits none of the others" in line for line in said.sentences)
-    assert [event["without"] for event in said.event("stack.begun_again")] == [0]
+    assert any(f"000000.{suffix}" in line for suffix in ("png",) for line in said.sentences if "left out" in line)
+    assert len(said.event("stack.begun_again")) == (reference == "first"), "else it began in the middle anyway"
     (result,) = published(home.outbound)
     frames = manifest(result)["frames"]
-    assert [frame["used"] for frame in frames] == [False] + [True] * (len(frames) - 1)
+    assert [frame["used"] for frame in frames] == [False] * count + [True] * (len(frames) - count)
     assert not frames[0]["unwanted"]
-    assert home.run("stack", folder, "--reference", reference, "--without", "0").code == 0
-    first, without = (pixels(one) for one in published(home.outbound))
-    assert np.array_equal(first, without), "as if it had never been there"
+    without = ",".join(map(str, range(count)))
+    assert home.run("stack", folder, "--reference", reference, "--without", without).code == 0
+    first, second = (pixels(one).astype(float) for one in published(home.outbound))
+    assert first.shape == second.shape
+    assert np.abs(first - second).mean() < 0.5, "nearly as if they had never been there"
+
+
+@pytest.mark.parametrize("reference", ["first", "last"])
+def test_a_stack_may_begin_far_out_of_focus(home: Home, folder: Path, reference: str) -> None:
+    names = sorted(folder.iterdir())
+    for path, sigma in zip(names, (25, 16), strict=False):
+        cv2.imwrite(str(path), cv2.GaussianBlur(photograph(path), (0, 0), sigma))
+    said = home.run("stack", folder, "--reference", reference)
+    assert said.code in (0, 18), said.sentences
+    (result,) = published(home.outbound)
+    assert all(frame["used"] for frame in manifest(result)["frames"][2:]), said.sentences
 
 
 def test_strangers_only_are_not_stacked_whichever_is_left_out(home: Home, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +15,14 @@ import structlog
 from focusrail.capture.begin import begin
 from focusrail.capture.events import Merging, Published, Started
 from focusrail.config.schema import Config
-from focusrail.errors import FocusrailError, ShootAborted, StrangerInFront, TooFewFrames, by_name
+from focusrail.errors import BadStart, FocusrailError, ShootAborted, TooFewFrames, by_name
 from focusrail.model.frame import FrameRecord
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.journal import Journal
 from focusrail.store.outbound import Destination, chosen, destination, discard, held, publish, remove_abandoned
 from focusrail.store.spool import Spool
 from focusrail.worker.client import StackingProcess
-from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Memory
+from focusrail.worker.messages import Begin, Finish, Finished, LeftOut, Memory
 from focusrail_drivers.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -57,19 +57,18 @@ class Stacks:
     ) -> Published:
         """Stack `records` and publish the result. Raises FocusrailError.
 
-        Where the first of them turns out to fit none of the others, they are stacked once more without it.
+        Where most of them fit none of the first, all are registered from the middle outwards, and stacked once more.
         """
         self._journal.advance(shoot, State.MERGING)
+        if shoot.method.reference != "first":
+            return self._make(shoot, place, list(records), told, survey=True)
         given: list[FrameRecord | LeftOut] = []
-        fused: list[int] = []
         try:
-            return self._make(shoot, place, _noted(records, given), told, fused)
-        except StrangerInFront as error:
-            (stranger,) = (one for one in given if isinstance(one, FrameRecord) and one.index in fused)
-            log.warning("stack.begun_again", without=stranger.index)
-            others = iter([one for one in given if one is not stranger])
+            return self._make(shoot, place, _noted(records, given), replace(told, again=True))
+        except BadStart as error:
+            log.warning("stack.begun_again", why=str(error))
             try:
-                return self._make(shoot, place, others, replace(told, strangers=(stranger,)), fused)
+                return self._make(shoot, place, given, told, survey=True)
             except TooFewFrames:
                 raise error from None  # they do not fit each other either
 
@@ -77,18 +76,17 @@ class Stacks:
         self,
         shoot: Shoot,
         place: Destination,
-        records: Iterator[FrameRecord | LeftOut],
+        records: Iterable[FrameRecord | LeftOut],
         told: Begin,
-        fused: list[int],
+        *,
+        survey: bool = False,
     ) -> Published:
         began_s = time.monotonic()
         self._listen(Started(shoot.shoot_id, shoot.name, told.frames, shoot.source))
         unread: list[LeftOut] = []
-        if shoot.method.reference != "first":  # all transforms are found before the first frame is fused
-            everything = list(records)
-            told = replace(told, survey=tuple(r for r in everything if isinstance(r, FrameRecord)))
-            records = iter(everything)
-        with self.process(shoot, place, told, fused) as (process, left_out):
+        if survey:
+            told = replace(told, survey=tuple(r for r in records if isinstance(r, FrameRecord)))
+        with self.process(shoot, place, told) as (process, left_out):
             for record in records:
                 if isinstance(record, LeftOut):
                     unread.append(record)
@@ -108,20 +106,15 @@ class Stacks:
 
     @contextmanager
     def process(
-        self, shoot: Shoot, place: Destination, told: Begin, fused: list[int] | None = None
+        self, shoot: Shoot, place: Destination, told: Begin
     ) -> Iterator[tuple[StackingProcess, list[FocusrailError]]]:
-        """A stacking process, ended and cleaned up after whatever happens; and the sentences of frames left out.
-
-        `fused` is given the indices of frames that are fused.
-        """
+        """A stacking process, ended and cleaned up after whatever happens; and the sentences of frames left out."""
         left_out: list[FocusrailError] = []
 
         def listen(event: object) -> None:
             if isinstance(event, LeftOut):
                 left_out.append(by_name(event.error, event.message))
                 log.warning("frame.left_out", frame_index=event.index, reason=event.message)
-            elif isinstance(event, Fused) and fused is not None:
-                fused.append(event.index)
             elif isinstance(event, Memory):
                 log.info(
                     "memory.foreseen",

@@ -1,13 +1,15 @@
-"""Frames chosen by their numbers, as a person writes them: 12,40-43."""
+"""Frames chosen by their numbers, as a person writes them: 12,40-43; and the order in which some are looked at."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from focusrail.errors import InvalidValue, UnknownFrame
 from focusrail.model.recipe import LARGEST_STACK
 
+T = TypeVar("T")
 _PART = re.compile(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?")
 
 
@@ -45,3 +47,9 @@ def check_known(wanted: Iterable[int], known: Iterable[int]) -> None:
     if unknown:
         which = "is no frame" if len(unknown) == 1 else "are no frames"
         raise UnknownFrame(f"there {which} {frames_text(unknown)} to leave out: the stack has {frames_text(there)}")
+
+
+def outwards(items: Sequence[T], part: float = 0.5) -> tuple[Sequence[T], Sequence[T]]:
+    """From a place, told as a part of the whole, on to the end; and from there back to the beginning."""
+    start = round(part * (len(items) - 1))
+    return items[start:], items[:start][::-1]

@@ -113,9 +113,10 @@ class Stacker:
         self._registrar = Registrar(method.registration)
         self._known = known
         self._exposure: ExposureReference | None = None
-        if reference is not None:
-            self._exposure = ExposureReference(reduce(reference, method.registration)[0])
         self._first: tuple[tuple[int, ...], np.dtype[np.generic]] | None = None
+        if reference is not None:
+            self._first = reference.shape, reference.dtype
+            self._exposure = ExposureReference(reduce(reference, method.registration)[0])
         self._accumulator: Accumulator | FirstLook | None = None
         self._tracker: PeakTracker | None = None
         self._valid: ValidArea | None = None
@@ -133,10 +134,9 @@ class Stacker:
         """Find a frame's place. Raises FrameSizeDiffers, NotRegistered: then the frame is to be left out."""
         frame = examined.frame
         if self._first is not None and (frame.shape, frame.dtype) != self._first:
-            raise FrameSizeDiffers(
-                f"is {_size(frame.shape, frame.dtype)}, the first frame is {_size(*self._first)}: take out what is of "
-                "another size"
-            )
+            others = "the first frame is" if self._known is None else "the others are"
+            own, theirs = _size(frame.shape, frame.dtype), _size(*self._first)
+            raise FrameSizeDiffers(f"is {own}, {others} {theirs}: take out what is of another size")
         if examined.seen is not None:
             found = self._registrar.add(examined.seen, position)
         elif self._method.aligned:

@@ -17,6 +17,7 @@ import structlog
 
 from focusrail.errors import ShootAborted, WorkerLost, by_name
 from focusrail.model.frame import FrameRecord
+from focusrail.model.selection import outwards
 from focusrail.store.outbound import Destination, prepare
 from focusrail.worker.messages import (
     Begin,
@@ -225,7 +226,8 @@ class StackingProcess:
         if self._reaches(lambda p: record.index not in p.in_flight):
             return True
         survey, surveyed = self._begin.survey, self._progress.surveyed
-        suspect = survey[surveyed].index if surveyed < len(survey) else record.index
+        onwards, back = outwards(survey)
+        suspect = (*onwards, *back)[surveyed].index if surveyed < len(survey) else record.index
         self._deaths[suspect] = self._deaths.get(suspect, 0) + 1
         if self._deaths[suspect] == _RESTARTS:  # the culprit is found, and is left out from now on
             self._restarts = 0

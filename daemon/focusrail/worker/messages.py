@@ -23,7 +23,7 @@ from focusrail.model.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Start a stack. `survey` lists all frames when the reference is not the first: they are registered beforehand."""
+    """Start a stack. `survey` lists all frames when they are to be registered before the first of them is fused."""
 
     shoot_id: str
     name: str
@@ -44,7 +44,7 @@ class Begin:
     recipe: Recipe | None = None
     survey: tuple[FrameRecord, ...] = ()
     unwanted: tuple[FrameRecord, ...] = ()  # left out because it was asked for; they are not handed over
-    strangers: tuple[FrameRecord, ...] = ()  # left out because none of the others fits them; not handed over either
+    again: bool = False  # whoever gives the frames can give them again: a start that leads nowhere is refused
     frames: int = 0  # that will be handed over, as far as is known
     outputs: Outputs = Outputs()  # noqa: RUF009 - frozen, so it can be shared
     kind: Literal["begin"] = "begin"

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 import focusrail
-from focusrail.errors import FrameError, NotRegistered, StrangerInFront, TooFewFrames
+from focusrail.errors import BadStart, FrameError, NotRegistered, TooFewFrames
 from focusrail.model.frame import FrameRecord
 from focusrail.model.outcome import FrameOutcome, StackOutcome
 from focusrail.stacking import kernels
@@ -26,7 +26,6 @@ from focusrail.stacking.canvas import Stripe
 from focusrail.stacking.exposure import luma_gain
 from focusrail.stacking.features import Found
 from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, relative_to, smallest_field
-from focusrail.stacking.registration import Registrar, reduce, see
 from focusrail.stacking.resynthesis import SecondLook
 from focusrail.store.image_io import Metadata, encode_jpeg
 from focusrail.worker import doubts, results, suspects
@@ -39,6 +38,7 @@ from focusrail.worker.planes import Planes
 from focusrail.worker.reduction import thumbnail
 from focusrail.worker.scratch import Scratch
 from focusrail.worker.slabs import SlabFiles
+from focusrail.worker.survey import position_of, survey
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
 _LIVE_PX = 1200
@@ -78,13 +78,14 @@ class Stack:
         self._thumbnails.mkdir(exist_ok=True)
         self._read = read
         self._records: dict[int, FrameRecord] = {}  # of the frames fused
+        self._unregistered = 0  # frames that fit none before them
         self._gone: list[str] = []  # a sentence for each frame that could not be read a second time
         self._unfit: dict[int, str] = {}  # why frames could not be registered beforehand
         self._threads, self._memory_limit_mb = threads, memory_limit_mb
         self._planes: Planes | None = None  # as soon as it is known how large frames are
         self._need: MemoryNeed | None = None
         self._slabs = SlabFiles(begin.scratch) if begin.outputs.slab_frames else None
-        known, reference = self._survey(read) if begin.survey else (None, None)
+        known, reference = self._survey() if begin.survey else (None, None)
         self._stacker = Stacker(
             begin.method,
             accelerator=CpuAccelerator(),
@@ -96,44 +97,30 @@ class Stack:
             outputs=begin.outputs,
             allocate=self._plane,
         )
-        for record in begin.strangers:
-            name = record.original.path.name
-            self.leave_out(record, NotRegistered(f"{name} fits none of the others: it is not of this stack"))
 
     @property
     def has_metadata(self) -> bool:
         """Whether a frame has given the results their metadata, so that those of others need not be read."""
         return self._metadata is not None
 
-    def _survey(self, read: Callable[[FrameRecord], Image]) -> tuple[dict[int, Found], Image]:
-        """Register all frames beforehand, since the reference is not the first of them."""
-        registrar = Registrar(self._begin.method.registration)
-        found: dict[int, Found] = {}
-        size: tuple[int, ...] | None = None
-        for record in self._begin.survey:
-            try:
-                frame = read(record)
-                self._foresee(record, frame)
-                if size is None or frame.shape == size:  # others are named, and left out, when they are to be fused
-                    size = frame.shape
-                    settings = self._begin.method.registration
-                    seen = see(reduce(frame, settings)[1], settings)
-                    found[record.index] = registrar.add(seen, _position(record))
-            except FrameError as error:
-                self._unfit[record.index] = str(error)
-            self.say(Surveyed(record.index))
-        if size is None or not found:
-            raise TooFewFrames("none of the frames can be read")
-        self._reference = self._choose_reference(found, (size[1], size[0]))
-        record = next(r for r in self._begin.survey if r.index == self._reference)
-        return relative_to(found, self._reference), read(record)
+    def _survey(self) -> tuple[dict[int, Found], Image]:
+        """Register all frames beforehand, and choose the reference."""
+        records, method = self._begin.survey, self._begin.method
 
-    def _choose_reference(self, found: dict[int, Found], size: tuple[int, int]) -> int:
-        method, survey = self._begin.method, self._begin.survey
+        def look(record: FrameRecord) -> Image:
+            frame = self._read(record)
+            self._foresee(record, frame)
+            return frame
+
+        seen = survey(records, method.registration, look=look, seen=lambda record: self.say(Surveyed(record.index)))
+        self._unfit = seen.unfit
         if method.reference == "auto":
-            return smallest_field(found, size)
-        wanted = survey[{"first": 0, "middle": len(survey) // 2, "last": len(survey) - 1}[method.reference]].index
-        return min(found, key=lambda index: abs(index - wanted))
+            self._reference = smallest_field(seen.found, seen.size)
+        else:
+            wanted = records[{"first": 0, "middle": len(records) // 2, "last": len(records) - 1}[method.reference]]
+            self._reference = min(seen.found, key=lambda index: abs(index - wanted.index))
+        record = next(r for r in records if r.index == self._reference)
+        return relative_to(seen.found, self._reference), self._read(record)
 
     def examine(self, record: FrameRecord, image: Image) -> Examined:
         """See what can be seen in a frame alone, and save its thumbnail. Raises DiskFull, NotEnoughMemory."""
@@ -163,7 +150,7 @@ class Stack:
         The first that has one gives the results their metadata and is the reference, unless a survey chose another.
         """
         try:
-            registered = self._stacker.register(examined, record.index, _position(record))
+            registered = self._stacker.register(examined, record.index, position_of(record))
         except FrameError as error:
             why = self._unfit.get(record.index, str(error)) if isinstance(error, NotRegistered) else str(error)
             raise type(error)(f"{record.original.path.name} {why}") from error
@@ -210,6 +197,7 @@ class Stack:
         """Remember and tell that a frame cannot be used. From any thread."""
         with self._lock:
             self._outcomes[record.index] = replace(self._blank(record), reason=str(error))
+            self._unregistered += isinstance(error, NotRegistered)
         self.say(LeftOut(record.index, type(error).__name__, str(error)))
 
     def finish(self, command: Finish) -> None:
@@ -232,17 +220,20 @@ class Stack:
         )
 
     def _result(self) -> Result:
+        used = sum(o.used for o in self._outcomes.values())
+        if self._begin.again and not self._begin.survey and self._unregistered >= max(2, used):
+            raise BadStart(f"most frames fit none of those that the stack began with{self._why()}{self._stranger()}")
         try:
             result = self._stacker.finish(SecondLook(self._read_again, self._say_looked, self._miss))
         except TooFewFrames as error:
-            reasons = [o.reason for o in self._outcomes.values() if o.reason and not o.unwanted]
-            more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
-            why = ": " + "; ".join(reasons[:_NAMED]) + more if reasons else ""
-            stranger = self._stranger()
-            kind = StrangerInFront if stranger else TooFewFrames
-            raise kind(f"{error}{why}{stranger}") from error
+            raise TooFewFrames(f"{error}{self._why()}{self._stranger()}") from error
         del self._stacker  # its sums are the largest thing in memory, and are needed no more
         return result
+
+    def _why(self) -> str:
+        reasons = [o.reason for o in self._outcomes.values() if o.reason and not o.unwanted]
+        more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
+        return ": " + "; ".join(reasons[:_NAMED]) + more if reasons else ""
 
     def _stranger(self) -> str:
         """What to try where every frame but one has been left out: they may all fit each other, and not that one."""
@@ -377,11 +368,6 @@ class Stack:
     def _watch(self, stage: str, index: int, stripe: Stripe, plane: Plane) -> None:
         assert self._recorder is not None
         self._recorder(stage, index, stripe, plane)
-
-
-def _position(record: FrameRecord) -> float:
-    """In mm; where no positions are known, frames are taken to be evenly spaced."""
-    return float(record.index) if record.position_mm is None else record.position_mm
 
 
 def _peak_memory_bytes() -> int:
