@@ -1,0 +1,309 @@
+"""What flows from memory through the blocks and back to memory, one frame at a time.
+
+A frame moves only where the route, the sizes in the three places that know one (the DMA, the filters, the stream),
+the pixel formats and the state of every block allow it. Otherwise the stream stands, as in silicon: either it waits
+until what is missing comes, or it is jammed with parts of frames, and then nothing helps but resetting both channels
+of the DMA and the filters. `standing` says why, for people; no register does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from focusrail_drivers.accelerators.kv260 import prediction
+from focusrail_drivers.accelerators.kv260_emulator import faults, pixels, vdma
+from focusrail_drivers.accelerators.kv260_emulator.filter2d import Filter2d, Settings
+from focusrail_drivers.accelerators.kv260_emulator.memory import DecodeError, Memory
+from focusrail_drivers.accelerators.kv260_emulator.regions import Fifo, PipelineControl, Region, Stage, Unmodelled
+from focusrail_drivers.accelerators.kv260_emulator.switch import AxisSwitch, NoRoute
+
+Bytes = npt.NDArray[np.uint8]
+
+MAX_COLS = 1920  # the filters' line buffers
+
+
+@dataclass
+class Parts:
+    """What a pipeline is made of."""
+
+    memory: Memory
+    dma: vdma.Vdma
+    switch: AxisSwitch
+    unpack: pixels.PixelFormat
+    pack: pixels.PixelFormat
+    static: dict[str, Stage]  # blocks outside the regions, by their port
+    regions: dict[str, Region]
+    control: PipelineControl
+    faults: faults.FaultMenu
+    max_rows: int
+
+
+@dataclass
+class _Frame:
+    """A frame on its way."""
+
+    lines: Bytes  # as read from memory
+    due: list[faults.Fault]
+    late: int = 0  # times of a frame that it still takes longer
+    entered: bool = False  # whether a filter has begun with it
+
+
+@dataclass
+class _Jam:
+    """Parts of frames lie in the stream; what is still to be reset before it can flow again."""
+
+    reason: str
+    mm2s: bool = True
+    s2mm: bool = True
+    filters: bool = True
+
+
+@dataclass
+class _Mismatch(Exception):
+    """The sizes disagree. `bits` is what S2MM sees of it."""
+
+    reason: str
+    bits: int = 0
+
+
+@dataclass
+class Pipeline:
+    """The stream. `frames` were delivered so far, in `clocks` clocks of the stream's clock."""
+
+    parts: Parts
+    frames: int = 0
+    clocks: int = 0
+    standing: str = ""
+    _frame: _Frame | None = None
+    _jam: _Jam | None = None
+    _spoilt: bool = False  # the frame under way was hit by a soft reset
+    _mm2s_resets: int = 1  # the one at power-up
+    _s2mm_resets: int = 1
+
+    def reset_filters(self) -> None:
+        """The soft reset: filters forget what they hold; DMA, switch and pixel formats do not notice."""
+        parts = self.parts
+        for each in parts.static.values():
+            if isinstance(each, Filter2d):
+                each.reset()
+        for region in parts.regions.values():
+            region.reset()
+        if self._jam is not None:
+            self._jam.filters = False
+        elif self._frame is not None and self._frame.entered:
+            self._stand_jammed("a soft reset took the beginning of a frame", filters=False)
+        else:
+            self._spoilt = parts.dma.mm2s.ready and not parts.dma.mm2s.control & vdma.COUNTED
+
+    def pass_frame(self) -> None:
+        """Let the time of one frame pass."""
+        self._notice_resets()
+        self.standing = ""
+        mm2s = self.parts.dma.mm2s
+        if not mm2s.ready:
+            self.standing = "MM2S sends nothing"
+            return
+        if self._frame is None and not self._fetch():
+            return
+        frame = self._frame
+        if frame is None or self._stands(frame):
+            return
+        if frame.late:
+            frame.late -= 1
+            self.standing = "the frame is late"
+            return
+        try:
+            self._deliver(frame)
+        except _Mismatch as error:
+            if error.bits:
+                self.parts.dma.s2mm.fail(error.bits, halts=False)
+            self._stand_jammed(error.reason)
+
+    # --- what may hold a frame ----------------------------------------------------------------------------------------
+
+    def _notice_resets(self) -> None:
+        mm2s, s2mm = self.parts.dma.mm2s, self.parts.dma.s2mm
+        if self._mm2s_resets != mm2s.resets:
+            self._mm2s_resets = mm2s.resets
+            if self._jam is not None:
+                self._jam.mm2s = False
+            elif mm2s.cut_a_frame:
+                self._jam = _Jam("MM2S was reset in the middle of a frame", mm2s=False)
+        if self._s2mm_resets != s2mm.resets:
+            self._s2mm_resets = s2mm.resets
+            if self._jam is not None:
+                self._jam.s2mm = False
+        if self._jam is not None and not (self._jam.mm2s or self._jam.s2mm or self._jam.filters):
+            self._jam = None
+        if self._frame is not None and not mm2s.in_flight:
+            if self._frame.entered and self._jam is None:
+                self._jam = _Jam("MM2S was reset in the middle of a frame", mm2s=False)
+            self._frame = None
+
+    def _stand_jammed(self, reason: str, *, filters: bool = True) -> None:
+        self._jam = _Jam(reason, filters=filters)
+        self.standing = reason
+        self.parts.dma.s2mm.in_flight = self.parts.dma.s2mm.running
+
+    def _stands(self, frame: _Frame) -> bool:
+        if self._jam is not None:
+            self.standing = self._jam.reason
+        else:
+            self.standing = self._obstacle(frame)
+        return bool(self.standing)
+
+    def _obstacle(self, frame: _Frame) -> str:
+        """Why the frame cannot go on now; empty if it can."""
+        try:
+            path = self.parts.switch.path()
+        except NoRoute as error:
+            return str(error)
+        for port in path:
+            obstacle = self._obstacle_at(port)
+            if obstacle:
+                return obstacle
+            frame.entered = True
+        if not self.parts.dma.s2mm.ready:
+            return "S2MM takes nothing"
+        return ""
+
+    def _obstacle_at(self, port: str) -> str:
+        region = self.parts.regions.get(port.partition("/")[0])
+        if region is not None and region.decoupled:
+            return f"{region.name} is decoupled"
+        if region is not None and region.undefined:
+            return f"{region.name} was loaded without its decoupler and not reset since"
+        each = self._stage(port)
+        if each is None:
+            return f"nothing is behind {port}"
+        if isinstance(each, Unmodelled):
+            return f"{each.name} behind {port} is not emulated"
+        if self.parts.control.in_reset:
+            return "the filters are held in reset"
+        if isinstance(each, Filter2d) and each.settings is None:
+            return f"the filter behind {port} is not started"
+        return ""
+
+    def _stage(self, port: str) -> Stage | None:
+        name, _, place = port.partition("/")
+        region = self.parts.regions.get(name)
+        if region is None:
+            return self.parts.static.get(port)
+        return region.stages[int(place)] if int(place) < len(region.stages) else None
+
+    # --- a frame's way ------------------------------------------------------------------------------------------------
+
+    def _fetch(self) -> bool:
+        mm2s, s2mm = self.parts.dma.mm2s, self.parts.dma.s2mm
+        geometry = mm2s.geometry
+        if geometry is None:
+            return False
+        address = geometry.addresses[mm2s.select(s2mm)]
+        try:
+            lines = self.parts.memory.read(address, geometry.rows, geometry.row_bytes, geometry.stride_bytes)
+        except DecodeError as error:
+            self.standing = f"MM2S: {error}"
+            mm2s.fail(vdma.DECODE_ERROR, halts=True)
+            return False
+        mm2s.in_flight = True
+        frame = self._frame = _Frame(lines, self.parts.faults.begin(lines))
+        for fault in frame.due:
+            if isinstance(fault, faults.Stall):
+                self._stand_jammed("stalled, as the fault menu says")
+            elif isinstance(fault, faults.LateFrame):
+                frame.late += fault.frames
+            elif isinstance(fault, faults.DecouplerLeftOn):
+                self.parts.control.cut_off(fault.region)
+        return True
+
+    def _deliver(self, frame: _Frame) -> None:
+        mm2s, s2mm = self.parts.dma.mm2s, self.parts.dma.s2mm
+        result = self._processed(frame)
+        self.clocks += prediction.frame_clocks(len(result), result.shape[1])
+        lines = self._fitting(result)
+        self._frame = None
+        self.frames += 1
+        lost = self._spoilt
+        self._spoilt = False
+        if lost:  # a frame that lacks what the reset took: flush on frame sync drops it and goes on
+            s2mm.fail(vdma.SOF_EARLY | vdma.INTERNAL_ERROR, halts=False)
+        for fault in frame.due:
+            if isinstance(fault, faults.BitFlip):
+                lines[fault.row % len(lines), fault.byte % lines.shape[1]] ^= np.uint8(1 << fault.bit)
+            elif isinstance(fault, faults.VdmaErrors):
+                channel = mm2s if fault.channel == "mm2s" else s2mm
+                channel.fail(fault.bits, halts=fault.halts)
+                lost = True
+        if mm2s.running:
+            mm2s.complete()
+        if not lost:
+            self._store(lines)
+
+    def _store(self, lines: Bytes) -> None:
+        s2mm = self.parts.dma.s2mm
+        geometry = s2mm.geometry
+        if geometry is None:
+            return
+        address = geometry.addresses[s2mm.select()]
+        try:
+            self.parts.memory.write(address, lines, geometry.stride_bytes)
+        except DecodeError as error:
+            self.standing = f"S2MM: {error}"
+            s2mm.fail(vdma.DECODE_ERROR, halts=True)
+            return
+        s2mm.complete(avoid=self.parts.dma.mm2s.store)
+
+    def _processed(self, frame: _Frame) -> Bytes:
+        try:
+            stream = pixels.unpack(frame.lines, self.parts.unpack)
+        except pixels.SizeMismatch as error:
+            raise _Mismatch(str(error)) from error
+        wrong = [fault for fault in frame.due if isinstance(fault, faults.WrongSize)]
+        for port in self.parts.switch.path():
+            each = self._stage(port)
+            if isinstance(each, Filter2d) and each.settings is not None:
+                settings = each.settings
+                for fault in wrong:
+                    settings = Settings(
+                        settings.rows + fault.rows, settings.cols + fault.cols, settings.shift, settings.kernel
+                    )
+                self._compare(port, settings, stream)
+                stream = each.work(settings, stream)
+            elif not isinstance(each, Fifo):
+                raise _Mismatch(f"nothing comes out of {port}")
+        return stream
+
+    def _compare(self, port: str, settings: Settings, stream: Bytes) -> None:
+        rows, cols, _ = stream.shape
+        asked = f"the filter behind {port} counts {settings.rows} rows of {settings.cols}, the stream has {rows} of {cols}"
+        if settings.cols < cols:
+            raise _Mismatch(asked, vdma.EOL_EARLY)
+        if settings.cols > cols:
+            raise _Mismatch(asked, vdma.EOL_LATE)
+        if settings.rows < rows:
+            raise _Mismatch(asked, vdma.SOF_EARLY | vdma.INTERNAL_ERROR)
+        if settings.rows > rows:
+            raise _Mismatch(asked)  # it waits for rows that never come, and nobody notices
+        if cols > MAX_COLS or rows > self.parts.max_rows:
+            raise _Mismatch(f"{rows} rows of {cols} are more than the filters of this board take")
+
+    def _fitting(self, result: Bytes) -> Bytes:
+        geometry = self.parts.dma.s2mm.geometry
+        if geometry is None:
+            raise _Mismatch("S2MM has no geometry")
+        try:
+            lines = pixels.pack(result, self.parts.pack)
+        except pixels.SizeMismatch as error:
+            raise _Mismatch(str(error)) from error
+        rows, row_bytes = lines.shape
+        said = f"S2MM takes {geometry.rows} rows of {geometry.row_bytes} bytes, {rows} of {row_bytes} came"
+        if row_bytes != geometry.row_bytes:
+            raise _Mismatch(said, vdma.EOL_EARLY if row_bytes < geometry.row_bytes else vdma.EOL_LATE)
+        if rows < geometry.rows:
+            raise _Mismatch(said, vdma.SOF_EARLY | vdma.INTERNAL_ERROR)
+        if rows > geometry.rows:
+            raise _Mismatch(said, vdma.SOF_LATE)
+        return lines
