@@ -65,9 +65,9 @@ class Design:
         while here is not None and here not in seen:
             seen.add(here)
             bus = self._bus(here)
-            there = self._ends.get((bus.get("BUSNAME", ""), bus.get("TYPE") not in _DOWN))
+            there = None if bus is None else self._ends.get((bus.get("BUSNAME", ""), bus.get("TYPE") not in _DOWN))
             if there is None:
-                return None
+                return None  # there is no such port, or nothing is connected to it
             onward = self._way_through(there)
             if onward is None:
                 return there
@@ -79,6 +79,8 @@ class Design:
         here: Port | None = port
         while here is not None:
             bus = self._bus(here)
+            if bus is None:
+                return None
             name = bus.get("BUSNAME", "")
             if name in self._external:
                 return self._external[name]
@@ -106,11 +108,8 @@ class Design:
                 return Port(path, pin)
         return None
 
-    def _bus(self, port: Port) -> ET.Element:
-        for bus in _streams(self._modules[port.module]):
-            if bus.get("NAME") == port.name:
-                return bus
-        raise WrongOverlay(f"{self.file.name}: {port.module} has no stream {port.name}")
+    def _bus(self, port: Port) -> ET.Element | None:
+        return next((bus for bus in _streams(self._modules[port.module]) if bus.get("NAME") == port.name), None)
 
     def _way_through(self, port: Port) -> Port | None:
         """Where a stream leaves a module that only passes it on; None if the module is a block of its own."""
