@@ -27,6 +27,12 @@ class Pipeline:
         self._port: FramePort | None = None
 
     @property
+    def port(self) -> FramePort:
+        """Where frames go in and come out, once it is composed."""
+        assert self._port is not None, "compose comes first"
+        return self._port
+
+    @property
     def size(self) -> tiles.TileSize | None:
         """The tile size that it is composed for."""
         return None if self._port is None else self._port.size
@@ -66,12 +72,11 @@ class Pipeline:
 
         The tile is sent once. Raises DeviceTimeout, ProtocolError.
         """
-        assert self._port is not None, "compose comes first"
-        self._port.send(tile)
+        self.port.send(tile)
         found: dict[int, tuple[Any, Any]] = {}
         # That which is set already comes first: a change of shift costs a frame.
         for shift in sorted(set(shifts), key=lambda each: each != self._shift):
-            found[shift] = tiles.unpack(self._frame(self._port, shift))
+            found[shift] = tiles.unpack(self._frame(self.port, shift))
         return [found[shift] for shift in shifts]
 
     def release(self) -> None:
