@@ -173,7 +173,9 @@ def install(layout: Layout = CV_DFX_3_PR, board: Board | None = None) -> Emulate
     controllers = interrupt._InterruptController  # noqa: SLF001 - pynq offers no other place
     controllers._controllers.clear()  # noqa: SLF001
     controllers._uio_devices[_RAW_INTERRUPT] = _Uio(emulated.board)  # noqa: SLF001
-    if "_real_instance" in vars(ps.Clocks):  # made for the device before
+    if not hasattr(ps.Clocks, "set_device"):  # pynq 3 asks the processor that it runs on
+        ps.Clocks._real_instance = ps._ClocksUltrascale()  # noqa: SLF001
+    elif "_real_instance" in vars(ps.Clocks):  # made for the device before
         delattr(ps.Clocks, "_real_instance")
     return emulated
 
