@@ -73,6 +73,10 @@ class CameraStorageFull(DriverError):
     """The camera's card or memory has no room for another picture."""
 
 
+class AcceleratorLost(DriverError):
+    """The accelerator failed too often and is given up. What it was to measure can be measured elsewhere."""
+
+
 # --- rails ------------------------------------------------------------------------------------------------------------
 
 

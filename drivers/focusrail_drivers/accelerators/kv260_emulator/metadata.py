@@ -188,6 +188,7 @@ def full(layout: Layout) -> str:
         elif name != "mipi":
             design.stream(into, (f"composable/{name}", "stream_in"))
             design.stream((f"composable/{name}", "stream_out"), out_of)
+    _add_decoupling(design, layout)
     for path, window in layout.windows.items():
         name = path.rpartition("/")[2]
         windows = layout.region_windows(name) if name in layout.regions else (window,)
@@ -242,6 +243,22 @@ def _add_region_port(design: _Design, region: str, place: str, into: tuple[str, 
     design.stream((decoupler, f"rp_in_{place}"), (path, f"stream_in{place}"))
     design.stream((path, f"stream_out{place}"), (decoupler, f"rp_out_{place}"))
     design.stream((decoupler, f"s_out_{place}"), out_of)
+
+
+def _add_decoupling(design: _Design, layout: Layout) -> None:
+    """The wires by which the GPIO's second channel cuts regions off and sees that they are."""
+    control, folder = "composable/pipeline_control", "composable/dfx_decouplers"
+    regions = len(layout.regions)
+    states = f"{folder}/xlconcat_0"
+    design.module(states, {"NUM_PORTS": 2 * regions}, MODTYPE="xlconcat", VLNV="xilinx.com:ip:xlconcat:2.1")
+    design.wire((states, "dout"), (control, "gpio2_io_i"))
+    for place, region in enumerate(layout.regions):
+        bit, decoupler = f"{folder}/xlslice_{region}", f"{folder}/dfx_decoupler_{region}"
+        range_of_one = {"DIN_FROM": place, "DIN_TO": place}
+        design.module(bit, range_of_one, MODTYPE="xlslice", VLNV="xilinx.com:ip:xlslice:1.0")
+        design.wire((control, "gpio2_io_o"), (bit, "Din"))
+        design.wire((bit, "Dout"), (decoupler, "decouple"))
+        design.wire((decoupler, "decouple_status"), (states, f"In{regions + place}"))
 
 
 def partial(layout: Layout, region: str, module: str) -> str:
