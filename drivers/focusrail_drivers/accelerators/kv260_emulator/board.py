@@ -1,7 +1,7 @@
 """The emulated board without pynq: registers by physical address, memory, and a time of its own.
 
-Time passes when a status register of the DMA is read, one frame a read, or when `pass_frames` says so: a driver that
-polls sees the same, however fast the machine is. One lock makes it safe for several threads.
+Time passes when a status register of the DMA is looked at, a frame for every few looks, or when `pass_frames` says
+so: a driver that polls sees the same, however fast the machine is. One lock makes it safe for several threads.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from focusrail_drivers.accelerators.kv260_emulator.filter2d import Filter2d
 from focusrail_drivers.accelerators.kv260_emulator.interrupts import InterruptController
 from focusrail_drivers.accelerators.kv260_emulator.layout import CV_DFX_3_PR, MODULES, Layout, Window
 from focusrail_drivers.accelerators.kv260_emulator.memory import Memory
-from focusrail_drivers.accelerators.kv260_emulator.pipeline import Parts, Pipeline
+from focusrail_drivers.accelerators.kv260_emulator.passage import Parts
+from focusrail_drivers.accelerators.kv260_emulator.pipeline import Pipeline
 from focusrail_drivers.accelerators.kv260_emulator.pixels import PixelFormat
 from focusrail_drivers.accelerators.kv260_emulator.regions import PipelineControl, Region, stage
 from focusrail_drivers.accelerators.kv260_emulator.switch import AxisSwitch
 
 MAX_ROWS = 8191  # VSIZE has 13 bits; the filters' template says 1080, which only bounds a loop (unproven in silicon)
+LOOKS_PER_FRAME = 4  # a frame of full size takes 7 ms; who waits for it looks every millisecond or two
 _STATUS_REGISTERS = (0x04, 0x34)
 # PLL and clock registers of the processing system that pynq reads to set the clocks: 33.333 MHz times 90 / 2.
 _PLL_CTRL = 0x00015A00
@@ -52,12 +54,19 @@ class Board:
     """One board. `faults` is its fault menu; `pipeline.standing` says why nothing flows."""
 
     def __init__(
-        self, layout: Layout = CV_DFX_3_PR, *, memory_bytes: int = 512 << 20, max_rows: int = MAX_ROWS
+        self,
+        layout: Layout = CV_DFX_3_PR,
+        *,
+        memory_bytes: int = 512 << 20,
+        max_rows: int = MAX_ROWS,
+        looks_per_frame: int = LOOKS_PER_FRAME,
     ) -> None:
         self.layout = layout
         self.faults = FaultMenu()
         self.memory = Memory(memory_bytes)
         self.lock = threading.RLock()
+        self.looks_per_frame = looks_per_frame
+        self._looks = 0
         self._max_rows = max_rows
         self._elsewhere = dict(_PROCESSING_SYSTEM)
         self.load_full()
@@ -80,8 +89,16 @@ class Board:
             static = {name: stage(name) for name in layout.ports if "/" not in name and name != "ps_video"}
             self.pipeline = Pipeline(
                 Parts(
-                    self.memory, self.dma, self.switch, unpack, pack, static, self.regions, self.control,
-                    self.faults, self._max_rows,
+                    self.memory,
+                    self.dma,
+                    self.switch,
+                    unpack,
+                    pack,
+                    static,
+                    self.regions,
+                    self.control,
+                    self.faults,
+                    self._max_rows,
                 )
             )
             self.interrupts = InterruptController(self._interrupt_lines)
@@ -124,7 +141,7 @@ class Board:
                 return self._elsewhere.get(address, 0)
             offset = address - window.address
             if block is self.dma and offset in _STATUS_REGISTERS:
-                self.pipeline.pass_frame()
+                self._look()
             return block.read(offset) & 0xFFFFFFFF
 
     def write(self, address: int, value: int) -> None:
@@ -135,6 +152,8 @@ class Board:
                 self._elsewhere[address] = value
             else:
                 block.write(address - window.address, value & 0xFFFFFFFF)
+            if block is self.dma:
+                self.pipeline.notice_resets()
 
     def _decode(self, address: int) -> tuple[Window, Registers | None]:
         for window, block in self._static:
@@ -147,6 +166,12 @@ class Board:
                     usable = isinstance(behind, Filter2d) and not region.decoupled
                     return window, behind if usable and isinstance(behind, Filter2d) else _Plain()
         return Window(0, 0), None
+
+    def _look(self) -> None:
+        self._looks += 1
+        if self._looks >= self.looks_per_frame:
+            self._looks = 0
+            self.pipeline.pass_frame()
 
     def _interrupt_lines(self) -> int:
         lines = self.layout.interrupts

@@ -43,7 +43,7 @@ class EmulatedBuffer(PynqBuffer):  # type: ignore[misc]
         """Give a frame back to the cache of frames that it came from."""
         owner, pointer = getattr(self, "return_to", None), getattr(self, "pointer", None)
         if owner is not None and pointer:
-            self.pointer = 0
+            self.pointer: Block | None = None
             owner.return_pointer(pointer)
 
 
@@ -138,7 +138,7 @@ class EmulatedKv260(pynq.Device):  # type: ignore[misc]
 
     # --- bitstreams ---------------------------------------------------------------------------------------------------
 
-    def get_bitfile_metadata(self, bitfile_name: str, partial: bool = False) -> Any:  # noqa: FBT001, FBT002 - pynq's
+    def get_bitfile_metadata(self, bitfile_name: str, partial: bool = False) -> Any:
         """What pynq knows of a bitstream, from the metadata beside it."""
         described = Path(bitfile_name).with_suffix(".hwh")
         if partial:
@@ -173,8 +173,10 @@ def install(layout: Layout = CV_DFX_3_PR, board: Board | None = None) -> Emulate
     controllers = interrupt._InterruptController  # noqa: SLF001 - pynq offers no other place
     controllers._controllers.clear()  # noqa: SLF001
     controllers._uio_devices[_RAW_INTERRUPT] = _Uio(emulated.board)  # noqa: SLF001
-    if hasattr(pynq.ps.Clocks, "_real_instance"):
-        del type(pynq.ps.Clocks)._real_instance
+    if not hasattr(ps.Clocks, "set_device"):  # pynq 3 asks the processor that it runs on
+        ps.Clocks._real_instance = ps._ClocksUltrascale()  # noqa: SLF001
+    elif "_real_instance" in vars(ps.Clocks):  # made for the device before
+        delattr(ps.Clocks, "_real_instance")
     return emulated
 
 

@@ -42,7 +42,7 @@ class Layout:
     windows: Mapping[str, Window]
     ports: Mapping[str, Port]
     regions: tuple[str, ...] = ("pr_0", "pr_1", "pr_2")
-    interrupts: Mapping[str, int] = field(default_factory=lambda: {"mm2s": 1, "s2mm": 2})  # inputs of axi_intc
+    interrupts: Mapping[str, int] = field(default_factory=lambda: {"s2mm": 0, "mm2s": 1})  # inputs of axi_intc
     frame_stores: int = 4
 
     def region_windows(self, region: str) -> tuple[Window, Window]:
@@ -126,7 +126,7 @@ def rearranged(layout: Layout = CV_DFX_3_PR) -> Layout:
     """An overlay that never was: the same blocks at other addresses and on other ports of the switch."""
     moved = {
         path: Window(0xA0000000 + 0x20000 * place, window.size_bytes)
-        for place, (path, window) in enumerate(reversed(layout.windows.items()))
+        for place, (path, window) in enumerate(reversed(list(layout.windows.items())))
     }
     blocks = [name for name in layout.ports if name not in ("ps_video", "mipi", "duplicate_accel")]
     swapped = dict(zip(blocks, itertools.islice(itertools.cycle(blocks), 3, None), strict=False))

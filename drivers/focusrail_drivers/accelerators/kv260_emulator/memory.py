@@ -71,7 +71,9 @@ class Memory:
             address = -(-(block.address + block.ddr.size) // PAGE_BYTES) * PAGE_BYTES
             used += block.ddr.size
         if self.used_bytes + size_bytes > self.capacity_bytes or address + size_bytes > LIMIT_ADDRESS:
-            raise RuntimeError(f"Failed to allocate Memory! {size_bytes} bytes wanted, {used} of {self.capacity_bytes} in use")
+            raise RuntimeError(
+                f"Failed to allocate Memory! {size_bytes} bytes wanted, {used} of {self.capacity_bytes} in use"
+            )
         block = Block(address, size_bytes, cacheable=cacheable)
         self._blocks[address] = weakref.ref(block)
         return block
@@ -80,7 +82,7 @@ class Memory:
         length = (rows - 1) * stride_bytes + row_bytes
         for block in self._living():
             offset = address - block.address
-            if 0 <= offset and offset + length <= block.ddr.size:
+            if 0 <= offset <= block.ddr.size - length:
                 return np.lib.stride_tricks.as_strided(
                     block.ddr[offset:], shape=(rows, row_bytes), strides=(stride_bytes, 1)
                 )

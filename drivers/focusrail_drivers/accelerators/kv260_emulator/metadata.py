@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree as ET  # noqa: S405 - writes only
+from xml.etree import ElementTree as ET
 
 from focusrail_drivers.accelerators.kv260_emulator.layout import MODULES, Layout, Window
 
@@ -98,9 +98,8 @@ class _Design:
         name = path.rpartition("/")[2]
         if not attributes:
             attributes = {"MODTYPE": _type(name).vlnv.split(":")[2], "VLNV": _type(name).vlnv}
-        element = ET.SubElement(
-            self._modules, "MODULE", FULLNAME=f"/{path}", INSTANCE=path.replace("/", "_"), IS_ENABLE="1", **attributes
-        )
+        attributes |= {"FULLNAME": f"/{path}", "INSTANCE": path.replace("/", "_"), "IS_ENABLE": "1"}
+        element = ET.SubElement(self._modules, "MODULE", attributes)
         for part in ("PARAMETERS", "PORTS", "BUSINTERFACES", "MEMORYMAP"):
             self._parts[path][part] = ET.SubElement(element, part)
         for parameter, value in parameters.items():
@@ -128,9 +127,8 @@ class _Design:
         """Connect an output (path, port) with an input."""
         signal = f"{source[0].replace('/', '_')}_{source[1]}"
         for direction, (path, port), (peer, peer_port) in (("O", source, target), ("I", target, source)):
-            element = ET.SubElement(
-                self._parts[path]["PORTS"], "PORT", DIR=direction, NAME=port, SIGNAME=signal, **attributes
-            )
+            attributes |= {"DIR": direction, "NAME": port, "SIGNAME": signal}
+            element = ET.SubElement(self._parts[path]["PORTS"], "PORT", attributes)
             connections = ET.SubElement(element, "CONNECTIONS")
             ET.SubElement(connections, "CONNECTION", INSTANCE=peer.replace("/", "_"), PORT=peer_port)
 
@@ -140,9 +138,7 @@ class _Design:
         for kind, (path, name) in (("INITIATOR", source), ("TARGET", target)):
             maps = ET.SubElement(self.interface(path, name, kind, "axis", bus), "PORTMAPS")
             ET.SubElement(maps, "PORTMAP", LOGICAL="TVALID", PHYSICAL=f"{name.lower()}_tvalid")
-        self.wire(
-            (source[0], f"{source[1].lower()}_tvalid"), (target[0], f"{target[1].lower()}_tvalid"), SIGIS="undef"
-        )
+        self.wire((source[0], f"{source[1].lower()}_tvalid"), (target[0], f"{target[1].lower()}_tvalid"), SIGIS="undef")
 
     def address(self, owner: ET.Element, instance: str, window: Window, *, to: str) -> None:
         """Say where a block's registers lie."""
@@ -234,9 +230,7 @@ def _add_video(design: _Design, layout: Layout) -> None:
     design.wire(("axi_intc", "irq"), (_PROCESSOR, "pl_ps_irq0"), SIGIS="INTERRUPT")
 
 
-def _add_region_port(
-    design: _Design, region: str, place: str, into: tuple[str, str], out_of: tuple[str, str]
-) -> None:
+def _add_region_port(design: _Design, region: str, place: str, into: tuple[str, str], out_of: tuple[str, str]) -> None:
     path, decoupler = f"composable/{region}", f"composable/dfx_decouplers/dfx_decoupler_{region}"
     if place == "0":
         design.module(path, {}, BD=f"composable_{region}_dilate_erode_inst_0", BDTYPE="BLOCK_CONTAINER")

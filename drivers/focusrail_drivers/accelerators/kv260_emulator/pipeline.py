@@ -14,31 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from focusrail_drivers.accelerators.kv260 import prediction
-from focusrail_drivers.accelerators.kv260_emulator import faults, pixels, vdma
-from focusrail_drivers.accelerators.kv260_emulator.filter2d import Filter2d, Settings
-from focusrail_drivers.accelerators.kv260_emulator.memory import DecodeError, Memory
-from focusrail_drivers.accelerators.kv260_emulator.regions import Fifo, PipelineControl, Region, Stage, Unmodelled
-from focusrail_drivers.accelerators.kv260_emulator.switch import AxisSwitch, NoRoute
+from focusrail_drivers.accelerators.kv260_emulator import faults, vdma
+from focusrail_drivers.accelerators.kv260_emulator.filter2d import Filter2d
+from focusrail_drivers.accelerators.kv260_emulator.memory import DecodeError
+from focusrail_drivers.accelerators.kv260_emulator.passage import Mismatch, Parts, fitting, processed, stage_at
+from focusrail_drivers.accelerators.kv260_emulator.regions import Unmodelled
+from focusrail_drivers.accelerators.kv260_emulator.switch import NoRoute
 
 Bytes = npt.NDArray[np.uint8]
-
-MAX_COLS = 1920  # the filters' line buffers
-
-
-@dataclass
-class Parts:
-    """What a pipeline is made of."""
-
-    memory: Memory
-    dma: vdma.Vdma
-    switch: AxisSwitch
-    unpack: pixels.PixelFormat
-    pack: pixels.PixelFormat
-    static: dict[str, Stage]  # blocks outside the regions, by their port
-    regions: dict[str, Region]
-    control: PipelineControl
-    faults: faults.FaultMenu
-    max_rows: int
 
 
 @dataclass
@@ -59,14 +42,6 @@ class _Jam:
     mm2s: bool = True
     s2mm: bool = True
     filters: bool = True
-
-
-@dataclass
-class _Mismatch(Exception):
-    """The sizes disagree. `bits` is what S2MM sees of it."""
-
-    reason: str
-    bits: int = 0
 
 
 @dataclass
@@ -100,7 +75,7 @@ class Pipeline:
 
     def pass_frame(self) -> None:
         """Let the time of one frame pass."""
-        self._notice_resets()
+        self.notice_resets()
         self.standing = ""
         mm2s = self.parts.dma.mm2s
         if not mm2s.ready:
@@ -117,15 +92,15 @@ class Pipeline:
             return
         try:
             self._deliver(frame)
-        except _Mismatch as error:
+        except Mismatch as error:
             if error.bits:
                 self.parts.dma.s2mm.fail(error.bits, halts=False)
             self._stand_jammed(error.reason)
 
-    # --- what may hold a frame ----------------------------------------------------------------------------------------
-
-    def _notice_resets(self) -> None:
+    def notice_resets(self) -> None:
+        """Take note of resets of the DMA, which may end a jam, or begin one."""
         mm2s, s2mm = self.parts.dma.mm2s, self.parts.dma.s2mm
+        jammed = self._jam is not None
         if self._mm2s_resets != mm2s.resets:
             self._mm2s_resets = mm2s.resets
             if self._jam is not None:
@@ -139,9 +114,11 @@ class Pipeline:
         if self._jam is not None and not (self._jam.mm2s or self._jam.s2mm or self._jam.filters):
             self._jam = None
         if self._frame is not None and not mm2s.in_flight:
-            if self._frame.entered and self._jam is None:
+            if self._frame.entered and not jammed:
                 self._jam = _Jam("MM2S was reset in the middle of a frame", mm2s=False)
             self._frame = None
+
+    # --- what may hold a frame ----------------------------------------------------------------------------------------
 
     def _stand_jammed(self, reason: str, *, filters: bool = True) -> None:
         self._jam = _Jam(reason, filters=filters)
@@ -176,7 +153,7 @@ class Pipeline:
             return f"{region.name} is decoupled"
         if region is not None and region.undefined:
             return f"{region.name} was loaded without its decoupler and not reset since"
-        each = self._stage(port)
+        each = stage_at(self.parts, port)
         if each is None:
             return f"nothing is behind {port}"
         if isinstance(each, Unmodelled):
@@ -186,13 +163,6 @@ class Pipeline:
         if isinstance(each, Filter2d) and each.settings is None:
             return f"the filter behind {port} is not started"
         return ""
-
-    def _stage(self, port: str) -> Stage | None:
-        name, _, place = port.partition("/")
-        region = self.parts.regions.get(name)
-        if region is None:
-            return self.parts.static.get(port)
-        return region.stages[int(place)] if int(place) < len(region.stages) else None
 
     # --- a frame's way ------------------------------------------------------------------------------------------------
 
@@ -221,9 +191,9 @@ class Pipeline:
 
     def _deliver(self, frame: _Frame) -> None:
         mm2s, s2mm = self.parts.dma.mm2s, self.parts.dma.s2mm
-        result = self._processed(frame)
+        result = processed(self.parts, frame.lines, frame.due)
         self.clocks += prediction.frame_clocks(len(result), result.shape[1])
-        lines = self._fitting(result)
+        lines = fitting(self.parts, result)
         self._frame = None
         self.frames += 1
         lost = self._spoilt
@@ -255,55 +225,3 @@ class Pipeline:
             s2mm.fail(vdma.DECODE_ERROR, halts=True)
             return
         s2mm.complete(avoid=self.parts.dma.mm2s.store)
-
-    def _processed(self, frame: _Frame) -> Bytes:
-        try:
-            stream = pixels.unpack(frame.lines, self.parts.unpack)
-        except pixels.SizeMismatch as error:
-            raise _Mismatch(str(error)) from error
-        wrong = [fault for fault in frame.due if isinstance(fault, faults.WrongSize)]
-        for port in self.parts.switch.path():
-            each = self._stage(port)
-            if isinstance(each, Filter2d) and each.settings is not None:
-                settings = each.settings
-                for fault in wrong:
-                    settings = Settings(
-                        settings.rows + fault.rows, settings.cols + fault.cols, settings.shift, settings.kernel
-                    )
-                self._compare(port, settings, stream)
-                stream = each.work(settings, stream)
-            elif not isinstance(each, Fifo):
-                raise _Mismatch(f"nothing comes out of {port}")
-        return stream
-
-    def _compare(self, port: str, settings: Settings, stream: Bytes) -> None:
-        rows, cols, _ = stream.shape
-        asked = f"the filter behind {port} counts {settings.rows} rows of {settings.cols}, the stream has {rows} of {cols}"
-        if settings.cols < cols:
-            raise _Mismatch(asked, vdma.EOL_EARLY)
-        if settings.cols > cols:
-            raise _Mismatch(asked, vdma.EOL_LATE)
-        if settings.rows < rows:
-            raise _Mismatch(asked, vdma.SOF_EARLY | vdma.INTERNAL_ERROR)
-        if settings.rows > rows:
-            raise _Mismatch(asked)  # it waits for rows that never come, and nobody notices
-        if cols > MAX_COLS or rows > self.parts.max_rows:
-            raise _Mismatch(f"{rows} rows of {cols} are more than the filters of this board take")
-
-    def _fitting(self, result: Bytes) -> Bytes:
-        geometry = self.parts.dma.s2mm.geometry
-        if geometry is None:
-            raise _Mismatch("S2MM has no geometry")
-        try:
-            lines = pixels.pack(result, self.parts.pack)
-        except pixels.SizeMismatch as error:
-            raise _Mismatch(str(error)) from error
-        rows, row_bytes = lines.shape
-        said = f"S2MM takes {geometry.rows} rows of {geometry.row_bytes} bytes, {rows} of {row_bytes} came"
-        if row_bytes != geometry.row_bytes:
-            raise _Mismatch(said, vdma.EOL_EARLY if row_bytes < geometry.row_bytes else vdma.EOL_LATE)
-        if rows < geometry.rows:
-            raise _Mismatch(said, vdma.SOF_EARLY | vdma.INTERNAL_ERROR)
-        if rows > geometry.rows:
-            raise _Mismatch(said, vdma.SOF_LATE)
-        return lines
