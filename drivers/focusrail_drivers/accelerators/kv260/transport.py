@@ -74,6 +74,7 @@ class FramePort(ABC):
                 break
             self.differing += 1
             frame = again
+            self._check(deadline_s)
         return frame
 
     def _await(self, shift: int, deadline_s: float) -> Frame:
@@ -84,8 +85,8 @@ class FramePort(ABC):
                     self._taken = place
                     return _array(self._received[place])
             self.passed_over += bool(places)
-            if self._clock.monotonic_s() > deadline_s:
-                raise DeviceTimeout(self._what_happened())
+            self._check(deadline_s)
+            self._clock.wait(_POLL_S)
 
     def send_plain(self, frame: Frame) -> None:
         """Put a whole frame (height, width, 3), without a tag, where the pipeline takes it from: for the self-test."""
@@ -104,8 +105,8 @@ class FramePort(ABC):
             for place in places:
                 self._received[place].invalidate()
             frames = [_array(self._received[place]) for place in places] or frames
-            if self._clock.monotonic_s() > deadline_s:
-                raise DeviceTimeout(self._what_happened())
+            self._check(deadline_s)
+            self._clock.wait(_POLL_S)
         # Genlock may keep one store from being filled: what two stores hold is what came.
         alike = (a for a, b in itertools.combinations(frames, 2) if np.array_equal(a, b))
         return next(alike, frames[0])
@@ -125,16 +126,23 @@ class FramePort(ABC):
 
     @abstractmethod
     def _delivered(self, deadline_s: float) -> tuple[int, ...]:
-        """Wait a little for a frame; if one came, the receiving buffers that may hold it, the likeliest first."""
+        """If a frame came, the receiving buffers that may hold it, the likeliest first."""
 
     def _matches(self, buffer: Any, shift: int) -> bool:
         buffer.invalidate()
         return tag.is_answer(_array(buffer), self._number, shift)
 
+    def _check(self, deadline_s: float) -> None:
+        """Raise DeviceTimeout if it is too late."""
+        if self._clock.monotonic_s() > deadline_s:
+            raise DeviceTimeout(self._what_happened())
+
     def _what_happened(self) -> str:
         what = f"no frame of {self.size} pixels came back within {self._timeout_s:g} s"
         if self.passed_over:
             what += f"; {self.passed_over} came with another tag"
+        if self.differing:
+            what += f"; {self.differing} were not as the same frame before"
         errors = (self._vdma.sending.last_error, self._vdma.receiving.last_error)
         return "; ".join([what, *filter(None, errors)])
 
@@ -170,7 +178,6 @@ class ParkedPort(FramePort):
 
     def _delivered(self, deadline_s: float) -> tuple[int, ...]:
         if not self._vdma.receiving.frame_done():
-            self._clock.wait(_POLL_S)
             return ()
         # The one before the store being filled is the newest, unless genlock made the VDMA skip it.
         filling = self._vdma.store_being_received()
@@ -201,8 +208,7 @@ class OneFramePort(FramePort):
         done = False
         while not (receiving.halted() and sending.halted()):
             done |= receiving.frame_done()
-            if self._clock.monotonic_s() > deadline_s:
-                raise DeviceTimeout(self._what_happened())
+            self._check(deadline_s)
             self._clock.wait(_POLL_S)
         return (place,) if done or receiving.frame_done() else ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 import warnings
 
 import numpy as np
@@ -12,15 +12,18 @@ from focusrail_drivers.accelerators.kv260 import reference
 from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
 from focusrail_drivers.accelerators.kv260.exact import Kv260Exact
 from focusrail_drivers.base import AcceleratorLost, DeviceTimeout
+from focusrail_drivers.clock import VirtualClock
 
-TIMEOUT_S = 0.05
+TIMEOUT_S = 0.1  # of a clock that jumps: the emulated board counts the looks at its registers
 transports = pytest.mark.parametrize("transport", ["parked", "one-frame"])
 generated = pytest.mark.parametrize("emulated", ["generated"], indirect=True)
 
 
-def accelerator(emulated, **options):
+def accelerator(emulated, clock=None, **options):
     settings = {"tile_height_px": 64, "tile_width_px": 96, "frame_timeout_s": TIMEOUT_S, "shift": 1} | options
-    made = Kv260Accelerator(Kv260Accelerator.Options(overlay=str(emulated.bitstream), **settings))
+    made = Kv260Accelerator(
+        Kv260Accelerator.Options(overlay=str(emulated.bitstream), **settings), clock or VirtualClock()
+    )
     made.open()
     return made
 
@@ -29,6 +32,7 @@ def picture(seed, height=100, width=170):
     return np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
 
 
+@generated
 @transports
 @pytest.mark.parametrize("shift", [*reference.SHIFTS, "bracket"])
 def test_scores_are_the_reference_bit_for_bit(emulated, transport, shift):
@@ -119,16 +123,29 @@ def test_after_every_fault_the_scores_are_what_they_would_have_been(emulated, tr
 
 @generated
 @transports
-def test_a_board_that_stalls_for_good_is_given_up_within_the_deadlines(emulated, transport):
+def test_frames_that_never_come_twice_alike_are_no_result(emulated, transport):
     from focusrail_drivers.accelerators.kv260_emulator import faults
 
     kv260 = accelerator(emulated, transport=transport)
+    for frame in range(0, 4000, 2):
+        emulated.faults.inject(faults.BitFlip(at_frame=frame))
+    with pytest.raises(AcceleratorLost, match="were not as the same frame before"):
+        kv260.measure(picture(1, 20, 28))
+    kv260.close()
+
+
+@generated
+@transports
+def test_a_board_that_stalls_for_good_is_given_up_within_the_deadlines(emulated, transport):
+    from focusrail_drivers.accelerators.kv260_emulator import faults
+
+    clock = VirtualClock()
+    kv260 = accelerator(emulated, clock, transport=transport)
     emulated.faults.inject(faults.Stall(at_tile=1, times=None))
-    began_s = time.monotonic()
     with pytest.raises(AcceleratorLost, match="failed 4 times in a row"):
         kv260.measure(picture(1))
-    # Four frames, and after each both channels that do not stop; what the overlay's loading takes comes on top.
-    assert time.monotonic() - began_s < 14 * TIMEOUT_S + 1
+    # Four frames, and after each both channels that do not stop; a little for what goes well.
+    assert clock.monotonic_s() < 14 * TIMEOUT_S
     with pytest.raises(AcceleratorLost):
         kv260.measure(picture(1))
     kv260.close()
@@ -155,7 +172,17 @@ def test_a_download_that_never_ends_is_an_error_that_names_the_file(emulated):
         accelerator(emulated)
 
 
-def test_what_is_left_behind_another_program_can_take_over(emulated):
+@pytest.fixture
+def event_loop():
+    """pynq's driver waits in the current event loop."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield loop
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+def test_what_is_left_behind_another_program_can_take_over(emulated, event_loop):
     """As a notebook does: the overlay found loaded, pynq's own VDMA driver, and a route of its own."""
     import pynq
 
