@@ -11,6 +11,7 @@ import numpy.typing as npt
 from focusrail_drivers.accelerators.kv260 import reference
 from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, settle_shift
 from focusrail_drivers.base import ScoreScale
+from focusrail_drivers.clock import Clock
 
 _Wide = npt.NDArray[np.int16]
 
@@ -30,7 +31,7 @@ class Kv260Exact:
         def __post_init__(self) -> None:
             check_shift(self.shift)
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, options: Options | None = None, clock: Clock | None = None) -> None:
         self._setting = (options or self.Options()).shift
         self.shift: reference.Shift = settle_shift(self._setting, None)
 

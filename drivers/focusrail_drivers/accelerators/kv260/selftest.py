@@ -12,6 +12,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
+from focusrail_drivers.accelerators.cpu import measure_plainly
 from focusrail_drivers.accelerators.kv260 import diagnosis, reference, tiles
 from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
 from focusrail_drivers.accelerators.kv260.board import Board, open_board
@@ -170,7 +171,7 @@ class _Bench:
         size = tiles.TileSize(self._options.tile_height_px, self._options.tile_width_px)
         what = f"time for a tile of {size}"
         pipeline = self._pipeline(self._options.transport, confirmed=self._options.confirmed)
-        sending, waiting, scoring = [], [], []
+        sending, waiting, scoring, alone = [], [], [], []
         try:
             pipeline.compose(size)
             tile = self._noise(size)
@@ -182,22 +183,27 @@ class _Bench:
                 frame = pipeline.port.receive(reference.USUAL_SHIFT, confirmed=self._options.confirmed)
                 came = self._clock.monotonic_s()
                 reference.distance(*tiles.unpack(frame))
+                scored = self._clock.monotonic_s()
+                measure_plainly(tile)
                 sending.append(sent - began)
                 waiting.append(came - sent)
-                scoring.append(self._clock.monotonic_s() - came)
+                scoring.append(scored - came)
+                alone.append(self._clock.monotonic_s() - scored)
         except DriverError as error:
             return Finding(what, False, str(error))
         finally:
             self._rest(pipeline)
-        send_ms, wait_ms, score_ms = (1e3 * median(each) for each in (sending, waiting, scoring))
+        send_ms, wait_ms, score_ms, alone_ms = (1e3 * median(each) for each in (sending, waiting, scoring, alone))
         self._limits.ms_per_tile = send_ms + wait_ms + score_ms
         self._limits.ms_processor = send_ms + score_ms
+        self._limits.ms_without = alone_ms
         rate = size.height_px * size.width_px / 1e3 / self._limits.ms_per_tile
         return Finding(
             what,
             None,
             f"{self._limits.ms_per_tile:.1f} ms ({rate:.0f} MP/s): {send_ms:.1f} to pack and copy, {wait_ms:.1f} until "
-            f"it is back{' twice' if self._options.confirmed else ''}, {score_ms:.1f} to unpack and score",
+            f"it is back{' twice' if self._options.confirmed else ''}, {score_ms:.1f} to unpack and score; "
+            f"the processor alone takes {alone_ms:.1f} ms to compute the same by OpenCV",
         )
 
     def _tried(self, size: tiles.TileSize, transport: Transport) -> str:
