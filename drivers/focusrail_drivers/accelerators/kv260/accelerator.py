@@ -21,8 +21,8 @@ from focusrail_drivers.clock import Clock, SystemClock
 class Kv260Accelerator:
     """|LoB| by the Composable Pipeline's two filters; the scores are those of reference.score, to the bit.
 
-    One thread owns it. The first picture decides the tile size, and all later ones are cut into tiles of that size:
-    composing anew costs more than the empty part of a tile.
+    One thread owns it. The tile size only grows: pictures of all sizes are cut into tiles of the size that the largest
+    one needs, for composing anew costs more than the empty part of a tile.
     """
 
     @dataclass(frozen=True, slots=True)
@@ -99,12 +99,22 @@ class Kv260Accelerator:
         pipeline = self._pipeline
         assert pipeline is not None
         height, width = luma_tile.shape
-        limit = tiles.TileSize(self.options.tile_height_px, self.options.tile_width_px)
-        size = pipeline.size or tiles.size_for(height, width, limit)
+        size = self._size(height, width, pipeline.size)
         score = np.empty(luma_tile.shape, np.uint16)
         for tile in tiles.tiles(height, width, size):
             tile.put(self._tile_score(pipeline, tile.cut(luma_tile, size), size), score)
         return score
+
+    def _size(self, height_px: int, width_px: int, composed: tiles.TileSize | None) -> tiles.TileSize:
+        limit = tiles.TileSize(self.options.tile_height_px, self.options.tile_width_px)
+        wanted = tiles.size_for(height_px, width_px, limit)
+        if composed is None:
+            return wanted
+        larger = tiles.TileSize(max(wanted.height_px, composed.height_px), max(wanted.width_px, composed.width_px))
+        if tiles.count(height_px, width_px, larger) == tiles.count(height_px, width_px, composed):
+            return composed
+        self._composed = False
+        return larger
 
     def _tile_score(
         self, pipeline: Pipeline, tile: npt.NDArray[np.uint8], size: tiles.TileSize

@@ -102,6 +102,12 @@ class Tile:
         into[self.top : self.bottom, self.left : self.right] = inner
 
 
+def count(height_px: int, width_px: int, size: TileSize) -> int:
+    """How many tiles a picture needs."""
+    rows, columns = size.height_px - 2 * _HALO, size.width_px - 2 * _HALO
+    return -(-height_px // rows) * -(-width_px // columns)
+
+
 def tiles(height_px: int, width_px: int, size: TileSize) -> Iterator[Tile]:
     """All tiles of a picture, row by row; together they cover each pixel once."""
     rows, columns = size.height_px - 2 * _HALO, size.width_px - 2 * _HALO

@@ -58,12 +58,13 @@ def test_two_hundred_random_tiles_of_every_shift_are_exact(emulated, shift):
 
 
 @generated
-def test_a_shoot_is_composed_once_whatever_the_sizes_of_its_pictures(emulated):
+def test_it_is_composed_anew_only_for_pictures_that_are_larger_than_all_before(emulated):
     kv260 = accelerator(emulated)
-    resets = emulated.device.board.dma.mm2s.resets
-    for size in [(100, 170), (50, 85), (100, 170), (17, 170)]:
-        kv260.measure(picture(1, *size))
-    assert emulated.device.board.dma.mm2s.resets == resets + 1
+    began, composed = emulated.device.board.dma.mm2s.resets, []
+    for size in [(24, 24), (100, 170), (50, 85), (100, 170), (17, 170), (24, 24), (300, 300)]:
+        assert np.array_equal(kv260.measure(picture(1, *size)), reference.score(picture(1, *size), 1))
+        composed.append(emulated.device.board.dma.mm2s.resets - began)
+    assert composed == [1, 2, 2, 2, 2, 2, 3]
     kv260.close()
 
 
