@@ -14,8 +14,10 @@ from focusrail_drivers.accelerators.kv260.board import Board, open_board
 from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, settle_shift
 from focusrail_drivers.accelerators.kv260.pipeline import Pipeline
 from focusrail_drivers.accelerators.kv260.transport import Transport
-from focusrail_drivers.base import AcceleratorLost, DriverError, ScoreScale
+from focusrail_drivers.base import AcceleratorLost, DriverError, ProtocolError, ScoreScale
 from focusrail_drivers.clock import Clock, SystemClock
+
+_BANDS = 16  # of each tile one is computed by the processor as well
 
 
 class Kv260Accelerator:
@@ -56,6 +58,7 @@ class Kv260Accelerator:
         self._pipeline: Pipeline | None = None
         self._composed = False
         self._lost: str | None = None
+        self._checked = 0
         self.recoveries = 0  # since it was opened
 
     def open(self) -> str:
@@ -128,18 +131,34 @@ class Kv260Accelerator:
                     _recovery(pipeline.board, attempt)()
                     pipeline.compose(size)
                     self._composed = True
-                return _score(pipeline, tile, self.shift)
+                score = _score(pipeline, tile, self.shift)
+                self._check(tile, score)
+                return score
             except DriverError as error:
                 self._composed = False
                 self.recoveries += 1
                 causes.append(str(error))
         with suppress(DriverError):
             pipeline.board.close()
+        tried = ", ".join(("composing it anew", "loading its second filter", "loading the overlay")[: len(causes) - 1])
         self._lost = (
-            f"the KV260's pipeline failed {len(causes)} times in a row, after composing it anew, "
-            f"loading its second filter and loading the whole overlay; last: {causes[-1]}"
+            f"the KV260's pipeline failed {len(causes)} times in a row, which {tried} did not mend; last: {causes[-1]}"
         )
         raise AcceleratorLost(self._lost)
+
+    def _check(self, tile: npt.NDArray[np.uint8], score: npt.NDArray[np.uint16]) -> None:
+        """Compare a band of rows with the reference, another one each time: what is broken for good is noticed so.
+
+        Raises ProtocolError if they differ.
+        """
+        halo = reference.HALO_PX
+        rows = -(-(tile.shape[0] - 2 * halo) // _BANDS)
+        top = min(self._checked % _BANDS * rows, tile.shape[0] - 2 * halo - rows)
+        expected = reference.tile_score(tile[top : top + rows + 2 * halo], self.shift)[halo:-halo, halo:-halo]
+        wrong = expected != score[top + halo : top + halo + rows, halo:-halo]
+        if wrong.any():
+            raise ProtocolError(f"the filters computed {wrong.sum()} of {wrong.size} scores wrongly")
+        self._checked += 1
 
 
 def _score(pipeline: Pipeline, tile: npt.NDArray[np.uint8], shift: reference.Shift) -> npt.NDArray[np.uint16]:

@@ -124,6 +124,18 @@ def test_after_every_fault_the_scores_are_what_they_would_have_been(emulated, tr
 
 @generated
 @transports
+def test_a_bit_that_is_wrong_for_good_is_noticed_within_sixteen_tiles(emulated, transport):
+    from focusrail_drivers.accelerators.kv260_emulator import faults
+
+    kv260 = accelerator(emulated, transport=transport, tile_height_px=40, tile_width_px=32)
+    emulated.faults.inject(faults.BitFlip(at_tile=0, times=None, row=21, byte=30, bit=5))
+    with pytest.raises(AcceleratorLost, match="the filters computed 1 of 84 scores wrongly"):
+        kv260.measure(picture(1, 36 * 4, 28 * 4))
+    kv260.close()
+
+
+@generated
+@transports
 def test_frames_that_never_come_twice_alike_are_no_result(emulated, transport):
     from focusrail_drivers.accelerators.kv260_emulator import faults
 
@@ -143,7 +155,7 @@ def test_a_board_that_stalls_for_good_is_given_up_within_the_deadlines(emulated,
     clock = VirtualClock()
     kv260 = accelerator(emulated, clock, transport=transport)
     emulated.faults.inject(faults.Stall(at_tile=1, times=None))
-    with pytest.raises(AcceleratorLost, match="failed 4 times in a row"):
+    with pytest.raises(AcceleratorLost, match="failed 4 times in a row, which composing it anew, loading its second"):
         kv260.measure(picture(1))
     # Four frames, and after each both channels that do not stop; a little for what goes well.
     assert clock.monotonic_s() < 14 * TIMEOUT_S
