@@ -155,6 +155,7 @@ def test_a_download_that_never_ends_is_an_error_that_names_the_file(emulated):
         accelerator(emulated)
 
 
+@pytest.mark.usefixtures("loop_for_pynq")
 def test_what_is_left_behind_another_program_can_take_over(emulated):
     """As a notebook does: the overlay found loaded, pynq's own VDMA driver, and a route of its own."""
     import pynq
