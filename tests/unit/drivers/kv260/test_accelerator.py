@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 
 import numpy as np
@@ -185,17 +184,8 @@ def test_a_download_that_never_ends_is_an_error_that_names_the_file(emulated):
         accelerator(emulated)
 
 
-@pytest.fixture
-def event_loop():
-    """pynq's driver waits in the current event loop."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield loop
-    asyncio.set_event_loop(None)
-    loop.close()
-
-
-def test_what_is_left_behind_another_program_can_take_over(emulated, event_loop):
+@pytest.mark.usefixtures("loop_for_pynq")
+def test_what_is_left_behind_another_program_can_take_over(emulated):
     """As a notebook does: the overlay found loaded, pynq's own VDMA driver, and a route of its own."""
     import pynq
 

@@ -22,12 +22,12 @@ TILES = [np.random.default_rng(seed).integers(0, 256, (12, 24, 3), dtype=np.uint
 
 
 @pytest.fixture(params=[False, True], ids=["own metadata", "real metadata"])
-def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Rig, Any]]:
+def running(
+    request: pytest.FixtureRequest, tmp_path: Path, loop_for_pynq: asyncio.AbstractEventLoop
+) -> Iterator[tuple[Rig, Any]]:
     """A composed rig and its DMA as pynq drives it: both channels run freely."""
     from pynq.lib.video import VideoMode
 
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)  # pynq takes the thread's
     if request.param and overlay_folder() is None:
         pytest.skip("a board's metadata (FOCUSRAIL_KV260_OVERLAY or ../shared/kv260) is not here")
     emulated = board()
@@ -43,8 +43,6 @@ def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Ri
     if not emulated.pipeline.standing:
         dma.writechannel.stop()
         dma.readchannel.stop()
-    asyncio.set_event_loop(None)
-    loop.close()
 
 
 def write(dma: Any, tile: np.ndarray) -> None:
@@ -81,7 +79,9 @@ def test_readframe_waits_for_the_interrupt_of_the_first_four_frames(running: tup
     assert rig.board.pipeline.frames >= 4
 
 
-def test_readframe_hangs_while_the_stream_stalls(running: tuple[Rig, Any]) -> None:
+def test_readframe_hangs_while_the_stream_stalls(
+    running: tuple[Rig, Any], loop_for_pynq: asyncio.AbstractEventLoop
+) -> None:
     rig, dma = running
     write(dma, TILES[0])
     read(dma)
@@ -89,7 +89,7 @@ def test_readframe_hangs_while_the_stream_stalls(running: tuple[Rig, Any]) -> No
     rig.board.pass_frames(1)
     dma.readchannel._mmio.write(0x34, 0x1000)
     with pytest.raises(asyncio.TimeoutError):
-        asyncio.get_event_loop().run_until_complete(asyncio.wait_for(dma.readchannel.readframe_async(), 0.05))
+        loop_for_pynq.run_until_complete(asyncio.wait_for(dma.readchannel.readframe_async(), 0.05))
 
 
 def test_a_soft_reset_while_frames_flow_loses_one_and_shows_it(running: tuple[Rig, Any]) -> None:
