@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from focusrail_drivers.accelerators.kv260 import reference, tiles
+from focusrail_drivers.accelerators.kv260 import exact, reference, tiles
 from focusrail_drivers.accelerators.kv260.board import Board, open_board
 from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, settle_shift
 from focusrail_drivers.accelerators.kv260.pipeline import Pipeline
@@ -154,7 +154,7 @@ class Kv260Accelerator:
         halo = reference.HALO_PX
         rows = -(-(tile.shape[0] - 2 * halo) // _BANDS)
         top = min(self._checked % _BANDS * rows, tile.shape[0] - 2 * halo - rows)
-        expected = reference.tile_score(tile[top : top + rows + 2 * halo], self.shift)[halo:-halo, halo:-halo]
+        expected = exact.score(tile[top : top + rows + 2 * halo], self.shift)[halo:-halo, halo:-halo]
         wrong = expected != score[top + halo : top + halo + rows, halo:-halo]
         if wrong.any():
             raise ProtocolError(f"the filters computed {wrong.sum()} of {wrong.size} scores wrongly")

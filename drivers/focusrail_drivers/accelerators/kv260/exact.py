@@ -1,26 +1,29 @@
-"""The KV260's scores from the processor: the same to the bit, so that it can take over in the middle of a shoot."""
+"""The KV260's scores from the processor: the same to the bit, so that it can take over in the middle of a shoot.
+
+Compiled (exact.c), or else by OpenCV.
+"""
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from focusrail_drivers import native
 from focusrail_drivers.accelerators.kv260 import reference
 from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, settle_shift
 from focusrail_drivers.base import ScoreScale
 from focusrail_drivers.clock import Clock
 
+_LIBRARY = native.load(__file__, "libkv260.so")
 _Wide = npt.NDArray[np.int16]
 
 
 class Kv260Exact:
-    """reference.score, quicker: the Laplacian is computed once for both planes, in 16 bits, and without padding.
-
-    Both kernels are symmetric, so that the Laplacian of a mirrored picture is the mirrored Laplacian.
-    """
+    """reference.score, quicker: the Laplacian is computed once for both planes, in 16 bits, and without padding."""
 
     @dataclass(frozen=True, slots=True)
     class Options:
@@ -48,6 +51,21 @@ class Kv260Exact:
 
 def score(luma: npt.NDArray[np.uint8], shift: reference.Shift) -> npt.NDArray[np.uint16]:
     """As reference.score: (height, width) of luma to its scores, borders by REFLECT_101."""
+    if _LIBRARY is None:
+        return score_plainly(luma, shift)
+    luma = np.ascontiguousarray(luma)
+    out = np.empty(luma.shape, np.uint16)
+    shifts = (shift, shift) if isinstance(shift, int) else reference.BRACKET_SHIFTS
+    height, width = luma.shape
+    if _LIBRARY.kv260_score(
+        ctypes.c_void_p(luma.ctypes.data), height, width, *shifts, ctypes.c_void_p(out.ctypes.data)
+    ):
+        raise MemoryError
+    return out
+
+
+def score_plainly(luma: npt.NDArray[np.uint8], shift: reference.Shift) -> npt.NDArray[np.uint16]:
+    """The same by OpenCV. Both kernels are symmetric: the Laplacian of a mirrored picture is the mirrored Laplacian."""
     laplacian = cv2.Laplacian(luma, cv2.CV_16S, ksize=1, borderType=cv2.BORDER_REFLECT_101)
     sums = _binomial(cv2.subtract(0, laplacian, dtype=cv2.CV_8U)), _binomial(cv2.add(laplacian, 0, dtype=cv2.CV_8U))
     if isinstance(shift, int):

@@ -30,7 +30,7 @@ class Limits:
     frames_until_new: int | None = None  # at most so many frames came after a tile was sent, the tile's own included
     ms_per_tile: float | None = None  # of the size that is configured, all told
     ms_processor: float | None = None  # of these, packing, copying and unpacking
-    ms_without: float | None = None  # what the processor would take to compute the tile's |LoB| itself, by OpenCV
+    ms_without: float | None = None  # what one processor takes to compute the tile's |LoB| itself
 
 
 @dataclass(frozen=True, slots=True)

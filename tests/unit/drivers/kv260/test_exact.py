@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from focusrail_drivers.accelerators.kv260 import reference
-from focusrail_drivers.accelerators.kv260.exact import Kv260Exact
+from focusrail_drivers.accelerators.kv260.exact import Kv260Exact, score_plainly
 
 shifts = st.sampled_from([*reference.SHIFTS, "bracket"])
 tiles = arrays.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 40)))
@@ -20,13 +20,19 @@ def test_its_scores_are_the_reference(luma, shift):
     accelerator = Kv260Exact(Kv260Exact.Options(shift=shift))
     score = accelerator.measure(luma)
     assert score.dtype == np.uint16 and np.array_equal(score, reference.score(luma, shift))
+    assert np.array_equal(score_plainly(luma, shift), score)
 
 
 @given(st.integers(0, 99), shifts)
 def test_its_scores_are_the_reference_for_faint_and_strong_textures(seed, shift):
     rng = np.random.default_rng(seed)
     luma = np.clip(rng.normal(128, rng.choice([1, 10, 60]), (64, 96)), 0, 255).astype(np.uint8)
-    assert np.array_equal(Kv260Exact(Kv260Exact.Options(shift)).measure(luma), reference.score(luma, shift))
+    score = Kv260Exact(Kv260Exact.Options(shift)).measure(luma)
+    assert np.array_equal(score, reference.score(luma, shift))
+    assert np.array_equal(score_plainly(luma, shift), score)
+    assert np.array_equal(
+        Kv260Exact(Kv260Exact.Options(shift)).measure(luma[5:40:2, ::3]), reference.score(luma[5:40:2, ::3], shift)
+    )
 
 
 def test_auto_takes_the_finest_shift_that_leaves_room_above_the_probe():
