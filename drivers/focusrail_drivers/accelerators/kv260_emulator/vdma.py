@@ -36,22 +36,17 @@ class Channel:
         self.name = name
         self._stores = frame_stores
         self.resets = 0
-        self.park_ref = 0
-        self.control = 0
-        self.running = False
-        self.geometry: Geometry | None = None
         self.reset()
 
     def reset(self) -> None:
         """The soft reset: all registers at their defaults, a frame in flight dropped."""
         self.resets += 1
-        # A channel that runs freely is always in the middle of a frame, and a reset does not wait for its end.
-        self.cut_a_frame = self.ready_to_run and not self.control & COUNTED
         self.control = _CONTROL_AFTER_RESET
         self.flags = 0
         self.running = False
         self.in_flight = False
-        self.geometry = None
+        self.geometry: Geometry | None = None
+        self.park_ref = 0
         self.store = 0  # being worked on
         self.completed: int | None = None  # the store that was worked on last
         self._broken = False
