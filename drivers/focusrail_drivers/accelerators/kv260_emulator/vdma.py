@@ -32,8 +32,9 @@ class Geometry:
 class Channel:
     """One direction. `in_flight` is a frame that has begun: the channel cannot halt before it has ended."""
 
-    def __init__(self, name: str, frame_stores: int) -> None:
+    def __init__(self, name: str, frame_stores: int, *, follows: bool) -> None:
         self.name = name
+        self._follows = follows
         self._stores = frame_stores
         self.resets = 0
         self.reset()
@@ -140,7 +141,8 @@ class Channel:
         """
         self.in_flight = False
         self.completed = self.store
-        if self.control & CIRCULAR:
+        led = self._follows and self.control & GENLOCK  # then the other channel says which comes next
+        if self.control & CIRCULAR and not led:
             self.store = (self.store + 1) % self._stores
             if self.control & GENLOCK and self.store == avoid:
                 self.store = (self.store + 1) % self._stores
@@ -172,8 +174,8 @@ class Vdma:
     """Both channels behind one window of registers."""
 
     def __init__(self, frame_stores: int) -> None:
-        self.mm2s = Channel("MM2S", frame_stores)
-        self.s2mm = Channel("S2MM", frame_stores)
+        self.mm2s = Channel("MM2S", frame_stores, follows=True)
+        self.s2mm = Channel("S2MM", frame_stores, follows=False)
 
     def read(self, offset: int) -> int:
         """A register."""
