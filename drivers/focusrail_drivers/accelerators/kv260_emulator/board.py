@@ -154,6 +154,7 @@ class Board:
                 block.write(address - window.address, value & 0xFFFFFFFF)
             if block is self.dma:
                 self.pipeline.notice_resets()
+                self.pipeline.begin()
 
     def _decode(self, address: int) -> tuple[Window, Registers | None]:
         for window, block in self._static:

@@ -11,6 +11,7 @@ there: parse partial metadata, set clocks (3.0.1), and wait for interrupts.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from pynq.pl_server import hwh_parser
 from pynq.pl_server.embedded_device import RuntimeMetadataParser
 from pynqmetadata.frontends import Metadata
 
-from focusrail_drivers.accelerators.kv260_emulator import metadata
+from focusrail_drivers.accelerators.kv260_emulator import faults, metadata
 from focusrail_drivers.accelerators.kv260_emulator.board import Board
 from focusrail_drivers.accelerators.kv260_emulator.layout import CV_DFX_3_PR, Layout
 from focusrail_drivers.accelerators.kv260_emulator.memory import Block
@@ -166,9 +167,14 @@ class EmulatedKv260(pynq.Device):  # type: ignore[misc]
 
 
 def install(layout: Layout = CV_DFX_3_PR, board: Board | None = None) -> EmulatedKv260:
-    """Make an emulated board the device that pynq uses when none is named."""
+    """Make an emulated board the device that pynq uses when none is named.
+
+    The environment variable FOCUSRAIL_EMULATED_FAULTS may name faults, as `faults.parse` reads them.
+    """
     _repair_pynq()
     emulated = EmulatedKv260(board or Board(layout))
+    for fault in faults.parse(os.environ.get("FOCUSRAIL_EMULATED_FAULTS", "")):
+        emulated.board.faults.inject(fault)
     pynq.Device.active_device = emulated
     controllers = interrupt._InterruptController  # noqa: SLF001 - pynq offers no other place
     controllers._controllers.clear()  # noqa: SLF001

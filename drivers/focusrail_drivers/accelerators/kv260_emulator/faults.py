@@ -6,9 +6,9 @@ was sent before it: the DMA repeats a parked frame for ever, and a bracket sends
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +81,40 @@ class BitFlip(Fault):
     bit: int = 3
 
 
+_BY_NAME: Mapping[str, type[Fault]] = {
+    "stall": Stall,
+    "wrong_size": WrongSize,
+    "late_frame": LateFrame,
+    "decoupler_left_on": DecouplerLeftOn,
+    "download_timeout": DownloadTimeout,
+    "vdma_errors": VdmaErrors,
+    "bit_flip": BitFlip,
+}
+
+
+def parse(text: str) -> list[Fault]:
+    """Faults from text, for who starts an emulated board in another process. Raises ValueError.
+
+    Separated by `;`: a name, then its fields, as in `stall at_tile=3 times=none; wrong_size at_tile=5 rows=-1`.
+    """
+    found = []
+    for each in filter(str.strip, text.split(";")):
+        name, *given = each.split()
+        try:
+            values = dict(part.split("=", 1) for part in given)
+            found.append(_BY_NAME[name](**{field_: _value(value) for field_, value in values.items()}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{each.strip()!r} is no fault; there are: {', '.join(_BY_NAME)}") from error
+    return found
+
+
+def _value(text: str) -> Any:
+    words: Mapping[str, Any] = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    return int(text, 0) if text.lstrip("-")[:1].isdigit() else text
+
+
 @dataclass
 class _Pending:
     fault: Fault
@@ -109,7 +143,7 @@ class FaultMenu:
     tiles: int = 0  # that were sent so far
     frames: int = 0
     _pending: list[_Pending] = field(default_factory=list)
-    _last: int | None = None
+    _last: npt.NDArray[np.uint8] | None = None
 
     def inject(self, fault: Fault) -> None:
         """From now on, let `fault` happen when it is due."""
@@ -121,9 +155,8 @@ class FaultMenu:
 
     def begin(self, frame: npt.NDArray[np.uint8]) -> list[Fault]:
         """A frame is sent: count it, and take what is due."""
-        digest = zlib.crc32(frame.tobytes())
-        if digest != self._last:
-            self._last = digest
+        if self._last is None or not np.array_equal(frame, self._last):
+            self._last = frame
             self.tiles += 1
         self.frames += 1
         tile, number = self.tiles - 1, self.frames - 1

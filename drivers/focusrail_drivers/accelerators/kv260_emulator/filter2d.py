@@ -25,7 +25,11 @@ class Settings:
     rows: int
     cols: int
     shift: int
-    kernel: npt.NDArray[np.int16]  # (3, 3)
+    kernel: tuple[int, ...]  # nine, row by row
+
+    def apply(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """What a frame (rows, cols, 3) becomes."""
+        return reference.filter2d(frame, np.array(self.kernel, np.int16).reshape(3, 3), self.shift)
 
 
 class Filter2d:
@@ -71,12 +75,10 @@ class Filter2d:
             self._words[word] = value
 
     def _sampled(self) -> Settings:
-        coefficients = np.array(self._words, "<u4").view("<i2")[:9].astype(np.int16)
-        return Settings(self._rows, self._cols, min(self._shift, 31), coefficients.reshape(3, 3))
+        coefficients = np.array(self._words, "<u4").view("<i2")[:9]
+        return Settings(self._rows, self._cols, min(self._shift, 31), tuple(coefficients.tolist()))
 
-    def work(self, settings: Settings, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """One frame (rows, cols, 3) uint8 through the core, which then starts again or is idle."""
-        result = reference.filter2d(frame, settings.kernel, settings.shift)
+    def finish(self) -> None:
+        """A frame has ended: the core starts again with what its registers say now, or is idle."""
         self._done = True
         self.settings = self._sampled() if self._auto_restart else None
-        return result

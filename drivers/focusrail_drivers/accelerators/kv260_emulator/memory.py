@@ -21,7 +21,7 @@ _UNDEFINED = 0xA5  # fresh memory is not zero: nobody may rely on it
 
 
 class DecodeError(Exception):
-    """An address at which there is no buffer. On a board, somebody else's memory would be read or overwritten."""
+    """An address at which the overlay's masters find nothing."""
 
 
 class Block:
@@ -49,6 +49,7 @@ class Memory:
 
     def __init__(self, capacity_bytes: int = 512 << 20) -> None:
         self.capacity_bytes = capacity_bytes
+        self.stray_writes = 0
         self._blocks: dict[int, weakref.ref[Block]] = {}
 
     def _living(self) -> list[Block]:
@@ -78,20 +79,33 @@ class Memory:
         self._blocks[address] = weakref.ref(block)
         return block
 
-    def _rows(self, address: int, rows: int, row_bytes: int, stride_bytes: int) -> Bytes:
+    def _rows(self, address: int, rows: int, row_bytes: int, stride_bytes: int) -> Bytes | None:
         length = (rows - 1) * stride_bytes + row_bytes
+        if address + length > LIMIT_ADDRESS:
+            raise DecodeError(f"{length} bytes at {address:#x} are beyond what the masters reach")
         for block in self._living():
             offset = address - block.address
             if 0 <= offset <= block.ddr.size - length:
                 return np.lib.stride_tricks.as_strided(
                     block.ddr[offset:], shape=(rows, row_bytes), strides=(stride_bytes, 1)
                 )
-        raise DecodeError(f"no buffer holds {length} bytes at {address:#x}")
+        return None
 
     def read(self, address: int, rows: int, row_bytes: int, stride_bytes: int) -> Bytes:
-        """(rows, row_bytes) uint8 from memory; rows lie `stride_bytes` apart. Raises DecodeError."""
-        return self._rows(address, rows, row_bytes, stride_bytes).copy()
+        """(rows, row_bytes) uint8 from memory; rows lie `stride_bytes` apart. Raises DecodeError.
+
+        Where there is no buffer, the memory is somebody else's, and holds anything.
+        """
+        found = self._rows(address, rows, row_bytes, stride_bytes)
+        return np.full((rows, row_bytes), _UNDEFINED, np.uint8) if found is None else found.copy()
 
     def write(self, address: int, frame: Bytes, stride_bytes: int) -> None:
-        """(rows, row_bytes) uint8 to memory. Raises DecodeError."""
-        self._rows(address, frame.shape[0], frame.shape[1], stride_bytes)[:] = frame
+        """(rows, row_bytes) uint8 to memory. Raises DecodeError.
+
+        Where there is no buffer, a board would have overwritten somebody else's memory: `stray_writes` counts that.
+        """
+        found = self._rows(address, frame.shape[0], frame.shape[1], stride_bytes)
+        if found is None:
+            self.stray_writes += 1
+        else:
+            found[:] = frame

@@ -60,7 +60,8 @@ class Pipeline:
 
     def reset_filters(self) -> None:
         """The soft reset: filters forget what they hold; DMA, switch and pixel formats do not notice."""
-        parts = self.parts
+        parts, frame = self.parts, self._frame
+        stood = frame is not None and bool(self._obstacle(frame))
         for each in parts.static.values():
             if isinstance(each, Filter2d):
                 each.reset()
@@ -68,21 +69,27 @@ class Pipeline:
             region.reset()
         if self._jam is not None:
             self._jam.filters = False
-        elif self._frame is not None and self._frame.entered:
-            self._stand_jammed("a soft reset took the beginning of a frame", filters=False)
-        else:
-            self._spoilt = parts.dma.mm2s.ready and not parts.dma.mm2s.control & vdma.COUNTED
+        elif frame is not None and frame.entered:
+            if stood:
+                self._stand_jammed("a soft reset took the beginning of a frame that stood", filters=False)
+            else:
+                self._spoilt = True
+
+    def begin(self) -> None:
+        """Let MM2S begin its next frame, if it has none in flight and may: what it is to send is settled by that."""
+        if self._frame is None and self.parts.dma.mm2s.ready:
+            self._frame = self._fetched()
+            if self._frame is not None:
+                self._obstacle(self._frame)
 
     def pass_frame(self) -> None:
-        """Let the time of one frame pass."""
+        """Let the time of one frame pass: that in flight ends, and a channel that runs freely begins the next."""
         self.notice_resets()
         self.standing = ""
-        mm2s = self.parts.dma.mm2s
-        if not mm2s.ready:
+        if not self.parts.dma.mm2s.ready:
             self.standing = "MM2S sends nothing"
             return
-        if self._frame is None and not self._fetch():
-            return
+        self.begin()
         frame = self._frame
         if frame is None or self._stands(frame):
             return
@@ -96,6 +103,8 @@ class Pipeline:
             if error.bits:
                 self.parts.dma.s2mm.fail(error.bits, halts=False)
             self._stand_jammed(error.reason)
+            return
+        self.begin()
 
     def notice_resets(self) -> None:
         """Take note of resets of the DMA, which may end a jam, or begin one."""
@@ -105,8 +114,6 @@ class Pipeline:
             self._mm2s_resets = mm2s.resets
             if self._jam is not None:
                 self._jam.mm2s = False
-            elif mm2s.cut_a_frame:
-                self._jam = _Jam("MM2S was reset in the middle of a frame", mm2s=False)
         if self._s2mm_resets != s2mm.resets:
             self._s2mm_resets = s2mm.resets
             if self._jam is not None:
@@ -166,20 +173,20 @@ class Pipeline:
 
     # --- a frame's way ------------------------------------------------------------------------------------------------
 
-    def _fetch(self) -> bool:
+    def _fetched(self) -> _Frame | None:
         mm2s, s2mm = self.parts.dma.mm2s, self.parts.dma.s2mm
         geometry = mm2s.geometry
         if geometry is None:
-            return False
+            return None
         address = geometry.addresses[mm2s.select(s2mm)]
         try:
             lines = self.parts.memory.read(address, geometry.rows, geometry.row_bytes, geometry.stride_bytes)
         except DecodeError as error:
             self.standing = f"MM2S: {error}"
             mm2s.fail(vdma.DECODE_ERROR, halts=True)
-            return False
+            return None
         mm2s.in_flight = True
-        frame = self._frame = _Frame(lines, self.parts.faults.begin(lines))
+        frame = _Frame(lines, self.parts.faults.begin(lines))
         for fault in frame.due:
             if isinstance(fault, faults.Stall):
                 self._stand_jammed("stalled, as the fault menu says")
@@ -187,7 +194,7 @@ class Pipeline:
                 frame.late += fault.frames
             elif isinstance(fault, faults.DecouplerLeftOn):
                 self.parts.control.cut_off(fault.region)
-        return True
+        return frame
 
     def _deliver(self, frame: _Frame) -> None:
         mm2s, s2mm = self.parts.dma.mm2s, self.parts.dma.s2mm
@@ -202,6 +209,7 @@ class Pipeline:
             s2mm.fail(vdma.SOF_EARLY | vdma.INTERNAL_ERROR, halts=False)
         for fault in frame.due:
             if isinstance(fault, faults.BitFlip):
+                lines = lines.copy()
                 lines[fault.row % len(lines), fault.byte % lines.shape[1]] ^= np.uint8(1 << fault.bit)
             elif isinstance(fault, faults.VdmaErrors):
                 channel = mm2s if fault.channel == "mm2s" else s2mm

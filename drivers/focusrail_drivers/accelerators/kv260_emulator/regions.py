@@ -77,9 +77,9 @@ class PipelineControl:
     def write(self, offset: int, value: int) -> None:
         """A register."""
         if offset == _CHANNEL_1:
-            self.in_reset = bool(value & 1)
-            if self.in_reset:
+            if value & 1:
                 self._on_reset()
+            self.in_reset = bool(value & 1)
         elif offset == _CHANNEL_2:
             self._decouple = value & ((1 << len(self._regions)) - 1)
             for place, region in enumerate(self._regions):

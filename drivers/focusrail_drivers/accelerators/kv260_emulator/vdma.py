@@ -32,26 +32,22 @@ class Geometry:
 class Channel:
     """One direction. `in_flight` is a frame that has begun: the channel cannot halt before it has ended."""
 
-    def __init__(self, name: str, frame_stores: int) -> None:
+    def __init__(self, name: str, frame_stores: int, *, follows: bool) -> None:
         self.name = name
+        self._follows = follows
         self._stores = frame_stores
         self.resets = 0
-        self.park_ref = 0
-        self.control = 0
-        self.running = False
-        self.geometry: Geometry | None = None
         self.reset()
 
     def reset(self) -> None:
         """The soft reset: all registers at their defaults, a frame in flight dropped."""
         self.resets += 1
-        # A channel that runs freely is always in the middle of a frame, and a reset does not wait for its end.
-        self.cut_a_frame = self.ready_to_run and not self.control & COUNTED
         self.control = _CONTROL_AFTER_RESET
         self.flags = 0
         self.running = False
         self.in_flight = False
-        self.geometry = None
+        self.geometry: Geometry | None = None
+        self.park_ref = 0
         self.store = 0  # being worked on
         self.completed: int | None = None  # the store that was worked on last
         self._broken = False
@@ -145,7 +141,8 @@ class Channel:
         """
         self.in_flight = False
         self.completed = self.store
-        if self.control & CIRCULAR:
+        led = self._follows and self.control & GENLOCK  # then the other channel says which comes next
+        if self.control & CIRCULAR and not led:
             self.store = (self.store + 1) % self._stores
             if self.control & GENLOCK and self.store == avoid:
                 self.store = (self.store + 1) % self._stores
@@ -177,8 +174,8 @@ class Vdma:
     """Both channels behind one window of registers."""
 
     def __init__(self, frame_stores: int) -> None:
-        self.mm2s = Channel("MM2S", frame_stores)
-        self.s2mm = Channel("S2MM", frame_stores)
+        self.mm2s = Channel("MM2S", frame_stores, follows=True)
+        self.s2mm = Channel("S2MM", frame_stores, follows=False)
 
     def read(self, offset: int) -> int:
         """A register."""

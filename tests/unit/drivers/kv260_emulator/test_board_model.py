@@ -172,12 +172,12 @@ def test_one_frame_and_the_channel_has_halted(rig: Rig) -> None:
     assert not rig.driver.read(VDMA, 0x00) & 1
 
 
-def test_an_address_without_a_buffer_is_a_decode_error_that_lasts(rig: Rig) -> None:
+def test_an_address_beyond_the_low_two_gigabytes_is_a_decode_error_that_lasts(rig: Rig) -> None:
     rig.compose(12, 24)
-    rig.arm(frame())
-    rig.driver.write(VDMA, 0x5C, 0x70000000)
+    rig.send(frame())
+    rig.driver.write(VDMA, 0x5C, 0x80000000)
+    rig.driver.write(VDMA, 0x00, 0x11091)
     rig.driver.write(VDMA, 0x50, 12)
-    assert not rig.wait()
     assert rig.status("mm2s") & 0x4041 == 0x4041
     rig.driver.write(VDMA, 0x00, 0x11091)
     assert rig.status("mm2s") & 1
@@ -202,3 +202,24 @@ def test_time_passes_by_looking_and_by_nothing_else(rig: Rig) -> None:
     rig.status()
     assert rig.board.pipeline.frames == 1
     assert rig.board.pipeline.clocks == (12 + 5) * (24 + 17)
+
+
+def test_a_result_that_goes_where_no_buffer_is_is_counted(rig: Rig) -> None:
+    rig.compose(12, 24)
+    rig.send(frame())
+    assert rig.board.memory.stray_writes == 0
+    rig.arm(frame())
+    rig.driver.write(VDMA, 0xAC, 0x1000)
+    rig.driver.write(VDMA, 0xA0, 12)
+    assert rig.wait()
+    assert rig.board.memory.stray_writes == 1
+
+
+def test_a_frame_has_begun_when_it_is_committed(rig: Rig) -> None:
+    """What the processor writes into the buffer afterwards does not reach it: the model reads a frame at its start."""
+    rig.compose(12, 24)
+    rig.arm(frame())
+    rig._source.array[:] = 0
+    rig._source.flush()
+    assert rig.wait()
+    np.testing.assert_array_equal(rig.result(), reference.graph(frame(), 0))

@@ -72,6 +72,20 @@ def test_stale_frames_come_first_then_the_new_one_for_ever(running: tuple[Rig, A
     assert 1 <= seen.count(0) <= 4
 
 
+def test_the_frame_that_comes_right_after_a_new_one_was_written_is_still_the_old_one(running: tuple[Rig, Any]) -> None:
+    rig, dma = running
+    write(dma, TILES[0])
+    rig.board.pass_frames(8)
+    board = rig.board
+    store = board.dma.s2mm.store
+    write(dma, TILES[1])
+    board.pass_frames(1)
+    address = rig.driver.read(VDMA, 0xAC + 4 * store)
+    np.testing.assert_array_equal(
+        board.memory.read(address, 12, 72, 72).reshape(12, 24, 3), reference.graph(TILES[0], 1)
+    )
+
+
 def test_readframe_waits_for_the_interrupt_of_the_first_four_frames(running: tuple[Rig, Any]) -> None:
     rig, dma = running
     assert rig.board.pipeline.frames < 4
