@@ -73,6 +73,10 @@ class CameraStorageFull(DriverError):
     """The camera's card or memory has no room for another picture."""
 
 
+class AcceleratorLost(DriverError):
+    """The accelerator failed too often and is given up. What it was to measure can be measured elsewhere."""
+
+
 # --- rails ------------------------------------------------------------------------------------------------------------
 
 
@@ -256,3 +260,22 @@ class Accelerator(Protocol):
 
     def measure(self, luma_tile: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
         """(height, width) uint8 luma to the scores of |LoB|, same shape, uint16; borders by REFLECT_101."""
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """An accelerator that is a device of its own: it is opened before a shoot and closed after it."""
+
+    def open(self) -> str:
+        """Load and connect what it runs on, and return one line that names it. Raises DriverError."""
+
+    def close(self) -> None:
+        """Bring the device to rest and let go of it. Never raises; closing twice is fine."""
+
+
+@runtime_checkable
+class AdaptsToPicture(Protocol):
+    """An accelerator with a limited range of scores, which it fits to what it will measure."""
+
+    def probe(self, luma_tile: npt.NDArray[np.uint8]) -> None:
+        """Choose the range by a (height, width) of luma; before `configure`, for the scale changes with it."""

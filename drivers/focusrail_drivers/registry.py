@@ -1,6 +1,7 @@
 """From a driver's name in the configuration to its class.
 
-Every driver, ours and a third party's alike, is an entry point in the group `focusrail.rails` or `focusrail.cameras`.
+Every driver, ours and a third party's alike, is an entry point in the group `focusrail.rails`, `focusrail.cameras` or
+`focusrail.accelerators`.
 A driver's module is imported only when it is asked for, so that a missing optional library hurts nobody else.
 """
 
@@ -19,7 +20,7 @@ class UnknownDriver(DriverError):
 
 
 def names(kind: str) -> list[str]:
-    """The names of all drivers of one kind: `rails` or `cameras`."""
+    """The names of all drivers of one kind: `rails`, `cameras` or `accelerators`."""
     return sorted(entry_points(group=f"focusrail.{kind}").names)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from focusrail_drivers import native
 from focusrail_drivers.base import ScoreScale
+from focusrail_drivers.clock import Clock
 
 _LIBRARY = native.load(__file__, "libaccelerators.so")
 # The 3x3 binomial (1 2 1)/4 squared, followed by the 4-neighbour Laplacian, is separable into two passes: along an axis
@@ -21,6 +23,13 @@ _BINOMIAL = np.array([1, 2, 1], np.float32)
 
 class CpuAccelerator:
     """|LoB| of 8-bit luma: 3x3 binomial, then the 4-neighbour Laplacian, times 16, exact."""
+
+    @dataclass(frozen=True, slots=True)
+    class Options:
+        """Nothing can be set."""
+
+    def __init__(self, options: Options | None = None, clock: Clock | None = None) -> None:
+        """There is nothing to keep."""
 
     def configure(self) -> ScoreScale:
         return ScoreScale(scale=16.0, saturation=16 * 255, halo_px=2, tile=None)

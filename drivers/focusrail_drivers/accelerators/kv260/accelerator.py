@@ -1,0 +1,177 @@
+"""The focus measure on a KV260: pictures to tiles, tiles through the pipeline, and a way back after every failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from focusrail_drivers.accelerators.kv260 import exact, reference, tiles
+from focusrail_drivers.accelerators.kv260.board import Board, open_board
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, settle_shift
+from focusrail_drivers.accelerators.kv260.pipeline import Pipeline
+from focusrail_drivers.accelerators.kv260.transport import Transport
+from focusrail_drivers.base import AcceleratorLost, DriverError, ProtocolError, ScoreScale
+from focusrail_drivers.clock import Clock, SystemClock
+
+_BANDS = 16  # of each tile one is computed by the processor as well
+
+
+class Kv260Accelerator:
+    """|LoB| by the Composable Pipeline's two filters; the scores are those of reference.score, to the bit.
+
+    One thread owns it. The tile size only grows: pictures of all sizes are cut into tiles of the size that the largest
+    one needs, for composing anew costs more than the empty part of a tile.
+    """
+
+    @dataclass(frozen=True, slots=True)
+    class Options:
+        """Which overlay, how its frames may be large, and how long it is waited for."""
+
+        overlay: str = "cv_dfx_3_pr.bit"  # a path, or the name of an overlay that pynq knows
+        region: str = "pr_0"  # holds the second filter
+        shift: ShiftSetting = "auto"  # auto (from a probe), 0 (finest) to 4, or bracket (0 and 3 joined)
+        tile_height_px: int = tiles.USUAL_MAX_HEIGHT_PX
+        tile_width_px: int = tiles.MAX_WIDTH_PX
+        transport: Transport = "parked"  # or one-frame
+        confirmed: bool = True  # a frame counts when it has come twice: a flipped bit is not taken for sharpness
+        frame_timeout_s: float = 1.0  # a tile takes about 7 ms
+        failures: int = 3  # of one tile in a row, after which the accelerator is given up
+
+        def __post_init__(self) -> None:
+            check_shift(self.shift)
+            tiles.TileSize(self.tile_height_px, self.tile_width_px)
+            if self.transport not in {"parked", "one-frame"}:
+                raise ValueError(f"transport {self.transport!r} is neither parked nor one-frame")
+            if not self.frame_timeout_s > 0:
+                raise ValueError(f"frame_timeout_s is {self.frame_timeout_s}, not above 0")
+            if self.failures < 1:
+                raise ValueError(f"failures is {self.failures}, not at least 1")
+
+    def __init__(self, options: Options | None = None, clock: Clock | None = None) -> None:
+        self.options = options or self.Options()
+        self._clock = clock or SystemClock()
+        self.shift: reference.Shift = settle_shift(self.options.shift, None)
+        self._pipeline: Pipeline | None = None
+        self._composed = False
+        self._lost: str | None = None
+        self._checked = 0
+        self.recoveries = 0  # since it was opened
+
+    def open(self) -> str:
+        """Load the overlay and its second filter; return one line that names it. Raises DriverError."""
+        options = self.options
+        board = open_board(options.overlay, options.region, self._clock, timeout_s=options.frame_timeout_s)
+        self._pipeline = Pipeline(
+            board,
+            self._clock,
+            transport=options.transport,
+            confirmed=options.confirmed,
+            timeout_s=options.frame_timeout_s,
+        )
+        self._composed, self._lost, self.recoveries = False, None, 0
+        return f"KV260 focus measure: {board}"
+
+    def close(self) -> None:
+        """Bring the overlay to rest and let go of it. Never raises; closing twice is fine."""
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is None:
+            return
+        try:
+            pipeline.board.close()
+        except DriverError:
+            return  # buffers that a running VDMA may still write to stay allocated until the process ends
+        pipeline.release()
+
+    def probe(self, luma_tile: npt.NDArray[np.uint8]) -> None:
+        """Let `auto` choose the shift by this (height, width) of luma; before a shoot, for scores change with it."""
+        self.shift = settle_shift(self.options.shift, luma_tile)
+
+    def configure(self) -> ScoreScale:
+        if self._pipeline is None:
+            self.open()
+        return reference.score_scale(self.shift)
+
+    def measure(self, luma_tile: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
+        """As Accelerator.measure, for a picture of any size. Raises AcceleratorLost, and from then on always."""
+        if self._pipeline is None:
+            self.open()
+        pipeline = self._pipeline
+        assert pipeline is not None
+        height, width = luma_tile.shape
+        size = self._size(height, width, pipeline.size)
+        score = np.empty(luma_tile.shape, np.uint16)
+        for tile in tiles.tiles(height, width, size):
+            tile.put(self._tile_score(pipeline, tile.cut(luma_tile, size), size), score)
+        return score
+
+    def _size(self, height_px: int, width_px: int, composed: tiles.TileSize | None) -> tiles.TileSize:
+        limit = tiles.TileSize(self.options.tile_height_px, self.options.tile_width_px)
+        wanted = tiles.size_for(height_px, width_px, limit)
+        if composed is None:
+            return wanted
+        larger = tiles.TileSize(max(wanted.height_px, composed.height_px), max(wanted.width_px, composed.width_px))
+        if tiles.count(height_px, width_px, larger) == tiles.count(height_px, width_px, composed):
+            return composed
+        self._composed = False
+        return larger
+
+    def _tile_score(
+        self, pipeline: Pipeline, tile: npt.NDArray[np.uint8], size: tiles.TileSize
+    ) -> npt.NDArray[np.uint16]:
+        if self._lost is not None:
+            raise AcceleratorLost(self._lost)
+        causes: list[str] = []
+        for attempt in range(self.options.failures + 1):
+            try:
+                if not self._composed:
+                    _recovery(pipeline.board, attempt)()
+                    pipeline.compose(size)
+                    self._composed = True
+                score = _score(pipeline, tile, self.shift)
+                self._check(tile, score)
+                return score
+            except DriverError as error:
+                self._composed = False
+                self.recoveries += 1
+                causes.append(str(error))
+        with suppress(DriverError):
+            pipeline.board.close()
+        tried = ", ".join(("composing it anew", "loading its second filter", "loading the overlay")[: len(causes) - 1])
+        self._lost = (
+            f"the KV260's pipeline failed {len(causes)} times in a row, which {tried} did not mend; last: {causes[-1]}"
+        )
+        raise AcceleratorLost(self._lost)
+
+    def _check(self, tile: npt.NDArray[np.uint8], score: npt.NDArray[np.uint16]) -> None:
+        """Compare a band of rows with the reference, another one each time: what is broken for good is noticed so.
+
+        Raises ProtocolError if they differ.
+        """
+        halo = reference.HALO_PX
+        rows = -(-(tile.shape[0] - 2 * halo) // _BANDS)
+        top = min(self._checked % _BANDS * rows, tile.shape[0] - 2 * halo - rows)
+        expected = exact.score(tile[top : top + rows + 2 * halo], self.shift)[halo:-halo, halo:-halo]
+        wrong = expected != score[top + halo : top + halo + rows, halo:-halo]
+        if wrong.any():
+            raise ProtocolError(f"the filters computed {wrong.sum()} of {wrong.size} scores wrongly")
+        self._checked += 1
+
+
+def _score(pipeline: Pipeline, tile: npt.NDArray[np.uint8], shift: reference.Shift) -> npt.NDArray[np.uint16]:
+    if isinstance(shift, int):
+        return reference.distance(*pipeline.planes(tile, shift)[0])
+    fine, coarse = pipeline.planes(tile, *reference.BRACKET_SHIFTS)
+    return reference.join(fine, coarse)
+
+
+def _recovery(board: Board, attempt: int) -> Callable[[], None]:
+    """What must come before composing anew: nothing at first, then the region, then the whole overlay."""
+    return {0: _nothing, 1: _nothing, 2: board.load_region}.get(attempt, board.download)
+
+
+def _nothing() -> None:
+    """Composing alone resets both channels and the filters."""

@@ -1,0 +1,227 @@
+"""The overlay on its device, by pynq alone: opened, recognised, its second filter loaded, its registers at hand.
+
+pynq is imported here and only when a board is opened. Which device it drives is pynq's business: the active one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from focusrail_drivers.accelerators.kv260.layout import FILTER, Layout, layout_of
+from focusrail_drivers.accelerators.kv260.registers import Control, Filter2d, PixelConverter, Registers, Switch
+from focusrail_drivers.accelerators.kv260.vdma import Vdma
+from focusrail_drivers.accelerators.kv260.wiring import Design, Port, WrongOverlay
+from focusrail_drivers.base import DeviceNotFound, DeviceTimeout, DriverError
+from focusrail_drivers.clock import Clock
+
+_LOADS = 5  # a bitstream, partial ones above all, sometimes times out, and then loads
+_DECOUPLER_TIMEOUT_S = 0.1
+
+
+class Buffer(Protocol):
+    """Memory that the VDMA reaches: pynq's PynqBuffer is one, and is a numpy array besides."""
+
+    @property
+    def physical_address(self) -> int:
+        """Where it lies in physical memory."""
+
+    def flush(self) -> None:
+        """Write the processor's cache to memory."""
+
+    def invalidate(self) -> None:
+        """Drop what the processor's cache has of it."""
+
+    def freebuffer(self) -> None:
+        """Give it back."""
+
+
+class Board:
+    """An open overlay. One thread owns it."""
+
+    def __init__(self, pynq: Any, overlay: Any, layout: Layout, clock: Clock, *, timeout_s: float) -> None:
+        self._pynq, self._overlay, self._layout, self._clock = pynq, overlay, layout, clock
+        self.control = Control(
+            self._registers(layout.control), decouple_bit=layout.decouple_bit, decoupled_bit=layout.decoupled_bit
+        )
+        self.switch = Switch(self._registers(layout.switch), layout.switch_outputs)
+        self.vdma = Vdma(self._registers(layout.vdma), clock, timeout_s=timeout_s)
+        self.converters = tuple(PixelConverter(self._registers(path)) for path in (layout.pack, layout.unpack))
+        self.first = Filter2d(self._registers(layout.first_filter))
+        self.second: Filter2d = self.first  # until the region is loaded
+        self.route: dict[int, int] = {}
+
+    def download(self) -> None:
+        """Load the whole overlay, then the region. Raises DriverError."""
+        _load(self._overlay.download, Path(self._overlay.bitfile_name).name)
+        self.load_region()
+
+    def load_region(self) -> None:
+        """Load the second filter into its region, cut off from the stream meanwhile. Raises DriverError."""
+        layout = self._layout
+        partial = self._partial()
+        design = Design(partial.with_suffix(".hwh"))
+        filters = design.paths(FILTER)
+        if len(filters) != 1:
+            raise WrongOverlay(f"{design.file.name} has {len(filters)} blocks {FILTER}, not one")
+        entry, leaving = (design.boundary(Port(filters[0], name)) for name in ("stream_in", "stream_out"))
+        if entry not in layout.into_region or leaving not in layout.out_of_region:
+            raise WrongOverlay(f"{design.file.name}: its {FILTER} does not reach the ports of {layout.region}")
+        self.control.decouple(True)
+        try:
+            _load(lambda: self._overlay.pr_download(layout.region, str(partial)), partial.name)
+        finally:
+            self.recouple()
+        path = f"{layout.region}/{filters[0]}"
+        if path not in self._overlay.ip_dict:
+            raise WrongOverlay(f"{partial.name} is loaded, and still there is no {path}")
+        self.second = Filter2d(self._registers(path))
+        self.route = {
+            layout.into_first: layout.out_of_memory,
+            layout.into_region[entry]: layout.out_of_first,
+            layout.into_memory: layout.out_of_region[leaving],
+        }
+
+    def recouple(self) -> None:
+        """Connect the region again. Raises DeviceTimeout if its decoupler does not let go."""
+        deadline_s = self._clock.monotonic_s() + _DECOUPLER_TIMEOUT_S
+        while True:
+            self.control.decouple(False)
+            if not self.control.decoupled():
+                return
+            if self._clock.monotonic_s() > deadline_s:
+                raise DeviceTimeout(f"the decoupler of {self._layout.region} still cuts it off")
+            self._clock.wait(_DECOUPLER_TIMEOUT_S / 20)
+
+    def allocate(self, shape: tuple[int, ...]) -> Any:
+        """An array of bytes (a Buffer) that the VDMA reaches, zeroed. Raises DriverError."""
+        with _clear_errors():
+            buffer = self._pynq.allocate(shape, dtype=np.uint8, target=self._overlay.device, cacheable=1)
+        _plain(buffer)[...] = 0
+        buffer.flush()
+        return buffer
+
+    def close(self) -> None:
+        """Leave the overlay loaded and at rest, as one that takes it over expects it: nothing runs, nothing is routed.
+
+        Raises DeviceTimeout if the VDMA cannot be brought to rest.
+        """
+        try:
+            self.vdma.quiet()
+        finally:
+            self.switch.route({})
+            self.control.reset()
+
+    def __str__(self) -> str:
+        return (
+            f"{Path(self._overlay.bitfile_name).name} on {getattr(self._overlay.device, 'name', 'the active device')}"
+        )
+
+    def _partial(self) -> Path:
+        whole = Path(self._overlay.bitfile_name)
+        name = f"{whole.stem}_{self._layout.region.replace('/', '_')}_filter2d_fifo_partial.bit"
+        partial = whole.with_name(name)
+        if not partial.exists():
+            raise DeviceNotFound(f"{partial} is missing: the overlay is not installed in full; install it again")
+        return partial
+
+    def _registers(self, path: str) -> Registers:
+        found = self._overlay.ip_dict.get(path)
+        if found is None:
+            raise WrongOverlay(f"{Path(self._overlay.bitfile_name).name} has no registers of {path}")
+        return self._pynq.MMIO(found["phys_addr"], found["addr_range"], device=self._overlay.device)
+
+
+def open_board(bitstream: str, region: str, clock: Clock, *, timeout_s: float) -> Board:
+    """Load an overlay, by path or by the name of an installed one, with the second filter in `region`.
+
+    Raises DriverError: DeviceNotFound (no pynq, no device, no such file), WrongOverlay, or what loading says.
+    """
+    pynq = _import_pynq()
+    _active_device(pynq)
+    with _clear_errors():
+        try:
+            overlay = pynq.Overlay(bitstream, download=False)
+        except FileNotFoundError as error:
+            raise DeviceNotFound(f"{bitstream}: {error}") from error
+        except OSError as error:
+            if "does not exist" not in str(error):
+                raise
+            raise DeviceNotFound(
+                f"there is no overlay {bitstream}, neither as a file nor among pynq's installed ones; "
+                "on a KV260 pynq_composable brings cv_dfx_3_pr.bit"
+            ) from error
+    # Recognised before it is loaded: a wrong one must not even be tried.
+    layout = layout_of(Design(Path(overlay.bitfile_name).with_suffix(".hwh")), region)
+    with _clear_errors():
+        board = Board(pynq, overlay, layout, clock, timeout_s=timeout_s)
+    board.download()
+    return board
+
+
+def _load(load: Callable[[], None], name: str) -> None:
+    for attempt in range(1, _LOADS + 1):
+        try:
+            with _clear_errors():
+                load()
+            return
+        except TimeoutError as error:
+            if attempt == _LOADS:
+                raise DeviceTimeout(f"{name} did not load in {_LOADS} attempts: {error}") from error
+
+
+def _import_pynq() -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pynq  # noqa: PLC0415 - only a board needs it, and importing it looks for one
+    except ImportError as error:
+        raise DeviceNotFound(
+            f"pynq cannot be imported ({error}); on a KV260 run focusrail in PYNQ's own environment "
+            "(/usr/local/share/pynq-venv), elsewhere install focusrail[kv260]"
+        ) from error
+    return pynq
+
+
+def _active_device(pynq: Any) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pynq.Device.active_device
+    except RuntimeError as error:
+        if "XILINX_XRT" not in os.environ:
+            raise DeviceNotFound(
+                "pynq sees no FPGA because the variable XILINX_XRT is not set; on a KV260 it is /usr "
+                "(source /etc/profile.d/pynq_venv.sh, or Environment=XILINX_XRT=/usr in the service)"
+            ) from error
+        raise DeviceNotFound(f"pynq sees no FPGA ({error}): is this a KV260 with PYNQ's kernel modules?") from error
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """What pynq raises while it reaches for hardware, as DriverError; its warnings about other matters are silent."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (DriverError, FileNotFoundError, TimeoutError):
+        raise
+    except OSError as error:
+        if error.errno in {errno.EACCES, errno.EPERM} or "root" in str(error).lower():
+            raise DriverError(f"the FPGA takes orders from root only ({error}); run this as root") from error
+        raise DriverError(f"pynq: {error}") from error
+    except (RuntimeError, ValueError, MemoryError) as error:
+        raise DriverError(f"pynq: {error}") from error
+
+
+def _plain(buffer: Any) -> npt.NDArray[np.uint8]:
+    """The buffer as an ordinary array: slices of pynq's own would take themselves for buffers."""
+    return buffer.view(np.ndarray)

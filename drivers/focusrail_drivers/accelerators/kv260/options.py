@@ -1,0 +1,25 @@
+"""What the configuration says of the KV260's arithmetic: one setting for the board and for its exact double."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from focusrail_drivers.accelerators.kv260 import reference
+
+ShiftSetting = int | Literal["auto", "bracket"]
+
+
+def check_shift(shift: ShiftSetting) -> None:
+    """Raise ValueError if this is not a shift."""
+    if shift not in {"auto", "bracket", *reference.SHIFTS} or isinstance(shift, bool):
+        raise ValueError(f"shift {shift!r} is none of auto, bracket, {', '.join(map(str, reference.SHIFTS))}")
+
+
+def settle_shift(shift: ShiftSetting, probe: npt.NDArray[np.uint8] | None) -> reference.Shift:
+    """The shift that a shoot is measured with: `auto` looks at a probe (height, width) of luma, if there is one."""
+    if shift != "auto":
+        return shift
+    return reference.USUAL_SHIFT if probe is None else reference.suitable_shift(probe)

@@ -1,0 +1,73 @@
+"""Whatever keeps a board from being opened is said in a sentence that tells what to do."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
+from focusrail_drivers.accelerators.kv260.wiring import WrongOverlay
+from focusrail_drivers.base import DeviceNotFound, DriverError
+
+pytestmark = pytest.mark.parametrize("emulated", ["generated"], indirect=True)
+
+
+def opened(bitstream):
+    return Kv260Accelerator(Kv260Accelerator.Options(overlay=str(bitstream))).open()
+
+
+def test_an_open_board_is_named(emulated):
+    assert opened(emulated.bitstream) == "KV260 focus measure: cv_dfx_3_pr.bit on KV260"
+
+
+def test_without_pynq(emulated, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynq", None)
+    with pytest.raises(DeviceNotFound, match=r"pynq cannot be imported .*/usr/local/share/pynq-venv"):
+        opened(emulated.bitstream)
+
+
+@pytest.mark.parametrize(
+    ("xrt", "says"), [(None, "XILINX_XRT is not set; on a KV260 it is /usr"), ("/usr", "is this a KV260")]
+)
+def test_without_a_device(emulated, monkeypatch, xrt, says):
+    import pynq
+
+    monkeypatch.delattr(pynq.Device, "_active_device")
+    monkeypatch.setattr(pynq.Device, "_devices", [], raising=False)
+    monkeypatch.delenv("XILINX_XRT", raising=False)
+    if xrt:
+        monkeypatch.setenv("XILINX_XRT", xrt)
+    with pytest.raises(DeviceNotFound, match=says):
+        opened(emulated.bitstream)
+
+
+def test_without_root(emulated, monkeypatch):
+    # What pynq's device for a board does when it is not root.
+    def mmap(base_addr, length):
+        raise OSError("Root permissions required.")
+
+    monkeypatch.setitem(emulated.device.capabilities, "MEMORY_MAPPED", True)
+    monkeypatch.setattr(emulated.device, "mmap", mmap, raising=False)
+    with pytest.raises(DriverError, match="takes orders from root only"):
+        opened(emulated.bitstream)
+
+
+def test_without_the_overlay(emulated, tmp_path):
+    with pytest.raises(DeviceNotFound, match=r"there is no overlay .*other\.bit"):
+        opened(tmp_path / "other.bit")
+
+
+def test_with_an_overlay_that_was_installed_in_part(emulated):
+    for file in emulated.bitstream.parent.glob("*pr_0_filter2d_fifo*"):
+        file.unlink()
+    with pytest.raises(DeviceNotFound, match=r"pr_0_filter2d_fifo_partial\.bit is missing: .* install it again"):
+        opened(emulated.bitstream)
+
+
+def test_with_the_overlay_of_the_older_generation(emulated):
+    metadata = emulated.bitstream.with_suffix(".hwh")
+    metadata.write_text(metadata.read_text().replace("/composable/pr_2", "/composable/pr_join"))
+    with pytest.raises(WrongOverlay, match="cv_dfx_4_pr"):
+        opened(emulated.bitstream)
+    assert not emulated.device.timestamp, "it was loaded all the same"
