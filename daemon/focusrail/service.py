@@ -40,7 +40,7 @@ from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import LARGEST_STACK, Recipe
 from focusrail.model.selection import check_known
 from focusrail.model.shoot import Shoot, State
-from focusrail.store.folder import Listing, lie_on_each_other, list_folder, record_of
+from focusrail.store.folder import SLABS, Listing, lie_on_each_other, list_folder, record_of
 from focusrail.store.journal import Journal
 from focusrail.store.spool import Spool
 from focusrail.worker.messages import Finish, LeftOut
@@ -214,6 +214,8 @@ class Service:
         if aligned or ours:  # and what is ours is also of one brightness already
             same_light = method.normalise_exposure and not ours
             method = replace(method, aligned=True, reference="first", normalise_exposure=same_light)
+            if ours and photographs[0].parent.name == SLABS:  # their details have been given their gain
+                method = replace(method, detail_gain=1.0)
         shoot = Shoot(
             shoot_id=_new_id(self._clock),
             name=folder.resolve().name or "stack",

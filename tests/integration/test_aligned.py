@@ -137,6 +137,7 @@ def test_what_lies_on_each_other_is_fused_again_without_being_moved(home: Home, 
     assert home.run_here("stack", first / which, "-o", again).code == 0
     page = manifest(again)
     assert page["method"]["aligned"] is True
+    assert (page["method"]["detail_gain"] == 1.0) == (which == "slabs"), "what slabs have been given, they have"
     assert all(frame["transform"] == [1, 0, 0, 0, 1, 0, 0, 0, 1] for frame in page["frames"])
     assert pixels(again).shape == pixels(first).shape
     assert page["result"]["crop"]["width"] == pixels(first).shape[1]

@@ -15,7 +15,8 @@ from focusrail.model.frame import FrameRecord, Original
 from focusrail.store.durable import file_sha256
 from focusrail.store.media_types import HOW_TO_READ_RAW, MEDIA_TYPES, can_read_raw, is_raw, media_type
 
-ALIGNED_FOLDERS = ("aligned", "slabs")  # within a result
+SLABS = "slabs"
+ALIGNED_FOLDERS = ("aligned", SLABS)  # within a result
 
 
 @dataclass(frozen=True, slots=True)

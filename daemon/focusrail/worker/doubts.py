@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
+from focusrail.model.method import MODELS
 from focusrail.model.outcome import FrameOutcome
 from focusrail.stacking.reach import Unreached
 
+# The median over a stack: a quarter fits where it breathes and may only be shifted, 36 % with parallax, else 90 % and more.
+_POOR_FIT, _FEWEST_FITS = 0.3, 3
 _SMALL_CROP = 0.6  # of the canvas; less is worth a warning
 _ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
 _MOST_REASONS = 5  # that are told for frames left out
@@ -21,6 +25,16 @@ def left_out(frames: Sequence[FrameOutcome]) -> list[str]:
     more = f"; and {len(out) - _MOST_REASONS} more, see the table of frames" if len(out) > _MOST_REASONS else ""
     reasons = "; ".join(frame.reason for frame in out[:_MOST_REASONS])
     return [f"{len(out)} of {len(frames)} frames were left out: {reasons}{more}"]
+
+
+def poor_fit(frames: Sequence[FrameOutcome], model: str) -> list[str]:
+    """Of neighbours that the transform's model does not lay on each other."""
+    shares = [frame.inliers / frame.matches for frame in frames if frame.used and frame.matches]
+    if len(shares) < _FEWEST_FITS or (fits := median(shares)) >= _POOR_FIT:
+        return []
+    wider = MODELS[min(MODELS.index(model) + 1, len(MODELS) - 1)]
+    what = f"try --model {wider}" if wider != model else "smaller steps may help"
+    return [f"only {fits:.0%} of what neighbouring frames show fits the model {model}: edges may be doubled; {what}"]
 
 
 def small_crop(share: float) -> list[str]:

@@ -272,6 +272,7 @@ class Stack:
         results.save_depth(scratch, depth, title=title, unit=begin.depth_unit, um_per_px=begin.um_per_px)
         warnings = [
             *doubts.left_out(frames),
+            *doubts.poor_fit(frames, begin.method.registration.model),
             *doubts.small_crop(width * height / (self._shape[0] * self._shape[1])),
             *doubts.not_compiled(kernels.compiled()),
             *doubts.in_a_file(need.total_bytes, planes.file_bytes),

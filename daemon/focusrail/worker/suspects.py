@@ -30,8 +30,12 @@ def suspects(frames: Sequence[FrameOutcome]) -> dict[int, str]:
     found = {frame.index: frame.suspect for frame in used if frame.suspect}  # what registration has seen
     if len(used) < _FEWEST:
         return found
-    # Across a gap more has changed: that is not the frame's fault.
-    after_gap = {at for at, (before, frame) in enumerate(pairwise(used), 1) if frame.index != before.index + 1}
+    # Across a gap more has changed: that is not the frame's fault. So it is after frames that show nothing.
+    after_gap = {
+        at
+        for at, (before, frame) in enumerate(pairwise(used), 1)
+        if frame.index != before.index + 1 or before.predicted
+    }
     for at in _outstanding([f.residual_px for f in used], least=_LEAST_RESIDUAL_PX, times=_TIMES_RESIDUAL):
         if at in after_gap:
             continue

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
 
 from focusrail.model.outcome import FrameOutcome
 from focusrail.stacking.reach import Unreached
-from focusrail.worker.doubts import left_out, small_crop, too_shallow, where
+from focusrail.worker.doubts import left_out, poor_fit, small_crop, too_shallow, where
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
@@ -51,3 +52,16 @@ def test_only_frames_that_could_not_be_used_are_a_reason_to_warn() -> None:
 def test_a_small_crop_is_a_reason_to_warn() -> None:
     assert small_crop(0.8) == []
     assert small_crop(0.4) == ["only 40% of the frame is covered by all frames: another reference frame may keep more"]
+
+
+@pytest.mark.parametrize(
+    ("model", "advice"), [("translation", "try --model similarity"), ("homography", "smaller steps may help")]
+)
+def test_a_model_that_does_not_fit_is_a_reason_to_warn(model: str, advice: str) -> None:
+    def fitting(inliers: int) -> list[FrameOutcome]:
+        return [replace(frame(index), matches=100, inliers=inliers if index else 100) for index in range(6)]
+
+    assert poor_fit(fitting(36), model) == []
+    (said,) = poor_fit(fitting(20), model)
+    assert said == (f"only 20% of what neighbouring frames show fits the model {model}: edges may be doubled; {advice}")
+    assert poor_fit([frame(0), frame(1)], model) == [], "they lie on each other already"

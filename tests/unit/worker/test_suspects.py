@@ -104,3 +104,5 @@ def test_a_frame_after_a_gap_is_not_accused_of_what_the_gap_does() -> None:
 
     assert suspects(stack(6)) == {}
     assert set(suspects(stack())) == {7}
+    showing_nothing = [replace(one, predicted=one.index == 6) for one in stack()]
+    assert suspects(showing_nothing) == {}
