@@ -9,7 +9,7 @@ from focusrail.model.method import MODELS
 from focusrail.model.outcome import FrameOutcome
 from focusrail.stacking.reach import Unreached
 
-# The median over a stack: a quarter fits where it breathes and may only be shifted, 36 % with parallax, else 90 % and more.
+# Over a stack's median: a quarter fits where it breathes and may only be shifted, 36 % with parallax, 90 % else.
 _POOR_FIT, _FEWEST_FITS = 0.3, 3
 _SMALL_CROP = 0.6  # of the canvas; less is worth a warning
 _ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
