@@ -236,8 +236,7 @@ class Stack:
             result = self._stacker.finish(SecondLook(self._read_again, self._say_looked, self._miss))
         except TooFewFrames as error:
             reasons = [o.reason for o in self._outcomes.values() if o.reason and not o.unwanted]
-            more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
-            why = ": " + "; ".join(reasons[:_NAMED]) + more if reasons else ""
+            why = f": {doubts.reasons_of(reasons, most=_NAMED)}" if reasons else ""
             stranger = self._stranger()
             kind = StrangerInFront if stranger else TooFewFrames
             raise kind(f"{error}{why}{stranger}") from error
@@ -246,8 +245,9 @@ class Stack:
 
     def _stranger(self) -> str:
         """What to try where every frame but one has been left out: they may all fit each other, and not that one."""
-        used = [outcome for outcome in self._outcomes.values() if outcome.used]
-        if len(used) != 1 or len(self._outcomes) < 3:
+        wanted = [outcome for outcome in self._outcomes.values() if not outcome.unwanted]
+        used = [outcome for outcome in wanted if outcome.used]
+        if len(used) != 1 or len(wanted) < 3:
             return ""
         return f"; if {used[0].file} is not of this stack, leave it out: --without {used[0].index}"
 
