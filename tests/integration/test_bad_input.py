@@ -454,6 +454,15 @@ def test_strangers_only_are_not_stacked_whichever_is_left_out(home: Home, tmp_pa
     assert not home.outbound.exists() or not published(home.outbound)
 
 
+def test_where_all_others_are_unwanted_the_last_frame_is_not_called_a_stranger(home: Home, folder: Path) -> None:
+    count = len(list(folder.iterdir()))
+    said = home.run("stack", folder, "--without", f"0-{count - 2}")
+    assert said.code == 11
+    assert "there is 1" in said.sentences[-1]
+    assert "--without" not in said.sentences[-1]
+    assert not said.event("stack.begun_again")
+
+
 def stranger(path: Path, *, seed: int) -> None:
     write_png(path, cv2.resize(texture(300, 400, seed=seed), (324, 216)))
 

@@ -22,6 +22,7 @@ LEAST_MATCHES = {"translation": 1, "similarity": 2, "affine": 3, "homography": 4
 _HYPOTHESES = 500
 LEAST_SIDE_PX = 48  # of what dense alignment can work on; features hardly find anything in less
 ADVICE = "if it belongs to this stack, smaller steps or `--detector orb` may help; if not, take it out"
+ADVICE_FOR_SEVERAL = "if they belong to this stack, smaller steps or `--detector orb` may help; if not, take them out"
 _ORB_LEAST_PX = 32  # its pyramid reduces 3.6 times, its patches are 31 px wide
 _LARGEST_AREA_RATIO = 4.0  # neighbours in a stack differ by a few per cent; wrong matches by any factor
 

@@ -7,6 +7,7 @@ from statistics import median
 
 from focusrail.model.method import MODELS
 from focusrail.model.outcome import FrameOutcome
+from focusrail.stacking.features import ADVICE, ADVICE_FOR_SEVERAL
 from focusrail.stacking.reach import Unreached
 
 # Over a stack's median: a quarter fits where it breathes and may only be shifted, 36 % with parallax, 90 % else.
@@ -22,9 +23,18 @@ def left_out(frames: Sequence[FrameOutcome]) -> list[str]:
     out = [frame for frame in frames if not (frame.used or frame.unwanted)]
     if not out:
         return []
-    more = f"; and {len(out) - _MOST_REASONS} more, see the table of frames" if len(out) > _MOST_REASONS else ""
-    reasons = "; ".join(frame.reason for frame in out[:_MOST_REASONS])
-    return [f"{len(out)} of {len(frames)} frames were left out: {reasons}{more}"]
+    reasons = reasons_of([frame.reason for frame in out], most=_MOST_REASONS, where=", see the table of frames")
+    return [f"{len(out)} of {len(frames)} frames were left out: {reasons}"]
+
+
+def reasons_of(reasons: Sequence[str], *, most: int, where: str = "") -> str:
+    """So many of the reasons in one sentence, with advice that several share told once; `where` more are told."""
+    named, more = reasons[:most], len(reasons) - most
+    advised = sum(reason.endswith(ADVICE) for reason in named)
+    if advised > 1:
+        named = [reason.removesuffix(f"; {ADVICE}") for reason in named]
+    parts = [*named, *([f"and {more} more{where}"] if more > 0 else []), *([ADVICE_FOR_SEVERAL] if advised > 1 else [])]
+    return "; ".join(parts)
 
 
 def poor_fit(frames: Sequence[FrameOutcome], model: str) -> list[str]:

@@ -57,6 +57,7 @@ def render_report(outcome: StackOutcome, pictures: ReportPictures, *, files: Ite
     stages = [took for name, took in outcome.timings_s.items() if name != "total" and math.isfinite(took)]
     reasons = Counter(frame.reason or "no reason given" for frame in left_out)
     aligned = bool(outcome.settings.get("aligned"))  # before they came here
+    rows = [_row(frame, _centre(outcome), aligned=aligned) for frame in outcome.frames]
     page = _ENVIRONMENT.get_template("report.html.j2").render(
         outcome=outcome,
         created=utc_text(outcome.created_at)[:16].replace("T", " ") + " UTC",
@@ -70,7 +71,8 @@ def render_report(outcome: StackOutcome, pictures: ReportPictures, *, files: Ite
         contact_uri=_data_uri(pictures.contact_sheet) if pictures.contact_sheet else None,
         verdicts=_verdicts(outcome.judgement) if outcome.judgement else [],
         profile=profile(outcome.frames, unreached=outcome.unreached),
-        rows=[_row(frame, _centre(outcome), aligned=aligned) for frame in outcome.frames],
+        rows=rows,
+        any_colours=any(row["colours"] for row in rows),
         any_predicted=any(frame.predicted for frame in outcome.frames),
         most_won=max((frame.won for frame in used if math.isfinite(frame.won)), default=0.0),
         timings=[(_words(name), value) for name, value in outcome.timings_s.items()],
@@ -292,10 +294,10 @@ def _row(frame: FrameOutcome, centre: tuple[float, float], *, aligned: bool = Fa
     }
 
 
-def _colours(gain_bgr: tuple[float, float, float]) -> str:
-    """The gains of red, green and blue, where they differ by more than measuring them does."""
+def _colours(gain_bgr: tuple[float, float, float]) -> list[tuple[str, str]]:
+    """The gains of red, green and blue, each with its letter, where they differ by more than measuring them does."""
     apart = max(gain_bgr) - min(gain_bgr) > _COLOURED * max(gain_bgr)
-    return " ".join(number(gain, 3) for gain in reversed(gain_bgr)) if apart else ""
+    return [(name, number(gain, 3)) for name, gain in zip("BGR", gain_bgr, strict=True)][::-1] if apart else []
 
 
 _ENVIRONMENT = Environment(

@@ -232,13 +232,13 @@ class Stack:
 
     def _why(self) -> str:
         reasons = [o.reason for o in self._outcomes.values() if o.reason and not o.unwanted]
-        more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
-        return ": " + "; ".join(reasons[:_NAMED]) + more if reasons else ""
+        return f": {doubts.reasons_of(reasons, most=_NAMED)}" if reasons else ""
 
     def _stranger(self) -> str:
         """What to try where every frame but one has been left out: they may all fit each other, and not that one."""
-        used = [outcome for outcome in self._outcomes.values() if outcome.used]
-        if len(used) != 1 or len(self._outcomes) < 3:
+        wanted = [outcome for outcome in self._outcomes.values() if not outcome.unwanted]
+        used = [outcome for outcome in wanted if outcome.used]
+        if len(used) != 1 or len(wanted) < 3:
             return ""
         return f"; if {used[0].file} is not of this stack, leave it out: --without {used[0].index}"
 

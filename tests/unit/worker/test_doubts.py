@@ -6,8 +6,9 @@ from datetime import datetime, timezone
 import pytest
 
 from focusrail.model.outcome import FrameOutcome
+from focusrail.stacking.features import ADVICE
 from focusrail.stacking.reach import Unreached
-from focusrail.worker.doubts import left_out, poor_fit, small_crop, too_shallow, where
+from focusrail.worker.doubts import left_out, poor_fit, reasons_of, small_crop, too_shallow, where
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
@@ -47,6 +48,18 @@ def test_only_frames_that_could_not_be_used_are_a_reason_to_warn() -> None:
     frames = [frame(0), frame(1, used=False), frame(2, used=False, unwanted=True)]
     assert left_out(frames) == ["1 of 3 frames were left out: 1.jpg is damaged"]
     assert left_out([frames[0], frames[2]]) == []
+
+
+def test_advice_that_several_frames_share_is_given_once() -> None:
+    alike = [f"{index}.jpg cannot be aligned: {index} matches; {ADVICE}" for index in range(4)]
+    said = reasons_of([alike[0], "x.jpg is damaged", *alike[1:]], most=3)
+    assert said == (
+        "0.jpg cannot be aligned: 0 matches; x.jpg is damaged; 1.jpg cannot be aligned: 1 matches; and 2 more; "
+        "if they belong to this stack, smaller steps or `--detector orb` may help; if not, take them out"
+    )
+    assert reasons_of(["x.jpg is damaged", alike[0]], most=3) == f"x.jpg is damaged; {alike[0]}", "of one frame: it"
+    frames = [replace(frame(index, used=False), reason=reason) for index, reason in enumerate(alike)]
+    assert left_out(frames)[0].count("smaller steps") == 1
 
 
 def test_a_small_crop_is_a_reason_to_warn() -> None:

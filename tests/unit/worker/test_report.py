@@ -102,7 +102,7 @@ def test_gains_of_colours_are_shown_where_they_differ() -> None:
         for frame, gain in zip(stack.frames, [(1.234, 1.235, 1.236), (1.111, 1.222, 1.333)], strict=True)
     )
     text = Page(render_report(replace(stack, frames=frames), PICTURES)).text
-    assert "1.333 1.222 1.111" in text
+    assert "1.234 R 1.333 G 1.222 B 1.111" in " ".join(text.split()), "each by its name, apart from grey's"
     assert "1.236" not in text
 
 
