@@ -2,7 +2,7 @@
 
 Bytes are counted by what is alive at the same time; what is left over, and what all stacks have in common, is measured
 (benchmarks/memory_need.py). Peaks of resident memory are within 8 % of it for every method of 8 bits, from 2 to 100
-megapixels; of 16 bits they may be 15 % less, where frames are fused faster than they are decoded.
+megapixels; of 16 bits they may be 16 % less, where frames are fused faster than they are decoded.
 """
 
 from __future__ import annotations
