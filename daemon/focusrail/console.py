@@ -106,11 +106,11 @@ class ProgressDisplay:
 
 
 def _needs(event: Room | Memory) -> str:
-    needed, free = event.needed_bytes / 1e9, event.free_bytes / 1e9
+    needed = event.needed_bytes / 1e9
     if isinstance(event, Room):
-        return f"needs      {needed:.2f} GB for aligned frames and slabs; {free:.2f} GB are free"
+        return f"needs      {needed:.2f} GB for aligned frames and slabs; {event.free_bytes / 1e9:.2f} GB are free"
     in_file = f": {event.in_file_bytes / 1e9:.2f} GB will lie in a file, which is slower" if event.in_file_bytes else ""
-    return f"needs      {needed:.2f} GB of memory; {free:.2f} GB are free{in_file}"
+    return f"needs      {needed:.2f} GB of memory; {event.usable_bytes / 1e9:.2f} GB are usable{in_file}"
 
 
 def interruptible(work: Callable[[], _T], *, abort: Callable[[], None]) -> _T:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from focusrail.model.method import Method, Registration
+from focusrail.model.method import FUSIONS, Method, Registration
 from focusrail.model.outputs import Outputs
 from focusrail.service import Service
 from focusrail.store.image_io import Metadata, write_tiff
@@ -99,9 +99,9 @@ def test_what_memory_does_not_hold_lies_in_a_file_or_is_refused_with_what_to_do(
     folder = tmp_path / "large"
     folder.mkdir()
     for index, path in enumerate(sorted(photographs.iterdir())[:3]):
-        large = cv2.resize(photograph(path), (3000, 2000), interpolation=cv2.INTER_CUBIC)
+        large = cv2.resize(photograph(path), (4500, 3000), interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / f"{index}.jpg"), large)
-    home = Home(tmp_path, stacking={"memory_limit_mb": 400, "threads": 2})
+    home = Home(tmp_path, stacking={"memory_limit_mb": 550, "threads": 2})
     # The stacking process looks at the disk by itself: it is given another answer by its own sitecustomize.
     (home.folder / "sitecustomize.py").write_text(
         "import collections, shutil\n"
@@ -113,19 +113,44 @@ def test_what_memory_does_not_hold_lies_in_a_file_or_is_refused_with_what_to_do(
     assert said.code == code
     if code:
         assert re.search(
-            r"stacking frames of 3000 x 2000 px needs 0\.\d\d GB of memory, 0\.\d\d GB of it even with a "
-            r"file, and 0\.42 GB are free: raise "
-            r"stacking\.memory_limit_mb, or free 0\.\d\d GB on the disk of ",
+            r"stacking frames of 4500 x 3000 px needs 0\.\d\d GB of memory, 0\.\d\d GB of it even with a "
+            r"file, and 0\.\d\d GB are usable: raise "
+            r"stacking\.memory_limit_mb to \d{3}, or free 0\.\d\d GB on the disk of ",
             said.sentences[-1],
         )
         assert not published(home.outbound)
     else:
         assert re.fullmatch(
-            r"needs {6}0\.\d\d GB of memory; 0\.42 GB are free: 0\.\d\d GB will lie in a file, which is slower",
+            r"needs {6}0\.\d\d GB of memory; 0\.\d\d GB are usable: 0\.\d\d GB will lie in a file, which is slower",
             said.sentences[0],
         )
         (result,) = published(home.outbound)
-        assert any("were kept in a file, which is slower" in warning for warning in manifest(result)["warnings"])
+        told = said.sentences[0].split()[-10]
+        assert any(f"of which {told} GB were kept in a file" in line for line in manifest(result)["warnings"]), told
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_the_least_limit_that_is_advised_suffices(tmp_path: Path, photographs: Path, fusion: str) -> None:
+    """Small frames: there a limit counts more that is never used, stacks and buffers, than what is."""
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for index, path in enumerate(sorted(photographs.iterdir())):
+        large = cv2.resize(photograph(path), (1728, 1152), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / f"{index}.jpg"), large)
+    for limit_mb in (260, 320):
+        home = Home(tmp_path, stacking={"memory_limit_mb": limit_mb, "threads": 2})
+        said = home.run_here("stack", folder, "--method", fusion)
+        assert said.code == 28, said.sentences
+        numbers = re.search(r"needs (\S+) GB .*, (\S+) GB of it even .* and (\S+) GB are usable", said.sentences[-1])
+        assert numbers
+        needed, least, usable = map(float, numbers.groups())
+        assert needed >= least > usable
+    advised = re.search(r"raise stacking\.memory_limit_mb to (\d+)", said.sentences[-1])
+    assert advised
+    said = Home(tmp_path, stacking={"memory_limit_mb": int(advised[1]), "threads": 2}).run_here(
+        "stack", folder, "--method", fusion
+    )
+    assert said.code == 0, said.sentences
 
 
 def test_a_shoot_says_what_memory_it_needs_as_soon_as_its_first_frame_is_there(home: Home) -> None:

@@ -118,7 +118,7 @@ class Stacks:
             elif isinstance(event, Memory):
                 log.info(
                     "memory.foreseen",
-                    needed_bytes=event.needed_bytes, free_bytes=event.free_bytes, in_file_bytes=event.in_file_bytes,
+                    needed_bytes=event.needed_bytes, usable_bytes=event.usable_bytes, in_file_bytes=event.in_file_bytes,
                 )  # fmt: skip
             self._listen(event)
 

@@ -93,12 +93,11 @@ class PyramidAccumulator:
         """The picture at the size of a level: (3, height, width) of 15 bits."""
         plane = np.rint(self._top / max(1, self._frames)).astype(np.int16)
         for level in self._levels[finest:][::-1]:
-            plane = np.stack(
-                [
-                    cv2.add(_larger(small, detail.shape), detail)  # which saturates
-                    for small, detail in zip(plane, level.best.view(np.int16), strict=True)
-                ]
-            )
+            details = level.best.view(np.int16)
+            larger = np.empty(details.shape, np.int16)  # a channel at a time: there is no memory for each of them twice
+            for channel, small, detail in zip(larger, plane, details, strict=True):
+                cv2.add(_larger(small, detail.shape), detail, dst=channel)  # which saturates
+            plane = larger
         return plane
 
     def _shown(self, plane: npt.NDArray[np.int16], darkest: Plane, brightest: Plane) -> Image:

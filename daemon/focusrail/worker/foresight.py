@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,11 +11,16 @@ from focusrail.errors import NotEnoughMemory
 from focusrail.model.method import FUSIONS
 from focusrail.stacking.arrays import Image
 from focusrail.store.room import LEAST_FREE_BYTES, check_free
-from focusrail.worker.memory_free import free_bytes, swap_bytes, usable_bytes
+from focusrail.worker.memory_free import (
+    counted_bytes,
+    free_bytes,
+    limit_for_mb,
+    swap_bytes,
+    usable_bytes,
+    usable_of_limit_bytes,
+)
 from focusrail.worker.memory_need import MemoryNeed, memory_need
 from focusrail.worker.messages import Begin, Memory, Room
-
-_COUNTED_BYTES = 50 << 20  # by a limit, though it is never used: threads' stacks and the like
 
 
 def foresee(
@@ -44,23 +50,31 @@ def foresee(
             file_bytes=file_bytes, threads=threads,
         )  # fmt: skip
 
-    need, free = need_of(begin.method.fusion), free_bytes(memory_limit_mb)
-    usable = usable_bytes(free)
+    need, free, counted = need_of(begin.method.fusion), free_bytes(), counted_bytes()
+    usable, limited = usable_bytes(free), False
+    if memory_limit_mb is not None:
+        of_limit = usable_of_limit_bytes(memory_limit_mb << 20, counted=counted)
+        usable, limited = min(usable, of_limit), of_limit <= usable
     in_file = need.in_file_bytes(usable)
     on_disk = shutil.disk_usage(begin.scratch).free
-    limited = memory_limit_mb is not None and free == memory_limit_mb << 20
-    too_little = need.least_bytes > (free - _COUNTED_BYTES if limited else free + swap_bytes())
+    too_little = need.least_bytes > (usable if limited else free + swap_bytes())
     if too_little or (in_file and in_file + pictures + LEAST_FREE_BYTES > on_disk):
         easier = [one for one in FUSIONS if need_of(one).total_bytes < min(usable, need.total_bytes)]
+        limit_mb = limit_for_mb(need.least_bytes if too_little else need.total_bytes, counted=counted)
         advice = [
-            "raise stacking.memory_limit_mb" if limited else "end other programs",
+            f"raise stacking.memory_limit_mb to {limit_mb}" if limited else "end other programs",
             *([] if too_little else [f"free {in_file / 1e9:.2f} GB on the disk of {folder}"]),
             *([f"take --method {easier[0]}, for which there is enough"] if easier else []),
         ]
         raise NotEnoughMemory(
-            f"stacking frames of {image.shape[1]} x {image.shape[0]} px needs {need.total_bytes / 1e9:.2f} GB of "
-            f"memory, {need.least_bytes / 1e9:.2f} GB of it even with a file, and {free / 1e9:.2f} GB are free: "
-            f"{', or '.join(advice)}"
+            f"stacking frames of {image.shape[1]} x {image.shape[0]} px needs {_gb_up(need.total_bytes):.2f} GB of "
+            f"memory, {_gb_up(need.least_bytes):.2f} GB of it even with a file, and {usable // 1e7 / 100:.2f} GB are "
+            f"usable: {', or '.join(advice)}"
         )
-    say(Memory(need.total_bytes, free, in_file))
+    say(Memory(need.total_bytes, usable, in_file))
     return need, need.room_for_planes_bytes(usable) if in_file else usable
+
+
+def _gb_up(size_bytes: int) -> float:
+    """Rounded up, as what is usable is rounded down: else both may read the same."""
+    return math.ceil(size_bytes / 1e7) / 100

@@ -5,26 +5,42 @@ from __future__ import annotations
 from pathlib import Path
 
 _UNKNOWN_BYTES = 2 << 30
-_MARGIN_BYTES = 100 << 20  # threads, and what allocators keep; also what a limit counts without its being used
+_MARGIN_BYTES = 100 << 20  # threads, and what allocators keep
 _SHARE = 0.9  # of the rest; estimates are no better
+_MORE_COUNTED_BYTES = 16 << 20  # by a limit and never used: stacks of threads that are still to come, and heaps' holes
+_SHARE_OF_LIMIT = 0.97  # of the rest: nothing else takes from it, and what is not resident has been counted
 
 
-def free_bytes(
-    memory_limit_mb: int | None = None, *, proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")
-) -> int:
-    """What a process may still take: the least of what is available, what its control groups leave, and the limit."""
-    limits = [
-        _told_bytes(proc / "meminfo", "MemAvailable:", unknown=_UNKNOWN_BYTES),
-        *_left_in_groups(proc / "self" / "cgroup", cgroups),
-    ]
-    if memory_limit_mb is not None:
-        limits.append(memory_limit_mb << 20)
-    return min(limits)
+def free_bytes(*, proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """What a process may still take: the least of what is available and what its control groups leave."""
+    available = _told_bytes(proc / "meminfo", "MemAvailable:", unknown=_UNKNOWN_BYTES)
+    return min([available, *_left_in_groups(proc / "self" / "cgroup", cgroups)])
 
 
 def usable_bytes(free: int) -> int:
     """How much of what is free to count on."""
     return max(0, int(_SHARE * (free - _MARGIN_BYTES)))
+
+
+def counted_bytes(*, proc: Path = Path("/proc")) -> int:
+    """What a limit counts of this process beyond what it keeps in memory (RLIMIT_DATA: private writable mappings).
+
+    A hundred megabytes and more: whole stacks of 8 MB a thread, and OpenBLAS's buffers of 32 MB a thread, of both of
+    which a few kilobytes are used; less what of libraries is in memory, which a limit does not count.
+    """
+    data, resident = (_told_bytes(proc / "self" / "status", key, unknown=0) for key in ("VmData:", "VmRSS:"))
+    return max(0, data - resident) + _MORE_COUNTED_BYTES
+
+
+def usable_of_limit_bytes(limit_bytes: int, *, counted: int) -> int:
+    """How much memory a limit leaves for use, where it counts so much besides."""
+    return max(0, int(_SHARE_OF_LIMIT * (limit_bytes - counted)))
+
+
+def limit_for_mb(needed_bytes: int, *, counted: int) -> int:
+    """A round limit, hardly above the least, that leaves so much for use; what is counted varies by a megabyte."""
+    least_mb = (needed_bytes / _SHARE_OF_LIMIT + counted) / (1 << 20)
+    return (int(least_mb) + 14) // 10 * 10
 
 
 def swap_bytes(*, proc: Path = Path("/proc")) -> int:

@@ -128,10 +128,10 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The stack is going to take so much memory; the planes that have no room in what is free lie in a file."""
+    """The stack is going to take so much memory; the planes that have no room in what is usable lie in a file."""
 
     needed_bytes: int
-    free_bytes: int
+    usable_bytes: int
     in_file_bytes: int
     kind: Literal["memory"] = "memory"
 

@@ -228,9 +228,9 @@ def _have_blas_take_its_buffers(executor: ThreadPoolExecutor, threads: int) -> N
     together = threading.Barrier(threads + 1)
 
     def multiply(_: int) -> None:
-        square = np.ones((256, 256))
-        together.wait()
-        for _ in range(8):
+        square = np.ones((512, 512))  # some milliseconds, and several times: else one is done before another begins
+        for _ in range(4):
+            together.wait()
             square @ square
 
     others = executor.map(multiply, range(threads))

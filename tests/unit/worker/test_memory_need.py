@@ -13,8 +13,16 @@ from focusrail.model.method import FUSIONS, Method, notebook
 from focusrail.model.outputs import Outputs
 from focusrail.stacking.accumulators import accumulator
 from focusrail.stacking.focus_peak import PeakTracker
-from focusrail.worker.memory_free import free_bytes, swap_bytes, usable_bytes
+from focusrail.worker.memory_free import (
+    counted_bytes,
+    free_bytes,
+    limit_for_mb,
+    swap_bytes,
+    usable_bytes,
+    usable_of_limit_bytes,
+)
 from focusrail.worker.memory_need import MemoryNeed, memory_need
+from focusrail.worker.planes import Planes
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
 WIDTH, HEIGHT = 640, 480
@@ -68,9 +76,23 @@ def test_what_is_asked_for_besides_is_counted() -> None:
 
 
 def test_what_memory_does_not_hold_lies_in_a_file() -> None:
-    wanted = MemoryNeed(planes_bytes=500, beside_planes_bytes=300, writing_bytes=600)
+    wanted = MemoryNeed(planes=(300, 150, 50), beside_planes_bytes=300, writing_bytes=600)
     assert (wanted.total_bytes, wanted.least_bytes) == (800, 600)
     assert [wanted.in_file_bytes(usable) for usable in (900, 800, 750, 650, 300, 100)] == [0, 0, 50, 150, 500, 500]
+
+
+@pytest.mark.parametrize("usable", [1.0, 0.999, 0.95, 0.85, 0.7, 0.5])
+@pytest.mark.parametrize("fusion", [name for name in FUSIONS if name != "depthmap"])
+def test_what_is_said_to_lie_in_a_file_is_what_lies_there(tmp_path: Path, fusion: str, usable: float) -> None:
+    method = Method(fusion=fusion)
+    foretold = memory_need(
+        method, Outputs(), width_px=2560, height_px=2048, sample_bytes=1, file_bytes=0, threads=1
+    )  # fmt: skip
+    usable_bytes = foretold.beside_planes_bytes + round(usable * foretold.planes_bytes)
+    planes = Planes(tmp_path, budget_bytes=foretold.room_for_planes_bytes(usable_bytes))
+    accumulator(2048, 2560, method, np.dtype(np.uint8), accelerator=CpuAccelerator(), allocate=planes)
+    PeakTracker(np.zeros((2048, 2560, 3), np.uint8), CpuAccelerator(), planes)
+    assert foretold.in_file_bytes(usable_bytes) == pytest.approx(planes.file_bytes, abs=10_000)
 
 
 def machine(folder: Path, *, available_kb: int, groups: dict[str, tuple[str, int, int]]) -> tuple[Path, Path]:
@@ -88,20 +110,32 @@ def machine(folder: Path, *, available_kb: int, groups: dict[str, tuple[str, int
     return proc, cgroups
 
 
-def test_free_is_the_least_of_what_the_machine_a_control_group_and_the_limit_leave(tmp_path: Path) -> None:
+def test_free_is_the_least_of_what_the_machine_and_a_control_group_leave(tmp_path: Path) -> None:
     mb = 1 << 20
     proc, cgroups = machine(
         tmp_path, available_kb=4000 << 10,
         groups={"system.slice": (f"{3000 * mb}", 1500 * mb, 100 * mb), "system.slice/focusrail.service": ("max", 0, 0)},
     )  # fmt: skip
     assert free_bytes(proc=proc, cgroups=cgroups) == 1600 * mb, "what the group above leaves"
-    assert free_bytes(1200, proc=proc, cgroups=cgroups) == 1200 * mb
     (cgroups / "system.slice" / "memory.max").write_text("max\n")
     assert free_bytes(proc=proc, cgroups=cgroups) == 4000 * mb
     assert swap_bytes(proc=proc) == 700 << 10
     assert swap_bytes(proc=tmp_path / "none") == 0
     assert free_bytes(proc=tmp_path / "none", cgroups=tmp_path / "none") > 0, "a guess where nothing tells"
     assert 0 == usable_bytes(50 * mb) < usable_bytes(1000 * mb) < 1000 * mb
+
+
+def test_of_a_limit_what_it_counts_and_nobody_uses_is_not_usable(tmp_path: Path) -> None:
+    mb = 1 << 20
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self" / "status").write_text(f"VmData:\t{205 << 10} kB\nVmRSS:\t{98 << 10} kB\n")
+    counted = counted_bytes(proc=tmp_path)
+    assert 107 * mb < counted < 150 * mb, "stacks and buffers, and what is still to come of them"
+    assert usable_of_limit_bytes(320 * mb, counted=counted) < 205 * mb
+    limit_mb = limit_for_mb(236 * mb, counted=counted)
+    assert usable_of_limit_bytes(limit_mb * mb, counted=counted) >= 236 * mb
+    assert usable_of_limit_bytes((limit_mb - 16) * mb, counted=counted) < 236 * mb
+    assert usable_of_limit_bytes(100 * mb, counted=counted) == 0
 
 
 def test_this_machine_says_what_is_free() -> None:
