@@ -1,4 +1,4 @@
-"""How much memory there is for a stack: what the machine, a control group and the configuration leave."""
+"""How much memory there is for a stack: what the machine, a control group and the configuration leave; how much it took."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ def limit_for_mb(needed_bytes: int, *, counted: int) -> int:
     """A round limit, hardly above the least, that leaves so much for use; what is counted varies by a megabyte."""
     least_mb = (needed_bytes / _SHARE_OF_LIMIT + counted) / (1 << 20)
     return (int(least_mb) + 14) // 10 * 10
+
+
+def peak_bytes(*, proc: Path = Path("/proc")) -> int:
+    """The most that this process has kept in memory so far (`getrusage` tells what its parent kept, if that was more)."""
+    return _told_bytes(proc / "self" / "status", "VmHWM:", unknown=0)
 
 
 def swap_bytes(*, proc: Path = Path("/proc")) -> int:

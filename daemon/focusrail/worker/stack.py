@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from focusrail.worker import doubts, results, suspects
 from focusrail.worker.aligned import save_aligned
 from focusrail.worker.debug import StageRecorder
 from focusrail.worker.foresight import foresee
+from focusrail.worker.memory_free import peak_bytes
 from focusrail.worker.memory_need import MemoryNeed
 from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, LookedAgain, Saved, Surveyed
 from focusrail.worker.planes import Planes
@@ -213,7 +213,7 @@ class Stack:
                 frames_used=sum(f.used for f in outcome.frames),
                 warnings=outcome.warnings,
                 took_s=time.monotonic() - began_s,
-                peak_memory_bytes=_peak_memory_bytes(),
+                peak_memory_bytes=peak_bytes(),
                 psnr_db=judgement.psnr_db if judgement else None,
                 ssim=judgement.ssim if judgement else None,
             )
@@ -317,7 +317,7 @@ class Stack:
             far_is_high=begin.far_is_high if begin.recipe is not None else None,  # nobody said it of a folder's frames
             recipe=asdict(begin.recipe) if begin.recipe is not None else {},
             needed_memory_bytes=need.total_bytes,
-            peak_memory_bytes=_peak_memory_bytes(),  # so far: what is written cannot tell what writing it takes
+            peak_memory_bytes=peak_bytes(),  # so far: what is written cannot tell what writing it takes
         )
         results.save_report(scratch, result, depth, outcome)
         return outcome
@@ -369,10 +369,6 @@ class Stack:
     def _watch(self, stage: str, index: int, stripe: Stripe, plane: Plane) -> None:
         assert self._recorder is not None
         self._recorder(stage, index, stripe, plane)
-
-
-def _peak_memory_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _versions() -> dict[str, str]:
