@@ -1,4 +1,4 @@
-"""How much memory there is for a stack: what the machine, a control group and the configuration leave; how much it took."""
+"""How much memory there is for a stack, by the machine, a control group and the configuration; and how much it took."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def limit_for_mb(needed_bytes: int, *, counted: int) -> int:
 
 
 def peak_bytes(*, proc: Path = Path("/proc")) -> int:
-    """The most that this process has kept in memory so far (`getrusage` tells what its parent kept, if that was more)."""
+    """The most that this process has kept in memory so far; `getrusage` tells what its parent kept, if more."""
     return _told_bytes(proc / "self" / "status", "VmHWM:", unknown=0)
 
 
