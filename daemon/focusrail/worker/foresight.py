@@ -30,11 +30,13 @@ def foresee(
     *,
     file_bytes: int,
     threads: int,
+    base_bytes: int,
     memory_limit_mb: int | None = None,
 ) -> tuple[MemoryNeed, int]:
     """The need of memory, and what of it is there for planes (bytes); those beyond it have room on the disk.
 
-    `image` is the first frame, of `file_bytes` as it was photographed. Raises DiskFull, NotEnoughMemory.
+    `image` is the first frame, of `file_bytes` as it was photographed; `base_bytes` was in use before.
+    Raises DiskFull, NotEnoughMemory.
     """
     folder = begin.scratch.parent
     pictures = begin.outputs.needed_bytes(begin.frames, image.shape[0] * image.shape[1])
@@ -47,7 +49,7 @@ def foresee(
         return memory_need(
             replace(begin.method, fusion=fusion), begin.outputs,
             width_px=image.shape[1], height_px=image.shape[0], sample_bytes=image.dtype.itemsize,
-            file_bytes=file_bytes, threads=threads,
+            file_bytes=file_bytes, threads=threads, base_bytes=base_bytes,
         )  # fmt: skip
 
     need, free, counted = need_of(begin.method.fusion), free_bytes(), counted_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 _UNKNOWN_BYTES = 2 << 30
@@ -41,6 +42,17 @@ def limit_for_mb(needed_bytes: int, *, counted: int) -> int:
     """A round limit, hardly above the least, that leaves so much for use; what is counted varies by a megabyte."""
     least_mb = (needed_bytes / _SHARE_OF_LIMIT + counted) / (1 << 20)
     return (int(least_mb) + 14) // 10 * 10
+
+
+def resident_bytes(*, proc: Path = Path("/proc")) -> int:
+    """What this process keeps in memory."""
+    return _told_bytes(proc / "self" / "status", "VmRSS:", unknown=0)
+
+
+def hold_to(limit_bytes: int, *, proc: Path = Path("/proc")) -> None:
+    """Have the system refuse this process more data than a limit, or than it has already where that is more."""
+    least = _told_bytes(proc / "self" / "status", "VmData:", unknown=0)
+    resource.setrlimit(resource.RLIMIT_DATA, (max(limit_bytes, least), resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def peak_bytes(*, proc: Path = Path("/proc")) -> int:

@@ -14,8 +14,9 @@ from focusrail.model.outputs import Outputs
 
 FRAMES_IN_FLIGHT = 2  # decoded and not yet fused, at most; a third wins no time on two cores
 
-# Of a process that fuses, and of one that also has loaded all that writes the results.
-_FUSING_BYTES, _WRITING_BYTES = 160 << 20, 230 << 20
+USUAL_BASE_BYTES = 89 << 20  # of a process that has done nothing yet, with numpy 1 and OpenCV 4; 122 with 2 and 5
+# Beside that: of a process that fuses, and of one that also has loaded all that writes the results.
+_FUSING_BYTES, _WRITING_BYTES = 71 << 20, 141 << 20
 _STRIPE_BYTES = 1500  # of a column of a stripe, with all that is computed from it; there is one a thread
 # Bytes a pixel:
 _PEAKS = 2.5  # focus peaks
@@ -89,8 +90,11 @@ def memory_need(
     sample_bytes: int,
     file_bytes: int,
     threads: int,
+    base_bytes: int = USUAL_BASE_BYTES,
 ) -> MemoryNeed:
     """The need of a stack of such frames, `sample_bytes` 1 or 2, each of `file_bytes` as it was photographed.
+
+    `base_bytes` is what the process kept in memory before the first of them.
 
     The number of frames does not matter.
     """
@@ -116,6 +120,6 @@ def memory_need(
     writing = _DEPTH + _WRITING + frame + (_SUM if outputs.aligned else 0)
     return MemoryNeed(
         planes=tuple(round(plane * pixels) for plane in planes),
-        beside_planes_bytes=round(in_flight * pixels) + _FUSING_BYTES + stripes_bytes + file_bytes,
-        writing_bytes=round(writing * pixels) + _WRITING_BYTES,
+        beside_planes_bytes=round(in_flight * pixels) + base_bytes + _FUSING_BYTES + stripes_bytes + file_bytes,
+        writing_bytes=round(writing * pixels) + base_bytes + _WRITING_BYTES,
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import queue
-import resource
 import sys
 import threading
 import time
@@ -32,6 +31,7 @@ from focusrail.stacking.pipeline import Examined, Registered
 from focusrail.store.durable import refusal
 from focusrail.store.image_io import Metadata, decode, read_metadata
 from focusrail.store.spool import read_original
+from focusrail.worker.memory_free import hold_to
 from focusrail.worker.memory_need import FRAMES_IN_FLIGHT
 from focusrail.worker.messages import Begin, Failed, Finish, Frame, decode_command, encode
 from focusrail.worker.stack import Stack
@@ -198,7 +198,7 @@ def serve(commands: BinaryIO, say: Callable[[object], None]) -> None:
     with ThreadPoolExecutor(threads, "stripe") as executor:
         if memory_limit_mb is not None:
             _have_blas_take_its_buffers(executor, threads)
-            resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_mb << 20, memory_limit_mb << 20))
+            hold_to(2 * memory_limit_mb << 20)  # until the first frame tells what is needed, and is refused if too much
         stack = Stack(
             begin,
             say,

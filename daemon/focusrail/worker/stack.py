@@ -31,7 +31,7 @@ from focusrail.worker import doubts, results, suspects
 from focusrail.worker.aligned import save_aligned
 from focusrail.worker.debug import StageRecorder
 from focusrail.worker.foresight import foresee
-from focusrail.worker.memory_free import peak_bytes
+from focusrail.worker.memory_free import hold_to, peak_bytes, resident_bytes
 from focusrail.worker.memory_need import MemoryNeed
 from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, LookedAgain, Saved, Surveyed
 from focusrail.worker.planes import Planes
@@ -81,7 +81,7 @@ class Stack:
         self._unregistered = 0  # frames that fit none before them
         self._gone: list[str] = []  # a sentence for each frame that could not be read a second time
         self._unfit: dict[int, str] = {}  # why frames could not be registered beforehand
-        self._threads, self._memory_limit_mb = threads, memory_limit_mb
+        self._threads, self._memory_limit_mb, self._base_bytes = threads, memory_limit_mb, resident_bytes()
         self._planes: Planes | None = None  # as soon as it is known how large frames are
         self._need: MemoryNeed | None = None
         self._slabs = SlabFiles(begin.scratch) if begin.outputs.slab_frames else None
@@ -136,9 +136,12 @@ class Stack:
                 return
             self._need, budget_bytes = foresee(
                 self._begin, image, self.say,
-                file_bytes=record.original.size_bytes, threads=self._threads, memory_limit_mb=self._memory_limit_mb,
+                file_bytes=record.original.size_bytes, threads=self._threads, base_bytes=self._base_bytes,
+                memory_limit_mb=self._memory_limit_mb,
             )  # fmt: skip
             self._planes = Planes(self._begin.scratch, budget_bytes=budget_bytes)
+            if self._memory_limit_mb is not None:
+                hold_to(self._memory_limit_mb << 20)
 
     def _plane(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Plane:
         assert self._planes is not None
