@@ -19,6 +19,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 # No contraction: a fused multiply-add rounds once where numpy, and an older processor, round twice.
 _FLAGS = ("-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
+_SHARED = Path(__file__).parent / "drivers" / "focusrail_drivers"  # loops.h
 
 
 class CompileHook(BuildHookInterface[Any]):
@@ -49,7 +50,8 @@ def _compile(folder: Path) -> bool:
     sources = [str(source) for source in sorted(folder.glob("*.c"))]
     said = ""
     for variant in ((), ("-DONE_TARGET",)):  # not every C library can choose among clones of a function
-        command = [*shlex.split(os.environ.get("CC") or "cc"), *_FLAGS, *variant, *sources, "-o", str(partial), "-lm"]
+        compiler = shlex.split(os.environ.get("CC") or "cc")
+        command = [*compiler, *_FLAGS, *variant, f"-I{_SHARED}", *sources, "-o", str(partial), "-lm"]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
         except (OSError, subprocess.CalledProcessError) as error:

@@ -2,21 +2,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(ONE_TARGET)
-#if __GNUC__ >= 12
-#define FAST __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define FAST __attribute__((target_clones("avx2", "default")))
-#endif
-#else
-#define FAST
-#endif
-
-/* The place that a place beyond the edge mirrors, the edge itself not repeated (OpenCV's REFLECT_101). */
-static inline int mirror(int at, int size) {
-    while (at < 0 || at >= size) at = size == 1 ? 0 : at < 0 ? -at : 2 * size - 2 - at;
-    return at;
-}
+#include "loops.h"
 
 FAST static void columns(int16_t *restrict smooth, int16_t *restrict second, const uint8_t *restrict a,
                          const uint8_t *restrict b, const uint8_t *restrict c, const uint8_t *restrict d,

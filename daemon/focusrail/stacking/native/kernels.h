@@ -12,23 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A function is compiled for each generation of processors, and chosen when the library is loaded. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(ONE_TARGET)
-#if __GNUC__ >= 12
-#define FAST __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define FAST __attribute__((target_clones("avx2", "default")))
-#endif
-#else
-#define FAST
-#endif
-
-/* Not every file has a use for every helper. */
-#if defined(__GNUC__)
-#define HELPER __attribute__((unused)) static
-#else
-#define HELPER static
-#endif
+#include "loops.h"
 
 /* Memory that a thread keeps for its next stripe. */
 typedef struct {
@@ -50,12 +34,6 @@ HELPER inline int64_t clamp(int64_t value, int64_t low, int64_t high) {
 }
 
 HELPER inline int smaller(int a, int b) { return a < b ? a : b; }
-
-/* The place that a place beyond the edge mirrors, the edge itself not repeated. */
-HELPER inline int mirror(int at, int size) {
-    while (at < 0 || at >= size) at = size == 1 ? 0 : at < 0 ? -at : 2 * size - 2 - at;
-    return at;
-}
 
 /* Positive floats are kept, where memory counts, as the upper half of their bits without the sign: 8 bits of mantissa,
  * and in the order of the numbers. */

@@ -2,18 +2,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(ONE_TARGET)
-#if __GNUC__ >= 12
-#define FAST __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define FAST __attribute__((target_clones("avx2", "default")))
-#endif
-#else
-#define FAST
-#endif
-
-/* The place that a place beyond the edge mirrors, the edge itself not repeated (OpenCV's REFLECT_101). */
-static inline int mirror(int at, int size) { return size == 1 ? 0 : at < 0 ? -at : at >= size ? 2 * size - 2 - at : at; }
+#include "loops.h"
 
 /* A row of luma and those above and below it to the Laplacian's positive and negative part, each 0 to 255. */
 FAST static void laplacian(uint8_t *restrict positive, uint8_t *restrict negative, const uint8_t *restrict above,
