@@ -25,7 +25,7 @@ import numpy.typing as npt
 from focusrail.errors import NotRegistered
 from focusrail.model.method import Registration
 from focusrail.stacking.judgement import registration_errors
-from focusrail.stacking.registration import Registrar, detect
+from focusrail.stacking.registration import Registrar, reduce, see
 from focusrail_drivers.simulation.moment import Moment
 from focusrail_drivers.simulation.noise import Sensor
 from focusrail_drivers.simulation.scene import SceneOptions
@@ -45,7 +45,7 @@ SCENES: dict[str, dict[str, Any]] = {
 
 
 def rendered(megapixels: float, frames: int, scene: dict[str, Any]) -> Iterator[tuple[npt.NDArray[np.uint8], Any]]:
-    """The frames' luma and their true transforms from the view."""
+    """The frames and their true transforms from the view."""
     frames = scene.get("frames", frames)
     near, far = 10.0, scene.get("far_mm", 14.0)
     step = (far - near) / (frames - 1)
@@ -73,7 +73,7 @@ def rendered(megapixels: float, frames: int, scene: dict[str, Any]) -> Iterator[
         coded = cv2.imencode(".jpg", counts, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
         frame = cv2.imdecode(coded, cv2.IMREAD_COLOR)
         assert frame is not None
-        yield cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), stage.transform(moments, k)
+        yield np.asarray(frame, np.uint8), stage.transform(moments, k)
 
 
 def main() -> None:
@@ -94,12 +94,13 @@ def main() -> None:
         found: dict[str, dict[int, Any]] = {d: {} for d in detectors}
         took_s = dict.fromkeys(detectors, 0.0)
         true, size = {}, (0, 0)
-        for k, (luma, transform) in enumerate(rendered(options.megapixels, options.frames, SCENES[name])):
-            true[k], size = transform, (luma.shape[1], luma.shape[0])
+        for k, (frame, transform) in enumerate(rendered(options.megapixels, options.frames, SCENES[name])):
+            true[k], size = transform, (frame.shape[1], frame.shape[0])
             for detector, registrar in registrars.items():
                 began_s = time.process_time()
                 try:
-                    found[detector][k] = registrar.add(detect(luma, Registration(detector=detector))).transform
+                    settings = Registration(detector=detector)
+                    found[detector][k] = registrar.add(see(reduce(frame, settings)[1], settings)).transform
                 except NotRegistered as error:
                     print(f"{name}, frame {k}: {error}")
                 took_s[detector] += time.process_time() - began_s

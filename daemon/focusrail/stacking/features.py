@@ -52,17 +52,6 @@ class Reduced:
     luma: Luma
     divisor: int
 
-    @staticmethod
-    def of(luma8: Luma, *, work_mpx: float) -> Reduced:
-        """Reduce by averaging squares."""
-        height, width = luma8.shape
-        divisor = divisor_for(height, width, work_mpx=work_mpx)
-        if divisor == 1:
-            return Reduced(luma8, 1)
-        size = (width // divisor, height // divisor)
-        whole = luma8[: size[1] * divisor, : size[0] * divisor]
-        return Reduced(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), divisor)
-
     def full_size(self) -> tuple[int, int]:
         """(width, height) of the frame, but for what the divisor left over."""
         return self.luma.shape[1] * self.divisor, self.luma.shape[0] * self.divisor

@@ -18,7 +18,7 @@ from focusrail.errors import NotRegistered
 from focusrail.model.method import Registration
 from focusrail.stacking import kernels
 from focusrail.stacking.alignment import Aligned, align, ranked
-from focusrail.stacking.arrays import Image, Luma, Transform
+from focusrail.stacking.arrays import Image, Transform
 from focusrail.stacking.band_pass import Level, pyramid, shift_between, textured
 from focusrail.stacking.features import (
     ADVICE,
@@ -56,11 +56,6 @@ def reduce(frame: Image, settings: Registration) -> tuple[Image, Reduced]:
     divisor = divisor_for(*frame.shape[:2], work_mpx=settings.work_mpx)
     small = kernels.shrink(frame, divisor)
     return small, Reduced(luma8(small), divisor)
-
-
-def detect(grey: Luma, settings: Registration) -> Seen:
-    """See what registration needs in a frame's 8-bit luma, reduced first."""
-    return see(Reduced.of(grey, work_mpx=settings.work_mpx), settings)
 
 
 def see(frame: Reduced, settings: Registration) -> Seen:

@@ -14,7 +14,7 @@ from focusrail.stacking.alignment import align
 from focusrail.stacking.band_pass import pyramid
 from focusrail.stacking.features import Features, Found, Reduced, estimate, find_features, match
 from focusrail.stacking.judgement import registration_errors
-from focusrail.stacking.registration import Registrar, Seen, detect
+from focusrail.stacking.registration import Registrar, Seen, reduce, see
 from focusrail_drivers.simulation.moment import Moment
 from focusrail_drivers.simulation.noise import Sensor
 from focusrail_drivers.simulation.scene import SceneOptions
@@ -32,6 +32,15 @@ TRUE = {
     "affine": about(np.array([[1.02, 0.011, 4.2], [-0.006, 0.985, -2.6], [0, 0, 1.0]]), SIZE),
     "homography": about(np.array([[1.01, 0.008, 4.2], [-0.006, 0.99, -2.6], [1.5e-5, -1e-5, 1.0]]), SIZE),
 }
+
+
+def of_greys(grey: np.ndarray, *, work_mpx: float) -> Reduced:
+    return reduce(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), Registration(work_mpx=work_mpx))[1]
+
+
+def detect(grey: np.ndarray, settings: Registration) -> Seen:
+    """What registration sees of a frame of these greys."""
+    return see(of_greys(grey, work_mpx=settings.work_mpx), settings)
 
 
 def world(seed: int = 0) -> np.ndarray:
@@ -93,7 +102,7 @@ def test_frames_reduced_for_registration_land_in_the_same_place(work_mpx: float)
 def test_reduced_pixels_lie_where_full_size_pixels_do() -> None:
     grey = np.zeros((300, 451), np.uint8)
     grey[40:44, 80:84] = 255  # centred on (81.5, 41.5)
-    reduced = Reduced.of(grey, work_mpx=300 * 451 / 16e6)
+    reduced = of_greys(grey, work_mpx=300 * 451 / 16e6)
     assert reduced.divisor == 4
     assert reduced.luma[10, 20] == 255
     assert reduced.to_full() @ (20, 10, 1) == pytest.approx((81.5, 41.5, 1))
@@ -364,8 +373,8 @@ def test_what_is_too_small_to_be_registered_is_refused_with_its_size_and_a_way_o
 
 
 def test_a_narrow_frame_is_not_reduced_to_a_thread() -> None:
-    assert Reduced.of(np.zeros((60, 30000), np.uint8), work_mpx=0.6).divisor == 1
-    assert Reduced.of(np.zeros((100, 30000), np.uint8), work_mpx=0.6).divisor == 2
+    assert of_greys(np.zeros((60, 30000), np.uint8), work_mpx=0.6).divisor == 1
+    assert of_greys(np.zeros((100, 30000), np.uint8), work_mpx=0.6).divisor == 2
 
 
 def test_a_jump_of_a_quarter_of_the_frame_is_found() -> None:
