@@ -41,7 +41,6 @@ SIZES = {0.4: (768, 512), 2.0: (1728, 1152), 24.0: (6000, 4000)}
 HALF_STEP_PX = {0.4: 0.8, 2.0: 1.0, 24.0: 1.4}
 QUALITY = {0.4: 95, 2.0: 95, 24.0: 98}  # of the JPEGs; 24 MP make 4 to 10 MB each
 BOUND_SIGMA_PX = 1.5
-_LATER = ("colour_flicker",)  # options that the camera got later: unused, they make no other scene
 
 Image = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
@@ -143,7 +142,8 @@ def camera_options(scene: Scene, megapixels: float) -> SimulatedCamera.Options:
 def stack_of(scene: Scene, megapixels: float, folder: Path = FOLDER) -> Stack:
     """The rendered scene; rendered now if it is not there yet, or was rendered otherwise. 24 MP take minutes."""
     options = camera_options(scene, megapixels)
-    camera = {name: value for name, value in asdict(options).items() if name not in _LATER or value}
+    usual = asdict(SimulatedCamera.Options())
+    camera = {name: value for name, value in asdict(options).items() if value != usual[name]}  # new options: same scene
     described = json.dumps({"version": VERSION, "scene": asdict(scene), "camera": camera}, sort_keys=True)
     fingerprint = hashlib.sha256(described.encode()).hexdigest()[:16]
     here = folder / f"{megapixels:g}mp" / scene.name
