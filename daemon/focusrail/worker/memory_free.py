@@ -65,9 +65,9 @@ def swap_bytes(*, proc: Path = Path("/proc")) -> int:
     return _told_bytes(proc / "meminfo", "SwapFree:", unknown=0)
 
 
-def _told_bytes(meminfo: Path, key: str, *, unknown: int) -> int:
+def _told_bytes(path: Path, key: str, *, unknown: int) -> int:
     try:
-        lines = meminfo.read_text().splitlines()
+        lines = path.read_text().splitlines()
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith(key))
     except (OSError, StopIteration, ValueError):
         return unknown
