@@ -21,7 +21,7 @@ from focusrail.capture.carriage import Carriage
 from focusrail.capture.engine import Engine
 from focusrail.capture.events import Merging, Published, Skipped, Started
 from focusrail.capture.plan import plan
-from focusrail.capture.preflight import check_rail, check_store
+from focusrail.capture.preflight import check_accelerator, check_rail, check_store
 from focusrail.capture.rig import Rig, halt_owner, only_owner, open_rig
 from focusrail.capture.stacks import Stacks
 from focusrail.config.schema import Config
@@ -129,6 +129,7 @@ class Service:
         if wanted != "first":
             log.warning("recipe.reference_ignored", wanted=wanted)
         check_store(self._store.spool_folder, self._store.outbound_folder)
+        check_accelerator(self.config.accelerator, recipe.method)
         with self.rig() as rig:
             planned = plan(recipe, travel=rig.carriage.travel, resolution_mm=rig.carriage.resolution_mm)
             shoot = Shoot(
@@ -281,6 +282,7 @@ class Service:
 
     def _check(self, method: Method, outputs: Outputs | None, shoot: Shoot | None = None) -> None:
         (outputs if outputs is not None else usual_outputs(self.config, shoot)).check_with(method)
+        check_accelerator(self.config.accelerator, method)
 
     # --- ending -------------------------------------------------------------------------------------------------------
 

@@ -277,5 +277,13 @@ class OnDevice(Protocol):
 class AdaptsToPicture(Protocol):
     """An accelerator with a limited range of scores, which it fits to what it will measure."""
 
-    def probe(self, luma_tile: npt.NDArray[np.uint8]) -> None:
-        """Choose the range by a (height, width) of luma; before `configure`, for the scale changes with it."""
+    def probe(self, luma_tile: npt.NDArray[np.uint8]) -> str:
+        """Choose the range by a (height, width) of luma, and say which; before `configure`, as the scale changes."""
+
+
+@runtime_checkable
+class HasDouble(Protocol):
+    """An accelerator whose scores the processor can give as well, to the bit."""
+
+    def double(self) -> Accelerator:
+        """What goes on where this one ended, with the range that this one has."""

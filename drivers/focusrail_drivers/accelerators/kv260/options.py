@@ -23,3 +23,8 @@ def settle_shift(shift: ShiftSetting, probe: npt.NDArray[np.uint8] | None) -> re
     if shift != "auto":
         return shift
     return reference.USUAL_SHIFT if probe is None else reference.suitable_shift(probe)
+
+
+def shift_words(shift: reference.Shift) -> str:
+    """A shift for people: what it is called in the configuration."""
+    return f"shift {shift}" if isinstance(shift, int) else f"shifts {' and '.join(map(str, reference.BRACKET_SHIFTS))}"
