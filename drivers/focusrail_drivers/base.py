@@ -278,12 +278,15 @@ class AdaptsToPicture(Protocol):
     """An accelerator with a limited range of scores, which it fits to what it will measure."""
 
     def probe(self, luma_tile: npt.NDArray[np.uint8]) -> str:
-        """Choose the range by a (height, width) of luma, and say which; before `configure`, as the scale changes."""
+        """Choose the range by a (height, width) of luma; before `configure`, for the scale changes with it.
+
+        Returns what was chosen, in words for the report.
+        """
 
 
 @runtime_checkable
 class HasDouble(Protocol):
-    """An accelerator whose scores the processor can give as well, to the bit."""
+    """An accelerator that can be lost while it works, and whose scores something else can compute, to the bit."""
 
     def double(self) -> Accelerator:
-        """What goes on where this one ended, with the range that this one has."""
+        """One on the processor that goes on where this one stopped: it measures as was settled by `probe`."""

@@ -20,8 +20,8 @@ def test_the_kv260s_arithmetic_measures_a_shoot_and_the_result_says_so(tmp_path:
     said = exact.run("shoot", exact.recipe())
     assert said.code == 0, said.sentences
     (result,) = published(exact.outbound)
-    assert manifest(result)["measured_by"] == "kv260-exact, shifts 0 and 3"
-    assert "kv260-exact, shifts 0 and 3" in (result / "report.html").read_text(encoding="utf-8")
+    assert manifest(result)["measured_by"] == "kv260-exact, bracket"
+    assert "kv260-exact, bracket" in (result / "report.html").read_text(encoding="utf-8")
     assert [event["measures"] for event in said.event("accelerator.opened")] == ["kv260-exact"]
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from focusrail_drivers.accelerators.kv260 import exact, reference, tiles
 from focusrail_drivers.accelerators.kv260.board import Board, open_board
-from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, settle_shift, shift_words
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, in_words, settle_shift
 from focusrail_drivers.accelerators.kv260.pipeline import Pipeline
 from focusrail_drivers.accelerators.kv260.transport import Transport
 from focusrail_drivers.base import AcceleratorLost, DriverError, ProtocolError, ScoreScale
@@ -92,7 +92,11 @@ class Kv260Accelerator:
     def probe(self, luma_tile: npt.NDArray[np.uint8]) -> str:
         """Let `auto` choose the shift by this (height, width) of luma; before a shoot, for scores change with it."""
         self.shift = settle_shift(self.options.shift, luma_tile)
-        return shift_words(self.shift)
+        return in_words(self.shift)
+
+    def double(self) -> exact.Kv260Exact:
+        """The same scores from the processor, at the shift that is settled."""
+        return exact.Kv260Exact.double(self.options.shift, self.shift)
 
     def configure(self) -> ScoreScale:
         if self._pipeline is None:

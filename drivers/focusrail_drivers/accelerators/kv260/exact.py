@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from focusrail_drivers import native
 from focusrail_drivers.accelerators.kv260 import reference
-from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, settle_shift, shift_words
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, in_words, settle_shift
 from focusrail_drivers.base import ScoreScale
 from focusrail_drivers.clock import Clock
 
@@ -44,7 +44,14 @@ class Kv260Exact:
     def probe(self, luma_tile: npt.NDArray[np.uint8]) -> str:
         """Let `auto` choose the shift by this (height, width) of luma; before a shoot, for scores change with it."""
         self.shift = settle_shift(self._setting, luma_tile)
-        return shift_words(self.shift)
+        return in_words(self.shift)
+
+    @classmethod
+    def double(cls, setting: ShiftSetting, shift: reference.Shift) -> Kv260Exact:
+        """One with this setting that is settled at this shift; a probe settles it anew."""
+        double = cls(cls.Options(setting))
+        double.shift = shift
+        return double
 
     def configure(self) -> ScoreScale:
         return reference.score_scale(self.shift)

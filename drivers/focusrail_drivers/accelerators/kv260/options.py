@@ -25,6 +25,6 @@ def settle_shift(shift: ShiftSetting, probe: npt.NDArray[np.uint8] | None) -> re
     return reference.USUAL_SHIFT if probe is None else reference.suitable_shift(probe)
 
 
-def shift_words(shift: reference.Shift) -> str:
-    """A shift for people: what it is called in the configuration."""
-    return f"shift {shift}" if isinstance(shift, int) else f"shifts {' and '.join(map(str, reference.BRACKET_SHIFTS))}"
+def in_words(shift: reference.Shift) -> str:
+    """A settled shift as a report calls it."""
+    return f"shift {shift}" if isinstance(shift, int) else shift
