@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +16,11 @@ import structlog
 
 from focusrail.capture.begin import usual_outputs
 from focusrail.capture.carriage import Carriage
-from focusrail.capture.engine import Engine
-from focusrail.capture.events import Merging, Published, Skipped, Started
+from focusrail.capture.events import Published, Skipped
 from focusrail.capture.plan import plan
-from focusrail.capture.preflight import check_accelerator, check_rail, check_store
+from focusrail.capture.preflight import check_accelerator, check_store
 from focusrail.capture.rig import Rig, halt_owner, only_owner, open_rig
+from focusrail.capture.shoots import Shoots
 from focusrail.capture.stacks import Stacks
 from focusrail.config.schema import Config
 from focusrail.errors import (
@@ -43,7 +41,7 @@ from focusrail.model.shoot import Shoot, State
 from focusrail.store.folder import SLABS, Listing, lie_on_each_other, list_folder, record_of
 from focusrail.store.journal import Journal
 from focusrail.store.spool import Spool, proven
-from focusrail.worker.messages import Finish, LeftOut
+from focusrail.worker.messages import LeftOut
 from focusrail_drivers.base import DriverError
 from focusrail_drivers.clock import Clock, SystemClock
 
@@ -72,13 +70,16 @@ class Service:
         self._store = config.store
         self.journal = Journal(self._store.journal_file)
         self._spool = Spool(self._store.spool_folder)
-        self._engine: Engine | None = None
         self._carriage: Carriage | None = None
         self._shoot: Shoot | None = None
         self._aborted = threading.Event()
         self._stacks = Stacks(
             config, journal=self.journal, spool=self._spool, clock=self._clock, aborted=self._aborted,
             listen=self._tell,
+        )  # fmt: skip
+        self._shoots = Shoots(
+            config, journal=self.journal, spool=self._spool, stacks=self._stacks, clock=self._clock,
+            aborted=self._aborted, listen=self._tell,
         )  # fmt: skip
         self._operations = 0  # that are going on, one within the other
 
@@ -144,7 +145,7 @@ class Service:
             )
             self.journal.add_shoot(shoot)
             with self._spool.claim(shoot.shoot_id), self._failing(shoot):
-                return self._run(shoot, recipe, rig)
+                return self._shoots.run(shoot, recipe, rig)
 
     def unfinished(self) -> Shoot | None:
         """The newest shoot that ended before it was published and can be gone on with; None where there is none."""
@@ -172,44 +173,7 @@ class Service:
         with self.rig() as rig, self._spool.claim(shoot_id), self._failing(shoot):
             if rig.name != shoot.source:
                 log.warning("rig.differs", was=shoot.source, now=rig.name)
-            return self._run(shoot, recipe, rig, stored)
-
-    def _run(self, shoot: Shoot, recipe: Recipe, rig: Rig, stored: Sequence[FrameRecord] = ()) -> Published:
-        began_s = self._clock.monotonic_s()
-        self._listen(Started(shoot.shoot_id, shoot.name, len(shoot.positions_mm), shoot.source))
-        if shoot.state is State.IDLE:
-            self.journal.advance(shoot, State.PREFLIGHT)
-        settings = {**self.config.camera.settings, **recipe.camera_settings}
-        if settings:
-            rig.camera_thread.submit(rig.camera.configure, settings).result()
-        engine = Engine(
-            rig.carriage, rig.camera, rig.camera_thread, spool=self._spool, journal=self.journal, listen=self._listen
-        )
-        if self._aborted.is_set():
-            raise ShootAborted(f"shoot {shoot.shoot_id} was aborted before anything moved")
-        self._engine = engine
-        there = {record.index for record in stored}
-        missing_mm = [mm for index, mm in enumerate(shoot.positions_mm) if index not in there]
-        check_rail(rig.carriage, missing_mm, may_home=self.config.rail.home == "if_unknown")
-        start_mm = rig.carriage.position_mm()
-        place = self._stacks.place(shoot)
-        with self._stacks.process(shoot, place, self._stacks.begin(shoot, place, in_mm=True)) as (process, left_out):
-            self.journal.advance(shoot, State.SHOOTING)
-            stacking_error = engine.run(shoot, process, stored=stored, settle_s=recipe.settle_s)
-            shot_s = self._clock.monotonic_s() - began_s
-            self.journal.advance(shoot, State.MERGING)
-            self._listen(Merging())
-            with ThreadPoolExecutor(1, "return") as returning:
-                returned = returning.submit(copy_context().run, rig.carriage.go_to, start_mm)
-                try:
-                    if stacking_error is not None:
-                        raise stacking_error
-                    finished = process.finish(Finish(timings_s={"shooting": shot_s}))
-                finally:
-                    # The frames are shot: that the carriage stays where it is would be no reason to lose them.
-                    if (error := returned.exception()) is not None:
-                        log.warning("rail.not_returned", error=str(error))
-            return self._stacks.publish(shoot, place, finished, left_out)
+            return self._shoots.run(shoot, recipe, rig, stored)
 
     # --- stacking -----------------------------------------------------------------------------------------------------
 
@@ -320,11 +284,9 @@ class Service:
     def abort(self) -> None:
         """Stop the rail at once and end what is going on. From any thread, any number of times."""
         self._aborted.set()
-        engine, carriage, shoot = self._engine, self._carriage, self._shoot
+        carriage, shoot = self._carriage, self._shoot
         with structlog.contextvars.bound_contextvars(**({} if shoot is None else {"shoot_id": shoot.shoot_id})):
-            if engine is not None:
-                engine.abort()
-            elif carriage is not None:
+            if not self._shoots.abort() and carriage is not None:
                 carriage.halt()
             self._stacks.abort()
 
@@ -340,13 +302,11 @@ class Service:
 
     def pause(self) -> None:
         """Wait before the next frame of the shoot that is going on, if one is. From any thread."""
-        if (engine := self._engine) is not None:
-            engine.pause()
+        self._shoots.pause()
 
     def resume(self) -> None:
         """Go on after `pause`. From any thread."""
-        if (engine := self._engine) is not None:
-            engine.resume()
+        self._shoots.resume()
 
     @contextmanager
     def _failing(self, shoot: Shoot) -> Iterator[None]:
@@ -370,7 +330,7 @@ class Service:
             self._end(shoot, State.FAILED)
             raise
         finally:
-            self._shoot = self._engine = None
+            self._shoot = None
             self._operations -= 1
 
     def _end(self, shoot: Shoot, state: State) -> None:
