@@ -45,6 +45,14 @@ class ShootInUse(FocusrailError):
     """Another process is working on this shoot."""
 
 
+class RigBusy(FocusrailError):
+    """Something else is going on at the rig, or what was to be stopped is not."""
+
+
+class UnknownRecipe(FocusrailError):
+    """No saved recipe has that name."""
+
+
 class UnknownFrame(FocusrailError):
     """The stack has no frame of that number."""
 
@@ -139,6 +147,8 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     UnknownFrame: (27, 422),
     NotEnoughMemory: (28, 507),
     AcceleratorFailed: (29, 502),
+    RigBusy: (31, 409),
+    UnknownRecipe: (32, 404),
     OutOfTravel: (21, 422),
     PositionUnknown: (22, 409),
     DriverError: (30, 502),

@@ -8,13 +8,13 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
-from focusrail.capture.begin import usual_outputs
+from focusrail.capture.begin import LIVE, usual_outputs
 from focusrail.capture.carriage import Carriage
 from focusrail.capture.events import Published, Skipped
 from focusrail.capture.plan import plan
@@ -42,7 +42,7 @@ from focusrail.store.folder import SLABS, Listing, lie_on_each_other, list_folde
 from focusrail.store.journal import Journal
 from focusrail.store.spool import Spool, proven
 from focusrail.worker.messages import LeftOut
-from focusrail_drivers.base import DriverError
+from focusrail_drivers.base import ConnectionLost, DeviceNotFound, DriverError, RailStatus, Travel
 from focusrail_drivers.clock import Clock, SystemClock
 
 log = structlog.get_logger(__name__)
@@ -65,12 +65,15 @@ class Service:
         """
         self.config = config
         self._command = command
-        self._clock = clock if clock is not None else SystemClock()
+        self._clock = self.clock = clock if clock is not None else SystemClock()
         self._listen = listen
         self._store = config.store
         self.journal = Journal(self._store.journal_file)
         self._spool = Spool(self._store.spool_folder)
         self._carriage: Carriage | None = None
+        self._held = ExitStack()  # the rig between operations, where it is kept open
+        self._kept: Rig | None = None
+        self._suspended = False
         self._shoot: Shoot | None = None
         self._aborted = threading.Event()
         self._stacks = Stacks(
@@ -97,7 +100,7 @@ class Service:
         """The rig's devices, open and nobody else's. Raises DriverError, ShootInUse, ShootAborted."""
         self._begin_operation()
         try:
-            with only_owner(self._lock_file), open_rig(self.config, self._clock, with_camera=with_camera) as rig:
+            with self._open(with_camera=with_camera) as rig:
                 self._carriage = rig.carriage
                 if self._aborted.is_set():  # while the devices were being opened, when there was nothing to halt yet
                     raise ShootAborted("stopped before anything moved")
@@ -105,6 +108,59 @@ class Service:
         finally:
             self._carriage = None
             self._operations -= 1
+
+    @contextmanager
+    def _open(self, *, with_camera: bool) -> Iterator[Rig]:
+        rig = self._kept
+        if rig is None:
+            with only_owner(self._lock_file), open_rig(self.config, self._clock, with_camera=with_camera) as rig:
+                yield rig
+            return
+        if not self._aborted.is_set():
+            rig.carriage.release()  # a halt is for what was going on then
+        try:
+            yield rig
+        except (ConnectionLost, DeviceNotFound):
+            self.let_go()
+            raise
+
+    def hold_rig(self) -> str:
+        """Open the rig and keep it open; return what its devices call themselves. Raises DriverError, ShootInUse.
+
+        It is let go of when a device is lost. All calls that use the rig must come from one thread then.
+        """
+        if self._kept is None:
+            with ExitStack() as held:
+                held.enter_context(only_owner(self._lock_file))
+                self._kept = held.enter_context(open_rig(self.config, self._clock))
+                self._held = held.pop_all()
+        return self._kept.name
+
+    def let_go(self) -> None:
+        """Close the rig, if it is kept open."""
+        self._kept = None
+        self._held.close()
+
+    @property
+    def kept(self) -> Rig | None:
+        """The rig, while it is kept open."""
+        return self._kept
+
+    def live_picture(self, shoot_id: str) -> Path:
+        """Where the live composite of a shoot is, if there is one."""
+        return self._spool.folder(shoot_id) / LIVE
+
+    def look(self) -> tuple[str, RailStatus | None, Travel | None]:
+        """What the kept rig calls itself, where its rail is, and how far it may go. From any thread."""
+        rig = self._kept
+        return ("", None, None) if rig is None else (rig.name, rig.carriage.status(), rig.carriage.travel)
+
+    def reach(self) -> tuple[Travel, float]:
+        """The travel and the smallest step (mm) of the kept rig. Raises DeviceNotFound while it is not open."""
+        rig = self._kept
+        if rig is None:
+            raise DeviceNotFound("the rig is not open")
+        return rig.carriage.travel, rig.carriage.resolution_mm
 
     def _begin_operation(self) -> None:
         """An abort is for what is going on: one that came before is forgotten."""
@@ -153,6 +209,11 @@ class Service:
             if shoot.recipe is not None and shoot.positions_mm and not self.journal.publications(shoot.shoot_id):
                 return shoot
         return None
+
+    def interrupted(self) -> Shoot | None:
+        """The newest shoot, if something else than a person or a fault of its own has ended it."""
+        shoot = next(iter(self.journal.shoots()), None)
+        return shoot if shoot is not None and shoot.recipe is not None and self.was_interrupted(shoot) else None
 
     def shoot_on(self, shoot_id: str) -> Published:
         """Go on with a shoot that has ended before its last frame, whatever ended it, and publish it.
@@ -290,6 +351,11 @@ class Service:
                 carriage.halt()
             self._stacks.abort()
 
+    def suspend(self) -> None:
+        """End what is going on so that it can be gone on with: the exposure in hand is stored. From any thread."""
+        self._suspended = True
+        self.abort()
+
     def was_interrupted(self, shoot: Shoot) -> bool:
         """Whether a shoot is journalled as going on, and no process works on it."""
         if shoot.state in (State.IDLE, State.PUBLISHED, State.FAILED, State.ABORTED):
@@ -318,6 +384,8 @@ class Service:
                 yield
         except (FocusrailError, DriverError) as caught:
             error: FocusrailError | DriverError = caught
+            if self._suspended:
+                raise ShootAborted(f"shoot {shoot.shoot_id} waits to be gone on with") from caught
             if self._aborted.is_set():  # whatever it broke off, it ended because a person said so
                 error = ShootAborted(f"shoot {shoot.shoot_id} was aborted")
             aborted = isinstance(error, ShootAborted)

@@ -12,6 +12,8 @@ from focusrail.model.shoot import Shoot
 from focusrail.store.outbound import Destination
 from focusrail.worker.messages import Begin
 
+LIVE = "live.jpg"
+
 
 def usual_outputs(config: Config, shoot: Shoot | None = None) -> Outputs:
     """What is published besides the results if nothing else is said: what the recipe wants, or the configuration."""
@@ -40,7 +42,7 @@ def begin(
         method=shoot.method,
         scratch=place.scratch,
         depth_unit="mm" if in_mm else "frames",
-        live=folder / "live.jpg" if shoot.recipe is not None else None,
+        live=folder / LIVE if shoot.recipe is not None else None,
         live_every=config.stacking.preview_every,
         truth=folder / "truth",
         um_per_px=config.camera.um_per_px,

@@ -200,6 +200,16 @@ class StoreConfig(Section):
         return self.outbound or self.root / "outbound"
 
     @property
+    def socket(self) -> Path:
+        """Where the command line reaches the service."""
+        return self.root / "focusrail.sock"
+
+    @property
+    def token_file(self) -> Path:
+        """The token that browsers must know."""
+        return self.root / "token"
+
+    @property
     def journal_file(self) -> Path:
         """The journal's database."""
         return self.root / "journal.sqlite"
@@ -236,6 +246,21 @@ class StackingConfig(Section):
         return _nothing_is_empty(value)
 
 
+class ServiceConfig(Section):
+    """How `focusrail serve` is reached, and what it does by itself."""
+
+    listen: str = Field(default="127.0.0.1:8260", pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:/]+):\d{1,5}$")
+    hosts: tuple[str, ...] = ()  # more names by which browsers reach it, without port
+    socket: AbsolutePath | None = None
+    resume: bool = True  # at start, go on with a shoot that something has ended; the carriage moves
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host, without brackets, and port."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
 class LogConfig(Section):
     """What is logged and how. auto: for people on a terminal, JSON lines elsewhere."""
 
@@ -252,7 +277,13 @@ class Config(Section):
     store: StoreConfig = Field(default_factory=StoreConfig)
     stacking: StackingConfig = Field(default_factory=StackingConfig)
     outputs: Outputs = Field(default_factory=Outputs)  # a recipe's own outputs go before it
+    service: ServiceConfig = Field(default_factory=ServiceConfig)
     log: LogConfig = Field(default_factory=LogConfig)
+
+    @property
+    def service_socket(self) -> Path:
+        """Where the command line reaches the service."""
+        return self.service.socket or self.store.socket
 
     @model_validator(mode="before")
     @classmethod

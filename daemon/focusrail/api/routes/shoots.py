@@ -1,0 +1,120 @@
+"""Shoots: begun, listed, paused, ended, and stacked again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+
+from focusrail.api.asked import AtDesk
+from focusrail.api.schemas import Begun, FrameTold, PlanTold, ShootTold, ShootWish, VersionTold
+from focusrail.api.wishes import recipe_of
+from focusrail.desk import Desk
+from focusrail.model.shoot import Shoot
+from focusrail.worker.manifest import plain
+
+router = APIRouter(tags=["shoots"])
+
+
+@router.post("/plan")
+def plan(desk: AtDesk, wish: ShootWish) -> PlanTold:
+    """What a recipe comes to on this rig. Nothing moves."""
+    recipe = recipe_of(desk, wish)
+    planned, estimate = desk.plan(recipe), desk.estimate()
+    frames = len(planned.positions_mm)
+    return PlanTold(
+        frames=frames, step_mm=planned.step_mm, from_mm=planned.positions_mm[0], to_mm=planned.positions_mm[-1],
+        estimated_s=estimate.seconds(frames), needed_bytes=estimate.bytes(frames), free_bytes=estimate.free_bytes,
+    )  # fmt: skip
+
+
+@router.post("/shoots", status_code=202)
+def begin(
+    desk: AtDesk, wish: ShootWish, idempotency_key: Annotated[str | None, Header(max_length=100)] = None
+) -> Begun:
+    """Begin a shoot. With a key that was used before, nothing begins: the answer is that shoot."""
+    return Begun(shoot_id=desk.shoot(recipe_of(desk, wish), key=idempotency_key))
+
+
+@router.get("/shoots")
+def shoots(desk: AtDesk, limit: Annotated[int, Query(ge=1, le=200)] = 50, before: str | None = None) -> list[ShootTold]:
+    """Shoots, newest first; `before`: older than that one."""
+    every = desk.service.journal.shoots()
+    if before is not None:
+        every = [shoot for shoot in every if shoot.shoot_id < before]
+    return [_told(desk, shoot) for shoot in every[:limit]]
+
+
+@router.get("/shoots/{shoot_id}")
+def shoot(desk: AtDesk, shoot_id: str) -> ShootTold:
+    """One shoot."""
+    return _told(desk, desk.service.journal.shoot(shoot_id))
+
+
+@router.get("/shoots/{shoot_id}/frames")
+def frames(desk: AtDesk, shoot_id: str) -> list[FrameTold]:
+    """The frames that are stored."""
+    desk.service.journal.shoot(shoot_id)
+    return [
+        FrameTold(
+            index=one.index, position_mm=one.position_mm, exposed_at=one.exposed_at, file=one.original.path.name,
+            size_bytes=one.original.size_bytes, media_type=one.original.media_type, sha256=one.original.sha256,
+        )
+        for one in desk.service.journal.frames(shoot_id)
+    ]  # fmt: skip
+
+
+@router.post("/shoots/{shoot_id}/pause", status_code=204)
+def pause(desk: AtDesk, shoot_id: str) -> None:
+    """Wait before the next frame."""
+    desk.pause(shoot_id)
+
+
+@router.post("/shoots/{shoot_id}/resume", status_code=202)
+def resume(desk: AtDesk, shoot_id: str) -> Begun:
+    """Go on: after a pause, or where the shoot ended early."""
+    return Begun(shoot_id=desk.resume(shoot_id))
+
+
+@router.post("/shoots/{shoot_id}/abort", status_code=204)
+def abort(desk: AtDesk, shoot_id: str) -> None:
+    """End it; what is stored is safe."""
+    desk.abort(shoot_id)
+
+
+@router.post("/shoots/{shoot_id}/stack", status_code=202)
+def stack(desk: AtDesk, shoot_id: str) -> Begun:
+    """Stack what is stored of a shoot, as its next version."""
+    return Begun(shoot_id=desk.restack(shoot_id))
+
+
+@router.post("/halt", status_code=204)
+def halt(desk: AtDesk) -> None:
+    """Stop the rail now, whatever it is doing."""
+    desk.halt()
+
+
+def _told(desk: Desk, one: Shoot) -> ShootTold:
+    journal, status = desk.service.journal, desk.status()
+    recipe: Any = plain(one.recipe) if one.recipe is not None else None
+    return ShootTold(
+        shoot_id=one.shoot_id,
+        name=one.name,
+        specimen_id=one.specimen_id,
+        created_at=one.created_at,
+        state=one.state,
+        going_on=status.progress is not None and status.progress.shoot_id == one.shoot_id,
+        planned=len(one.positions_mm),
+        stored=len(journal.frames(one.shoot_id)),
+        source=one.source,
+        versions=[
+            VersionTold(
+                version=version,
+                folder=str(folder),
+                without=journal.left_out(one.shoot_id, version),
+                files=sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else [],
+            )
+            for version, folder in journal.publications(one.shoot_id)
+        ],
+        recipe=recipe,
+    )

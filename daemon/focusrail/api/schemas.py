@@ -1,0 +1,159 @@
+"""What is sent and answered, as JSON. Lengths are in mm, times in s, moments in ISO 8601 UTC."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from focusrail.model.shoot import State
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Sent(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class ShootWish(_Sent):
+    """A shoot to be begun: a recipe, or the name of a saved one."""
+
+    recipe: dict[str, Any] | None = Field(None, description="a recipe's keys, as in its file")
+    saved: str | None = Field(None, description="the name of a saved recipe")
+
+
+class Position(_Sent):
+    """Where to."""
+
+    position_mm: Finite
+
+
+class Distance(_Sent):
+    """How far; negative is towards home."""
+
+    distance_mm: Finite
+
+
+class Text(_Sent):
+    """A YAML file's text."""
+
+    yaml: str = Field(max_length=200_000)
+
+
+class Begun(_Told):
+    """A shoot or stack that has begun."""
+
+    shoot_id: str
+
+
+class ProgressTold(_Told):
+    """How far the shoot or stack that is going on has come."""
+
+    shoot_id: str
+    name: str
+    state: str
+    frames: int
+    stored: int
+    fused: int
+    left_out: int
+    elapsed_s: float
+    remaining_s: float | None
+
+
+class StatusTold(_Told):
+    """What is going on, and how the rig is."""
+
+    doing: str
+    progress: ProgressTold | None
+    rig: str
+    trouble: str
+    position_mm: float | None
+    moving: bool
+    travel_mm: tuple[float, float] | None
+    last_event: int
+
+
+class RailTold(BaseModel):
+    """Where the rail is; null: home it first."""
+
+    position_mm: float | None
+    moving: bool
+    detail: str
+    min_mm: float
+    max_mm: float
+    resolution_mm: float
+
+
+class PlanTold(BaseModel):
+    """What a recipe comes to on this rig."""
+
+    frames: int
+    step_mm: float
+    from_mm: float
+    to_mm: float
+    estimated_s: float | None = Field(description="from the pace of the newest shoot; null before the first")
+    needed_bytes: int | None = Field(description="of originals, from the newest shoot; null before the first")
+    free_bytes: int
+
+
+class VersionTold(BaseModel):
+    """One publication of a shoot."""
+
+    version: int
+    folder: str
+    without: str
+    files: list[str]
+
+
+class ShootTold(BaseModel):
+    """One shoot."""
+
+    shoot_id: str
+    name: str
+    specimen_id: str | None
+    created_at: datetime
+    state: State
+    going_on: bool
+    planned: int
+    stored: int
+    source: str
+    versions: list[VersionTold]
+    recipe: dict[str, Any] | None
+
+
+class FrameTold(BaseModel):
+    """One frame of a shoot."""
+
+    index: int
+    position_mm: float | None
+    exposed_at: datetime
+    file: str
+    size_bytes: int
+    media_type: str
+    sha256: str
+
+
+class RecipeTold(BaseModel):
+    """A saved recipe."""
+
+    name: str
+    yaml: str
+
+
+class Checked(BaseModel):
+    """What was found in a file: nothing, if it is good."""
+
+    good: bool
+    problems: list[str]
+
+
+class HealthTold(BaseModel):
+    """Whether the service can do its work."""
+
+    healthy: bool
+    version: str

@@ -1,0 +1,290 @@
+"""The desk: the service at work for several people at once. One thing at a time is done, and everybody sees which.
+
+One thread, the operator's, makes every call that moves the rail or takes a picture; only halting comes from outside.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import structlog
+
+from focusrail.capture.events import FrameStored, Merging, Paused, Published, Started
+from focusrail.capture.plan import Plan, plan
+from focusrail.capture.rig import Rig
+from focusrail.errors import FocusrailError, RigBusy
+from focusrail.event_log import EventLog
+from focusrail.model.recipe import Recipe
+from focusrail.recipe_book import RecipeBook
+from focusrail.service import Service
+from focusrail.worker.messages import Fused, LeftOut
+from focusrail_drivers.base import DriverError, RailStatus
+
+log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the shoot or stack that is going on has come."""
+
+    shoot_id: str
+    name: str
+    state: str  # preflight, shooting, paused, merging
+    frames: int  # planned
+    stored: int = 0
+    fused: int = 0
+    left_out: int = 0
+    elapsed_s: float = 0.0
+    remaining_s: float | None = None  # of the frames still to be made, at the pace so far
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What was going on has ended without a result."""
+
+    shoot_id: str
+    error: str  # class name, see focusrail.errors
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything that a person at the rig wants to see at a glance."""
+
+    doing: str  # what is going on, empty: nothing
+    progress: Progress | None
+    rig: str  # what the devices call themselves; empty while they are not open
+    trouble: str  # why they are not
+    position_mm: float | None
+    moving: bool
+    travel_mm: tuple[float, float] | None
+    last_event: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What frames take, from the newest shoot; None before there is one."""
+
+    s_per_frame: float | None
+    bytes_per_frame: float | None
+    free_bytes: int
+
+    def seconds(self, frames: int) -> float | None:
+        """For so many frames."""
+        return None if self.s_per_frame is None else self.s_per_frame * frames
+
+    def bytes(self, frames: int) -> int | None:
+        """Of originals, for so many frames."""
+        return None if self.bytes_per_frame is None else round(self.bytes_per_frame * frames)
+
+
+class Desk:
+    """Takes orders from any thread, refuses what does not go together, tells the event log what happens."""
+
+    def __init__(self, service: Service, events: EventLog) -> None:
+        """`service` must be made with `Desk.hear` of this desk as its listener, or with nobody: see `at`."""
+        self.service, self.events = service, events
+        self.recipes = RecipeBook(service.config.store.root / "recipes", service.config)
+        self._keys: dict[str, str] = {}  # of shoots that were begun with one
+        self._operator = ThreadPoolExecutor(1, "operator")
+        self._lock = threading.Lock()
+        self._doing = ""
+        self._progress: Progress | None = None
+        self._began_s = self._first_s = 0.0
+        self._begun: Future[str] | None = None
+        self._trouble = ""
+
+    # --- the rig ------------------------------------------------------------------------------------------------------
+
+    def open(self) -> str:
+        """Open the rig and keep it; return what its devices call themselves. Raises DriverError, ShootInUse."""
+        return self._operator.submit(self._open).result()
+
+    def _open(self) -> str:
+        try:
+            name = self.service.hold_rig()
+        except (DriverError, FocusrailError) as error:
+            self._trouble = str(error)
+            raise
+        self._trouble = ""
+        return name
+
+    def close(self) -> None:
+        """End what is going on in order, so that it can be gone on with, and let go of the rig."""
+        self.service.suspend()
+        self._operator.submit(self.service.let_go).result()
+        self._operator.shutdown()
+
+    def on_rig(self, doing: str, work: Callable[[Rig], _T]) -> _T:
+        """Do something short with the rig, in the operator's thread. Raises RigBusy, DriverError, FocusrailError."""
+
+        def run() -> _T:
+            with self.service.rig() as rig:
+                return work(rig)
+
+        return self._submit(doing, run).result()
+
+    def halt(self) -> None:
+        """Stop the rail now, and what moves it."""
+        self.service.abort()
+
+    # --- shoots and stacks --------------------------------------------------------------------------------------------
+
+    def plan(self, recipe: Recipe) -> Plan:
+        """Where a recipe's frames will be made. Moves nothing. Raises RecipeRefused, DriverError."""
+        travel, resolution_mm = self.service.reach()
+        return plan(recipe, travel=travel, resolution_mm=resolution_mm)
+
+    def estimate(self) -> Estimate:
+        """What frames will take, as far as that is known."""
+        journal, spool = self.service.journal, self.service.config.store.spool_folder
+        free_bytes = shutil.disk_usage(next(p for p in (spool, *spool.parents) if p.exists())).free
+        for shoot in journal.shoots():
+            frames = journal.frames(shoot.shoot_id) if shoot.recipe is not None else []
+            if len(frames) > 1:
+                took_s = (frames[-1].exposed_at - frames[0].exposed_at).total_seconds() / (len(frames) - 1)
+                size = sum(original.size_bytes for frame in frames for original in frame.originals) / len(frames)
+                return Estimate(took_s if took_s > 0 else None, size, free_bytes)
+        return Estimate(None, None, free_bytes)
+
+    def shoot(self, recipe: Recipe, *, key: str | None = None) -> str:
+        """Begin a shoot; return its ID once it is journalled. Raises RigBusy and what refuses it.
+
+        With a `key` that began one before, that one's ID is all that happens.
+        """
+        if key is not None and key in self._keys:
+            return self._keys[key]
+        shoot_id = self._begin("shooting", lambda: self.service.shoot(recipe))
+        if key is not None:
+            self._keys[key] = shoot_id
+        return shoot_id
+
+    def restack(self, shoot_id: str, **wish: Any) -> str:
+        """Begin to stack a shoot again; `wish` as of Service.restack. Return its ID."""
+        return self._begin("stacking", lambda: self.service.restack(shoot_id, **wish))
+
+    def pause(self, shoot_id: str) -> None:
+        """Wait before the next frame. Raises UnknownShoot if that shoot is not going on."""
+        self._check_going_on(shoot_id)
+        self.service.pause()
+
+    def resume(self, shoot_id: str) -> str:
+        """Go on after a pause, or with a shoot that has ended early; return its ID."""
+        progress = self._progress
+        if progress is None or progress.shoot_id != shoot_id:
+            return self._begin("shooting", lambda: self.service.shoot_on(shoot_id))
+        self.service.resume()
+        return shoot_id
+
+    def abort(self, shoot_id: str) -> None:
+        """End a shoot or stack; what is stored is safe."""
+        self._check_going_on(shoot_id)
+        self.service.abort()
+
+    def _check_going_on(self, shoot_id: str) -> None:
+        progress = self._progress
+        if progress is None or progress.shoot_id != shoot_id:
+            self.service.journal.shoot(shoot_id)
+            raise RigBusy(f"shoot {shoot_id} is not going on")
+
+    def _begin(self, doing: str, work: Callable[[], Published]) -> str:
+        begun: Future[str] = Future()
+
+        def run() -> None:
+            try:
+                work()
+            except (FocusrailError, DriverError) as error:
+                self._fail(begun, error)
+            except Exception as error:
+                log.exception("desk.failed")
+                self._fail(begun, error)
+            finally:
+                self._progress = None
+
+        self._submit(doing, run, begun=begun)
+        return begun.result()
+
+    def _fail(self, begun: Future[str], error: Exception) -> None:
+        if not begun.done():
+            begun.set_exception(error)
+            return
+        self.events.add(Ended(begun.result(), type(error).__name__, str(error)))
+
+    def _submit(self, doing: str, work: Callable[[], _T], *, begun: Future[str] | None = None) -> Future[_T]:
+        with self._lock:
+            if self._doing:
+                raise RigBusy(f"the rig is busy ({self._doing}): wait for it to end, or abort it")
+            self._doing, self._begun = doing, begun
+
+        def run() -> _T:
+            try:
+                return work()
+            finally:
+                self._begun, self._doing = None, ""
+
+        return self._operator.submit(run)
+
+    # --- what is going on ---------------------------------------------------------------------------------------------
+
+    def hear(self, event: object) -> None:
+        """What the service tells, from any thread."""
+        now_s = self.service.clock.monotonic_s()
+        with self._lock:
+            self._progress = self._after(event, now_s)
+            begun = self._begun
+        self.events.add(event)
+        if isinstance(event, Started) and begun is not None and not begun.done():
+            begun.set_result(event.shoot_id)
+
+    def _after(self, event: object, now_s: float) -> Progress | None:
+        before = self._progress
+        if isinstance(event, Started):
+            self._began_s, self._first_s = now_s, 0.0
+            return Progress(event.shoot_id, event.name, "preflight", event.frames)
+        if before is None:
+            return None
+        match event:
+            case FrameStored():
+                self._first_s = self._first_s or now_s
+                return replace(
+                    before, state="shooting" if before.state == "preflight" else before.state, stored=before.stored + 1
+                )
+            case Paused(paused=paused):
+                return replace(before, state="paused" if paused else "shooting")
+            case Fused():
+                return replace(before, fused=before.fused + 1)
+            case LeftOut():
+                return replace(before, left_out=before.left_out + 1)
+            case Merging():
+                return replace(before, state="merging")
+            case _:
+                return before
+
+    def status(self) -> Status:
+        """As it is now."""
+        now_s = self.service.clock.monotonic_s()
+        with self._lock:
+            progress = self._progress
+            if progress is not None:
+                progress = replace(
+                    progress, elapsed_s=now_s - self._began_s, remaining_s=self._remaining_s(progress, now_s)
+                )
+            doing = self._doing
+        rig, rail, travel = self.service.look()
+        rail = rail or RailStatus(None, False)
+        return Status(
+            doing, progress, rig, self._trouble, rail.position_mm, rail.moving,
+            None if travel is None else (travel.min_mm, travel.max_mm), self.events.last,
+        )  # fmt: skip
+
+    def _remaining_s(self, progress: Progress, now_s: float) -> float | None:
+        if progress.stored < 2 or progress.state == "paused":
+            return None
+        pace_s = (now_s - self._first_s) / (progress.stored - 1)
+        return pace_s * max(0, progress.frames - progress.stored)

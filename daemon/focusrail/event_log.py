@@ -1,0 +1,93 @@
+"""What happens, numbered, so that whoever watches can go on where a broken connection left off."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+from focusrail.capture.events import Published
+from focusrail.worker.manifest import plain
+
+KEPT = 2000  # a shoot of 300 frames makes about 700
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event as it is told: `number` grows by one from event to event."""
+
+    number: int
+    name: str
+    data: Mapping[str, Any]
+
+
+class EventLog:
+    """The newest events. Add from any thread; follow from any event loop. However slow a follower is, nothing grows."""
+
+    def __init__(self, keep: int = KEPT) -> None:
+        self._entries: deque[Entry] = deque(maxlen=keep)
+        self._lock = threading.Lock()
+        self._next = 1
+        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+
+    @property
+    def last(self) -> int:
+        """The number of the newest event; 0 before the first."""
+        return self._next - 1
+
+    def add(self, event: object) -> None:
+        """Take note of an event, a dataclass; its name is that of its class."""
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+        with self._lock:
+            self._entries.append(Entry(self._next, name, _told(event)))
+            self._next += 1
+            waiting = list(self._waiting)
+        for loop, happened in waiting:
+            with suppress(RuntimeError):  # that loop has ended
+                loop.call_soon_threadsafe(happened.set)
+
+    def since(self, number: int) -> list[Entry] | None:
+        """The events after one, oldest first; None where some of them are forgotten, or there never was that one."""
+        with self._lock:
+            oldest = self._entries[0].number if self._entries else self._next
+            if not oldest - 1 <= number < self._next:
+                return None
+            return [entry for entry in self._entries if entry.number > number]
+
+    async def follow(self, after: int) -> AsyncIterator[Entry | None]:
+        """Events after one, as they come, for ever; None where some were missed: look at everything anew."""
+        happened = asyncio.Event()
+        me = (asyncio.get_running_loop(), happened)
+        with self._lock:
+            self._waiting.add(me)
+        try:
+            while True:
+                happened.clear()
+                entries = self.since(after)
+                if entries is None:
+                    after = self.last
+                    yield None
+                    continue
+                for entry in entries:
+                    after = entry.number
+                    yield entry
+                if not entries:
+                    await happened.wait()
+        finally:
+            with self._lock:
+                self._waiting.discard(me)
+
+
+def _told(event: object) -> dict[str, Any]:
+    """What an event says, in JSON's own types."""
+    assert is_dataclass(event)
+    told = {field.name: getattr(event, field.name) for field in fields(event)}
+    if isinstance(event, Published):
+        told["left_out"] = [str(error) for error in event.left_out]
+    told.pop("kind", None)
+    return {name: plain(value) for name, value in told.items()}

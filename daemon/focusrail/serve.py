@@ -1,0 +1,153 @@
+"""`focusrail serve`: the desk, reached by HTTP over TCP and over a Unix socket, until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from focusrail.api.access import token_at
+from focusrail.api.app import make_app
+from focusrail.config.schema import Config
+from focusrail.desk import Desk
+from focusrail.errors import ConfigError, FocusrailError, ShootInUse
+from focusrail.event_log import EventLog
+from focusrail.service import Service
+from focusrail_drivers.base import DriverError
+from focusrail_drivers.fpga_service.notify import notify
+
+log = structlog.get_logger(__name__)
+_RETRY_S = 5.0  # between two attempts to open a rig that is not there
+_ENDING_S = 3  # for answers under way when it is told to end
+
+
+def serve(config: Config) -> None:
+    """Open the rig, go on with what was interrupted, answer, until SIGTERM or SIGINT. Raises FocusrailError."""
+    with ExitStack() as stack:
+        events = EventLog()
+        desk: list[Desk] = []
+        service = Service(config, listen=lambda event: desk[0].hear(event))
+        stack.callback(service.close)
+        desk.append(Desk(service, events))
+        sockets = [
+            stack.enter_context(_tcp(*config.service.address)),
+            stack.enter_context(_unix(config.service_socket)),
+        ]
+        stack.callback(desk[0].close)
+        token = token_at(config.store.token_file)
+        app = make_app(desk[0], token=token, hosts=_names(config))
+        asyncio.run(_serve(uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, date_header=False, lifespan="off",
+            timeout_graceful_shutdown=_ENDING_S, limit_concurrency=256, timeout_keep_alive=30, h11_max_incomplete_event_size=16384,
+        ), sockets, desk[0], config))  # fmt: skip
+
+
+async def _serve(config: uvicorn.Config, sockets: list[socket.socket], desk: Desk, given: Config) -> None:
+    server = _Server(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.end)
+    opening = asyncio.create_task(_keep_open(desk, given))
+    try:
+        await server.serve(sockets)
+    finally:
+        opening.cancel()
+        notify("STOPPING=1")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, whose signals are ours, and which does not wait for those who only listen to events."""
+
+    def end(self) -> None:
+        """Answer what is under way, and end."""
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ours are set already."""
+        yield
+
+
+async def _keep_open(desk: Desk, config: Config) -> None:
+    """Open the rig, again and again where it is not there; then go on with what was interrupted."""
+    resumed = False
+    while True:
+        if desk.service.kept is None and not desk.status().doing:
+            try:
+                devices = await asyncio.to_thread(desk.open)
+            except (DriverError, FocusrailError) as error:
+                log.warning("rig.not_opened", error=str(error), again_in_s=_RETRY_S)
+            else:
+                log.info("service.started", devices=devices, listens=config.service.listen)
+                notify("READY=1")
+                if config.service.resume and not resumed:
+                    await asyncio.to_thread(_go_on, desk)
+                resumed = True
+        await asyncio.sleep(_RETRY_S)
+
+
+def _go_on(desk: Desk) -> None:
+    shoot = desk.service.interrupted()
+    if shoot is None:
+        return
+    log.info("shoot.resumed", shoot_id=shoot.shoot_id)
+    try:
+        desk.resume(shoot.shoot_id)
+    except (DriverError, FocusrailError) as error:
+        log.error("shoot.not_resumed", shoot_id=shoot.shoot_id, error=str(error))
+
+
+def _names(config: Config) -> set[str]:
+    """By which the service may be reached: what it listens on, this machine's names, and those of the configuration."""
+    host, _ = config.service.address
+    names = {"127.0.0.1", "localhost", "::1", host, *config.service.hosts}
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        name = socket.gethostname()
+        names |= {name, f"{name}.local"}
+        with contextlib.suppress(OSError):
+            names |= {str(info[4][0]) for info in socket.getaddrinfo(name, None)}
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))  # sends nothing; says which address the network sees
+            names.add(probe.getsockname()[0])
+    return names
+
+
+@contextmanager
+def _tcp(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+        except OSError as error:
+            raise ConfigError(f"service.listen: cannot listen on {host}:{port}: {error.strerror}") from error
+        listening.listen(128)
+        yield listening
+
+
+@contextmanager
+def _unix(path: Path) -> Iterator[socket.socket]:
+    """A socket that only the owner and its group may use; one that a killed service has left is replaced."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        if path.exists() and probe.connect_ex(str(path)) == 0:
+            raise ShootInUse(f"a service answers at {path} already: stop it, or use it")
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        before = os.umask(0o117)
+        try:
+            listening.bind(str(path))
+        finally:
+            os.umask(before)
+        listening.listen(128)
+        try:
+            yield listening
+        finally:
+            path.unlink(missing_ok=True)
