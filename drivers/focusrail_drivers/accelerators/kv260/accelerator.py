@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,8 @@ class Kv260Accelerator:
     @dataclass(frozen=True, slots=True)
     class Options:
         """Which overlay, how its frames may be large, and how long it is waited for."""
+
+        __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
         overlay: str = "cv_dfx_3_pr.bit"  # a path, or the name of an overlay that pynq knows
         region: str = "pr_0"  # holds the second filter
@@ -93,7 +96,7 @@ class Kv260Accelerator:
 
     def double(self) -> exact.Kv260Exact:
         """The same scores from the processor, at the shift that is settled."""
-        return exact.Kv260Exact(exact.Kv260Exact.Options(self.shift))
+        return exact.Kv260Exact.double(self.options.shift, self.shift)
 
     def configure(self) -> ScoreScale:
         if self._pipeline is None:
