@@ -25,7 +25,7 @@ from focusrail_drivers.accelerators.kv260.exact import Kv260Exact
 from focusrail_drivers.accelerators.kv260.remote import RemoteKv260
 from focusrail_drivers.base import AcceleratorLost, DeviceNotFound, DriverError
 from peers.fpga_exact import BAD
-from peers.fpga_service_process import ServiceProcess, soon
+from peers.fpga_service_process import EndedEarly, ServiceProcess, soon
 
 SIZES = [(100, 170), (64, 96), (31, 41), (1, 1), (1, 500), (211, 3), (97, 333)]
 
@@ -331,7 +331,7 @@ def test_the_socket_of_a_killed_service_is_replaced_and_is_its_groups(start):
 
 
 def test_a_service_whose_fpga_is_missing_ends_with_a_sentence(start):
-    with pytest.raises(AssertionError, match="there is no board at all"):
+    with pytest.raises(EndedEarly, match="there is no board at all"):
         start(mood="absent")
 
 

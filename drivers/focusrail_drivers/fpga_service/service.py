@@ -18,6 +18,7 @@ from focusrail_drivers.base import DeviceNotFound
 from focusrail_drivers.clock import Clock
 from focusrail_drivers.fpga_service import scores
 from focusrail_drivers.fpga_service.fpga import REOPEN_AFTER_S, STUCK_AFTER_S, Device, Fpga
+from focusrail_drivers.fpga_service.kept_memory import KeptMemory
 from focusrail_drivers.fpga_service.ownership import sole_owner
 from focusrail_drivers.fpga_service.server import Server
 from focusrail_drivers.fpga_service.session import Handlers
@@ -60,7 +61,9 @@ def serve_device(
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        Server(socket, Fpga(make, stuck_after_s=stuck_after_s, reopen_after_s=reopen_after_s), handlers).run(stop)
+        opened = KeptMemory().renew
+        fpga = Fpga(make, opened=opened, stuck_after_s=stuck_after_s, reopen_after_s=reopen_after_s)
+        Server(socket, fpga, handlers).run(stop)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
