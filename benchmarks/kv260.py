@@ -1,11 +1,12 @@
 """What do the KV260's scores do to a result? Fused pictures and depth maps by its arithmetic, against the processor's.
 
-    python -m benchmarks.kv260 [--scenes demo,noisy,hairs,far] [--methods bands,soft,depthmap] [--folder .bench/scenes]
+    python -m benchmarks.kv260 [--scenes demo,noisy,hairs,far] [--methods bands,soft,depthmap,lob] [--contrast 5]
 
 `kv260-exact` computes what the board computes, to the bit, so no board is needed. All fuse the same frames with the
-same transforms, registered once; `pyramid` and `lob` are missing since an accelerator's scores do not choose their
-pixels. Pictures are judged by score.py, depth by focusrail.stacking.judgement: where it claims to be sure, and away
-from jumps. How often the same frame wins, and what contrast has to do with it: kv260_contrast.py.
+same transforms, registered once. `lob` is that of sizes 3 and 1, the only ones that scores choose for; they choose no
+pixels of `pyramid`. Pictures are judged by score.py, depth by focusrail.stacking.judgement: where it claims to be sure,
+and away from jumps. With a contrast (grey levels, see kv260_contrast.py) the frames are those of the scene scaled to
+it, with true transforms, and pictures are judged without fitting them to the truth.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.kv260_contrast import View
 from benchmarks.scenes import FOLDER, SCENES, Stack, stack_of
 from benchmarks.score import score_in
 from focusrail.model.method import Method
 from focusrail.stacking import kernels
 from focusrail.stacking.features import Found
 from focusrail.stacking.judgement import judge
-from focusrail.stacking.pipeline import Result, Stacker
+from focusrail.stacking.pipeline import Registered, Result, Stacker
 from focusrail.stacking.resynthesis import SecondLook
 from focusrail_drivers.accelerators.cpu import CpuAccelerator
 from focusrail_drivers.accelerators.kv260 import reference
@@ -50,7 +52,6 @@ class Figures:
     scores: str  # cpu, a shift, or bracket
     psnr_db: float
     ssim: float
-    edge_psnr_db: float | None
     depth_rms_steps: float
     depth_beyond_step: float  # share of what it claims to be sure of that is off by more
     depth_judged: float  # share of the pixels that it is sure of
@@ -63,57 +64,72 @@ def named(name: str) -> Accelerator:
     return Kv260Exact(Kv260Exact.Options(shift="bracket" if name == "bracket" else int(name)))
 
 
-class Registration:
+@dataclass(frozen=True, slots=True)
+class Frames:
     """The frames of a stack, and where they lie: the same for all that fuse them."""
 
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.frames = [_read(path) for path in stack.frames]
+    stack: Stack
+    images: list[Image]
+    registered: list[Registered]
+    truth: Image
+    fitted: bool  # whether a result is brought onto the truth before it is judged
+
+    @staticmethod
+    def photographed(stack: Stack) -> Frames:
+        """As the scene's camera made them, registered as a shoot is."""
+        images = [_read(path) for path in stack.frames]
         with ThreadPoolExecutor(_THREADS) as executor:
             stacker = Stacker(Method(), accelerator=CpuAccelerator(), executor=executor)
-            self.registered = [
-                stacker.register(stacker.examine(frame), index, stack.positions_mm[index])
-                for index, frame in enumerate(self.frames)
+            registered = [
+                stacker.register(stacker.examine(image), index, stack.positions_mm[index])
+                for index, image in enumerate(images)
             ]
+        return Frames(stack, images, registered, stack.truth(), fitted=True)
 
-    @property
-    def found(self) -> dict[int, Found]:
-        """Transforms to frame 0."""
-        return {one.index: one.found for one in self.registered}
+    @staticmethod
+    def of_contrast(view: View, contrast: float) -> Frames:
+        """At another contrast, where they truly lie."""
+        stack, images = view.stack, list(view.frames(contrast))
+        registered = [
+            Registered(k, stack.positions_mm[k], image, Found(stack.transforms[k]), kernels.UNCHANGED)
+            for k, image in enumerate(images)
+        ]
+        truth = np.clip(np.rint(view.scaled(stack.truth().astype(np.float32), contrast)), 0, 255).astype(np.uint8)
+        return Frames(stack, images, registered, truth, fitted=False)
 
     def fused(self, method: Method, accelerator: Accelerator) -> Result:
-        """What a method makes of it."""
+        """What a method makes of them."""
         with ThreadPoolExecutor(_THREADS) as executor:
-            stacker = Stacker(method, accelerator=accelerator, executor=executor, reference=self.frames[0])
+            stacker = Stacker(method, accelerator=accelerator, executor=executor, reference=self.images[0])
             for one in self.registered:
                 stacker.fuse(one)
-            return stacker.finish(SecondLook(read=lambda index: self.frames[index]))
+            return stacker.finish(SecondLook(read=lambda index: self.images[index]))
 
 
-def figures(registration: Registration, method: str, name: str) -> Figures:
+def figures(frames: Frames, method: str, name: str) -> Figures:
     """Fuse and judge."""
-    stack = registration.stack
-    result = registration.fused(Method(fusion=method), named(name))
-    picture = score_in(stack, result.fused.image)
-    truth = judge(
+    stack = frames.stack
+    result = frames.fused(Method(fusion=method, blur_px=3, laplacian_px=1), named(name))
+    judged = judge(
         result.fused.image,
         result.depth(),
         crop=result.crop,
-        true_image=stack.truth(),
+        true_image=frames.truth,
         true_depth=stack.depth_mm(),
         true_transforms={k: np.linalg.inv(matrix) for k, matrix in enumerate(stack.transforms)},
-        transforms={k: one.transform for k, one in registration.found.items()},
+        transforms={one.index: one.found.transform for one in frames.registered},
         reference=0,
     )
+    picture = score_in(stack, result.fused.image) if frames.fitted else judged
     return Figures(
-        stack.scene, method, name, picture.psnr_db, picture.ssim, picture.edge_psnr_db,
-        truth.depth_rms_steps, truth.depth_beyond_step, truth.depth_judged,
+        stack.scene, method, name, picture.psnr_db, picture.ssim, judged.depth_rms_steps, judged.depth_beyond_step,
+        judged.depth_judged,
     )  # fmt: skip
 
 
-def probes(registration: Registration) -> dict[str, Image]:
+def probes(frames: Frames) -> dict[str, Image]:
     """Luma that `auto` may be shown: of the first and of the middle frame, and of the first all but out of focus."""
-    first, middle = (registration.frames[k] for k in (0, len(registration.frames) // 2))
+    first, middle = (frames.images[k] for k in (0, len(frames.images) // 2))
     noise = np.random.default_rng(0).normal(0, 1.3, first.shape)
     blurred = cv2.GaussianBlur(first, (0, 0), _OUT_OF_FOCUS_PX)
     dissolved = np.clip(np.rint(blurred + noise), 0, 255).astype(np.uint8)
@@ -154,7 +170,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", default="demo,noisy,hairs,far", help=f"of {', '.join(SCENES)}")
-    parser.add_argument("--methods", default="bands,soft,depthmap")
+    parser.add_argument("--methods", default="bands,soft,depthmap,lob")
+    parser.add_argument("--contrast", type=float, help="grey levels; without it, the scenes' photographs")
     parser.add_argument("--scores", default=",".join(NAMES), help="whose; cpu among them")
     parser.add_argument("--size", type=float, default=2.0, help="megapixels")
     parser.add_argument("--folder", type=Path, default=FOLDER)
@@ -163,12 +180,14 @@ def main() -> None:
     cv2.setNumThreads(1)
     methods, names, found = options.methods.split(","), options.scores.split(","), []
     for scene in options.scenes.split(","):
-        registration = Registration(stack_of(SCENES[scene], options.size, options.folder))
-        chosen = {name: reference.suitable_shift(luma) for name, luma in probes(registration).items()}
+        stack = stack_of(SCENES[scene], options.size, options.folder)
+        contrast = options.contrast
+        frames = Frames.of_contrast(View(SCENES[scene], stack), contrast) if contrast else Frames.photographed(stack)
+        chosen = {name: reference.suitable_shift(luma) for name, luma in probes(frames).items()}
         print(f"{scene}: auto chooses {', '.join(f'{shift} by {name}' for name, shift in chosen.items())}", flush=True)
         for method in methods:
             for name in names:
-                found.append(figures(registration, method, name))
+                found.append(figures(frames, method, name))
                 print(found[-1], flush=True)
     if options.out:
         options.out.write_text(json.dumps([asdict(one) for one in found], indent=1))

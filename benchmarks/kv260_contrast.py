@@ -85,16 +85,21 @@ class View:
         self._mean, self._deviation = float(truth[self.part].mean()), float(truth[self.part].std())
         self.textured = textured(truth)[self.part]
 
+    def scaled(self, picture: Plane, contrast: float) -> Plane:
+        """Grey levels about their mean, with that standard deviation of the truth's luma."""
+        k = contrast / self._deviation
+        return np.asarray(picture * np.float32(k) + np.float32(_MIDDLE - self._mean * k), np.float32)
+
+    def frames(self, contrast: float) -> Iterator[Luma]:
+        """(height, width, 3) of each frame as the sensor would give it."""
+        for index, quiet in enumerate(self._quiet):
+            picture = self.scaled(quiet.astype(np.float32) * np.float32(1 / 256), contrast)
+            yield np.asarray(self.sensor.counts(picture, index, bits=8), np.uint8)
+
     def lumas(self, contrast: float) -> Iterator[Luma]:
-        """(height, width) of each frame, laid on frame 0, with that standard deviation of the truth's luma."""
-        height = len(self._quiet[0])
-        for index, (quiet, transform) in enumerate(zip(self._quiet, self.stack.transforms, strict=True)):
-            picture = quiet.astype(np.float32)
-            picture *= np.float32(contrast / self._deviation / 256)
-            picture += np.float32(_MIDDLE - self._mean * contrast / self._deviation)
-            frame = np.asarray(self.sensor.counts(np.maximum(picture, 0), index, bits=8), np.uint8)
-            inverse = np.linalg.inv(transform)[:2]
-            yield kernels.luma(kernels.warp(frame, inverse, top=0, rows=height))
+        """(height, width) of each frame, laid on frame 0."""
+        for frame, transform in zip(self.frames(contrast), self.stack.transforms, strict=True):
+            yield kernels.luma(kernels.warp(frame, np.linalg.inv(transform)[:2], top=0, rows=len(frame)))
 
 
 def textured(truth: Plane) -> npt.NDArray[np.bool_]:
@@ -103,11 +108,11 @@ def textured(truth: Plane) -> npt.NDArray[np.bool_]:
     return np.asarray(cv2.GaussianBlur(detail * detail, (0, 0), AROUND_SIGMA_PX) > TEXTURED**2)
 
 
-def agreements(view: View, contrast: float) -> tuple[dict[str, Agreement], dict[str, int]]:
+def agreements(view: View, contrast: float) -> tuple[dict[str, Agreement], dict[str, reference.Shift]]:
     """For each arithmetic, floating point itself among them; and the shift that `auto` takes, by two frames."""
     shape = view.textured.shape
     best, judged = Winners(shape), {name: Winners(shape) for name in NAMES}
-    chosen = {}
+    chosen: dict[str, reference.Shift] = {}
     for index, luma in enumerate(view.lumas(contrast)):
         if index in (0, len(view.stack.frames) // 2):
             chosen["middle frame" if index else "first frame"] = reference.suitable_shift(luma)

@@ -5,16 +5,21 @@
 Needs pynq; run it in an interpreter that has it. The driver measures pictures of one tile through the emulated board.
 Of the time for one, what is spent inside the emulator (its registers, filters, memory and caches) is taken off: what
 is left is the driver's own, pynq's way to a register included. Waiting costs nothing: the clock only jumps. The parts
-are timed apart from it. All by turns in one process on one thread; medians, and shares of OpenCV's LoB in that run.
+are timed apart from it. Through the helper service: its process measures by `kv260-exact`, and what it takes beyond
+`kv260-exact` in this one is the service's own; that of one pixel tells the messages from the copies in shared memory.
+All by turns on one thread; medians of that thread's
+processor time, of the service's of wall time, and shares of OpenCV's LoB measured by turns with it.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,10 +28,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from focusrail_drivers.accelerators.cpu import CpuAccelerator, measure_plainly
+from focusrail_drivers.accelerators import lob
 from focusrail_drivers.accelerators.kv260 import exact, reference, tag, tiles
 from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
+from focusrail_drivers.accelerators.kv260.exact import Kv260Exact
+from focusrail_drivers.accelerators.kv260.remote import RemoteKv260
 from focusrail_drivers.clock import VirtualClock
+from focusrail_drivers.fpga_service.service import serve_device
 
 Works = dict[str, Callable[[], float]]
 DRIVERS: tuple[dict[str, Any], ...] = (
@@ -36,6 +44,7 @@ DRIVERS: tuple[dict[str, Any], ...] = (
     {"transport": "one-frame", "shift": 1},
     {"transport": "one-frame", "shift": "bracket"},
 )
+_LARGE_BYTES = 30 << 20
 _OPENCV, _COMPILED = "OpenCV's LoB of the picture", "the compiled LoB of the picture"
 _INSIDE = ("read_registers", "write_registers", "flush", "invalidate")
 
@@ -57,11 +66,11 @@ class Emulated:
 
     def _timed(self, inside: Callable[..., Any]) -> Callable[..., Any]:
         def call(*given: Any, **named: Any) -> Any:
-            began = time.perf_counter()
+            began = time.thread_time()
             try:
                 return inside(*given, **named)
             finally:
-                self.busy_s += time.perf_counter() - began
+                self.busy_s += time.thread_time() - began
 
         return call
 
@@ -80,11 +89,11 @@ class Emulated:
         return took_ms(work) - 1e3 * (self.busy_s - busy)
 
 
-def took_ms(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    began = time.perf_counter()
+def took_ms(work: Callable[[], object], clock: Callable[[], float] = time.thread_time) -> float:
+    """Time of one call, this thread's by default."""
+    began = clock()
     work()
-    return 1e3 * (time.perf_counter() - began)
+    return 1e3 * (clock() - began)
 
 
 def parts(luma: npt.NDArray[np.uint8], size: tiles.TileSize) -> dict[str, Callable[[], object]]:
@@ -120,10 +129,13 @@ def main() -> None:
     size, halo = tiles.TileSize(options.height, options.width), 2 * reference.HALO_PX
     random = np.random.default_rng(0)
     luma = random.integers(0, 256, (size.height_px - halo, size.width_px - halo), np.uint8)
-    emulated, cpu = Emulated(), CpuAccelerator()
+    np.empty(_LARGE_BYTES, np.uint8).fill(
+        1
+    )  # from then on malloc keeps memory of this size for the next call, as in a shoot
+    emulated = Emulated()
     alone: Works = {
-        _OPENCV: lambda: took_ms(lambda: measure_plainly(luma)),
-        _COMPILED: lambda: took_ms(lambda: cpu.measure(luma)),
+        _OPENCV: lambda: took_ms(lambda: lob.score_plainly(luma)),
+        _COMPILED: lambda: took_ms(lambda: lob.score(luma)),
     }
     print(f"one tile of {size} px, OpenCV {cv2.__version__}, numpy {np.__version__}, one thread\n")
     print("| | ms | of OpenCV's LoB | of the compiled LoB |\n| --- | --- | --- | --- |")
@@ -144,8 +156,41 @@ def main() -> None:
             shown=(name,),
         )
         kv260.close()
+    with service() as remote:
+        wall = time.perf_counter
+        waited: Works = {
+            f"{_OPENCV}, wall time": lambda: took_ms(lambda: lob.score_plainly(luma), wall),
+            "kv260-exact, shift 1, wall time": lambda: took_ms(lambda: exact.score(luma, 1), wall),
+            "the same by the service, wall time": lambda: took_ms(lambda: remote.measure(luma), wall),
+            "one pixel by the service, wall time": lambda: took_ms(lambda: remote.measure(luma[:1, :1]), wall),
+        }
+        rows(alone | waited, options.repeats, shown=tuple(waited))
     for name, part in parts(luma, size).items():
         rows(alone | {name: lambda part=part: took_ms(part)}, options.repeats, shown=(name,))
+
+
+@contextmanager
+def service() -> Iterator[RemoteKv260]:
+    """A client of a helper service that measures by kv260-exact."""
+    with tempfile.TemporaryDirectory() as folder:
+        socket = Path(folder) / "socket"
+        process = multiprocessing.get_context("spawn").Process(target=_serve, args=(socket,))
+        process.start()
+        remote = RemoteKv260(RemoteKv260.Options(shift=1, socket=socket))
+        try:
+            while process.is_alive() and not socket.exists():
+                time.sleep(0.05)
+            remote.open()
+            yield remote
+            remote.close()
+        finally:
+            process.terminate()
+            process.join()
+
+
+def _serve(socket: Path) -> None:
+    cv2.setNumThreads(1)
+    serve_device(lambda _clock: Kv260Exact(Kv260Exact.Options(shift=1)), socket)
 
 
 def rows(works: Works, repeats: int, *, shown: tuple[str, ...]) -> None:
