@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from focusrail_drivers.accelerators.kv260 import exact, reference, tiles
 from focusrail_drivers.accelerators.kv260.board import Board, open_board
-from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, settle_shift
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, in_words, settle_shift
 from focusrail_drivers.accelerators.kv260.pipeline import Pipeline
 from focusrail_drivers.accelerators.kv260.transport import Transport
 from focusrail_drivers.base import AcceleratorLost, DriverError, ProtocolError, ScoreScale
@@ -86,9 +86,14 @@ class Kv260Accelerator:
             return  # buffers that a running VDMA may still write to stay allocated until the process ends
         pipeline.release()
 
-    def probe(self, luma_tile: npt.NDArray[np.uint8]) -> None:
+    def probe(self, luma_tile: npt.NDArray[np.uint8]) -> str:
         """Let `auto` choose the shift by this (height, width) of luma; before a shoot, for scores change with it."""
         self.shift = settle_shift(self.options.shift, luma_tile)
+        return in_words(self.shift)
+
+    def double(self) -> exact.Kv260Exact:
+        """The same scores from the processor, at the shift that is settled."""
+        return exact.Kv260Exact(exact.Kv260Exact.Options(self.shift))
 
     def configure(self) -> ScoreScale:
         if self._pipeline is None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from focusrail_drivers import native
 from focusrail_drivers.accelerators.kv260 import reference
-from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, settle_shift
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, in_words, settle_shift
 from focusrail_drivers.base import ScoreScale
 from focusrail_drivers.clock import Clock
 
@@ -38,9 +38,10 @@ class Kv260Exact:
         self._setting = (options or self.Options()).shift
         self.shift: reference.Shift = settle_shift(self._setting, None)
 
-    def probe(self, luma_tile: npt.NDArray[np.uint8]) -> None:
+    def probe(self, luma_tile: npt.NDArray[np.uint8]) -> str:
         """Let `auto` choose the shift by this (height, width) of luma; before a shoot, for scores change with it."""
         self.shift = settle_shift(self._setting, luma_tile)
+        return in_words(self.shift)
 
     def configure(self) -> ScoreScale:
         return reference.score_scale(self.shift)
