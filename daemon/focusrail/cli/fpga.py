@@ -38,7 +38,7 @@ def _options(context: Context) -> RemoteKv260.Options:
     """The KV260's options in the configuration, or the usual ones where it names another accelerator."""
     from focusrail_drivers.accelerators.kv260.remote import RemoteKv260  # noqa: PLC0415 - as the module says
 
-    options = getattr(getattr(context.config(), "accelerator", None), "options", None)
+    options = context.config().accelerator.options
     return options if isinstance(options, RemoteKv260.Options) else RemoteKv260.Options()
 
 

@@ -15,7 +15,7 @@ from focusrail.cli.context import PATH, Context
 from focusrail.config.loader import load_recipe, shipped_with
 from focusrail.config.schema import Config
 from focusrail.console import ProgressDisplay, interruptible, summary
-from focusrail.errors import ConfigError, InvalidValue, exit_code
+from focusrail.errors import ConfigError, InvalidValue, UnknownShoot, exit_code
 from focusrail.model.method import FUSIONS, MODELS, Method, notebook
 from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import Recipe
@@ -32,6 +32,25 @@ def shoot(context: Context, recipe: Path | None, name: str | None, specimen: str
     with ProgressDisplay(shooting=True) as display, context.service(display) as service:
         wanted = _recipe(recipe, service.config, name=name, specimen_id=specimen)
         done = interruptible(lambda: service.shoot(wanted), abort=service.abort)
+    _conclude(done)
+
+
+@click.command()
+@click.argument("shoot_id", required=False)
+@click.pass_obj
+def resume(context: Context, shoot_id: str | None) -> None:
+    """Go on with a shoot that ended before its last frame; without SHOOT_ID, with the newest. The carriage moves.
+
+    Only where nothing has been touched since: the frames that are missing are shot where the plan has them.
+    """
+    with ProgressDisplay(shooting=True) as display, context.service(display) as service:
+        if shoot_id is None:
+            unfinished = service.unfinished()
+            if unfinished is None:
+                raise UnknownShoot("every shoot is finished: there is none to go on with")
+            shoot_id = unfinished.shoot_id
+        wanted = shoot_id
+        done = interruptible(lambda: service.shoot_on(wanted), abort=service.abort)
     _conclude(done)
 
 

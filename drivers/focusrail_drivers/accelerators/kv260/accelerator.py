@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,8 @@ class Kv260Accelerator:
         self-test has proven, by the file `limits`; without one, the usual: 1080 rows, parked. A shift that the
         self-test found wrong is refused in any case.
         """
+
+        __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
         overlay: str = "cv_dfx_3_pr.bit"  # a path, or the name of an overlay that pynq knows
         region: str = "pr_0"  # holds the second filter
@@ -104,7 +107,7 @@ class Kv260Accelerator:
 
     def double(self) -> exact.Kv260Exact:
         """The same scores from the processor, at the shift that is settled."""
-        return exact.Kv260Exact(exact.Kv260Exact.Options(self.shift))
+        return exact.Kv260Exact.double(self.options.shift, self.shift)
 
     def configure(self) -> ScoreScale:
         if self._pipeline is None:
