@@ -6,6 +6,7 @@ pynq is imported here and only when a board is opened. Which device it drives is
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
 import warnings
@@ -27,6 +28,7 @@ from focusrail_drivers.clock import Clock
 
 _LOADS = 5  # a bitstream, partial ones above all, sometimes times out, and then loads
 _DECOUPLER_TIMEOUT_S = 0.1
+_KRIA_PYNQ = Path("/usr/local/share/pynq-venv/lib")  # an environment of its own, where pynq_composable has its overlay
 
 
 class Buffer(Protocol):
@@ -160,6 +162,7 @@ def open_board(bitstream: str, region: str, clock: Clock, *, timeout_s: float) -
     """
     pynq = _import_pynq()
     _active_device(pynq)
+    bitstream = _beside_pynq(bitstream)
     if Path(bitstream).is_file():  # pynq has no words of its own for what may be wrong with what lies beside it
         layout_of(_design(bitstream), region)
     with _clear_errors():
@@ -172,7 +175,7 @@ def open_board(bitstream: str, region: str, clock: Clock, *, timeout_s: float) -
                 raise
             raise DeviceNotFound(
                 f"there is no overlay {bitstream}, neither as a file nor among pynq's installed ones; "
-                "on a KV260 pynq_composable brings cv_dfx_3_pr.bit"
+                f"Kria-PYNQ installs cv_dfx_3_pr.bit with pynq_composable, below {_KRIA_PYNQ}"
             ) from error
     # Recognised before it is loaded: a wrong one must not even be tried.
     layout = layout_of(_design(overlay.bitfile_name), region)
@@ -180,6 +183,14 @@ def open_board(bitstream: str, region: str, clock: Clock, *, timeout_s: float) -
         board = Board(pynq, overlay, layout, clock, timeout_s=timeout_s)
     board.download()
     return board
+
+
+def _beside_pynq(bitstream: str) -> str:
+    """The path of an overlay that is named without one and that Kria-PYNQ has installed; else what was given."""
+    if Path(bitstream).name != bitstream or Path(bitstream).exists():
+        return bitstream
+    found = sorted(_KRIA_PYNQ.glob(f"python3*/site-packages/pynq_composable/overlay/{glob.escape(bitstream)}"))
+    return str(found[0]) if found else bitstream
 
 
 def _design(bitstream: str) -> Design:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from focusrail_drivers.accelerators.kv260 import board
 from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
 from focusrail_drivers.accelerators.kv260.wiring import WrongOverlay
 from focusrail_drivers.base import DeviceNotFound, DriverError
@@ -68,6 +70,17 @@ def test_with_an_overlay_that_was_installed_in_part(emulated):
         file.unlink()
     with pytest.raises(DeviceNotFound, match=r"pr_0_filter2d_fifo_partial\.bit is missing: .* install it again"):
         opened(emulated.bitstream)
+
+
+def test_an_overlay_by_its_name_is_found_where_kria_pynq_puts_it(emulated, tmp_path, monkeypatch):
+    folder = tmp_path / "lib/python3.10/site-packages/pynq_composable/overlay"
+    folder.mkdir(parents=True)
+    for file in emulated.bitstream.parent.glob("cv_dfx_3_pr*"):
+        shutil.copy(file, folder)
+    monkeypatch.setattr(board, "_KRIA_PYNQ", tmp_path / "lib")
+    monkeypatch.chdir(folder.parent)
+    assert "cv_dfx_3_pr.bit on KV260" in opened("cv_dfx_3_pr.bit")
+    assert emulated.device.bitfile_name == str(folder / "cv_dfx_3_pr.bit")
 
 
 def test_without_the_description_beside_the_bitstream(emulated):
