@@ -13,7 +13,7 @@ from peers.small_rig import Home, manifest, published
 
 EMULATOR = "focusrail_drivers.accelerators.kv260_emulator.device"
 # A tile of full size takes the emulator a while, and the machine may be busy.
-OPTIONS = {"frame_timeout_s": 3.0, "tile_height_px": 64, "tile_width_px": 96}
+OPTIONS = {"frame_timeout_s": 2.0, "tile_height_px": 64, "tile_width_px": 96}
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_board_that_cannot_be_used_has_an_exit_code_of_its_own(
 ) -> None:
     pytest.importorskip("pynq")
     monkeypatch.setenv("FOCUSRAIL_EMULATED_FAULTS", fault)
-    kv260.config.write_text(kv260.config.read_text().replace("frame_timeout_s: 3.0", "frame_timeout_s: 0.5"))
+    kv260.config.write_text(kv260.config.read_text().replace("frame_timeout_s: 2.0", "frame_timeout_s: 0.5"))
     kept = kv260.folder / "kept.json"
     said = kv260.run("fpga", "self-test", "--device", EMULATOR, "--limits", kept)
     assert said.code == 30

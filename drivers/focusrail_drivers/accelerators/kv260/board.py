@@ -241,7 +241,7 @@ def _active_device(pynq: Any) -> Any:
         if "XILINX_XRT" not in os.environ:
             raise DeviceNotFound(
                 "pynq sees no FPGA because the variable XILINX_XRT is not set; on a KV260 it is /usr "
-                "(sudo XILINX_XRT=/usr COMMAND, or Environment=XILINX_XRT=/usr in the service)"
+                "(sudo env XILINX_XRT=/usr COMMAND, or Environment=XILINX_XRT=/usr in the service)"
             ) from error
         raise DeviceNotFound(
             f"pynq sees no FPGA ({error}): is this a KV260 on which Kria-PYNQ was installed?"
