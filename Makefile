@@ -27,9 +27,9 @@ demo: $(READY) ## a whole shoot on the simulated rig, with its results in demo/
 EMULATED := config/rigs/kv260-emulated.yaml
 demo-kv260: $(READY) ## the same, with the focus measure of an emulated KV260 by way of the FPGA's service
 	$(if $(LIBRARIES),,$(error pynq needs numpy 1, and so Python 3.10 to 3.12; name one: make $@ PYTHON=python3.12))
-	@$(VENV)/bin/focusrail --config $(EMULATED) fpga serve \
+	@rm -f demo/fpga/socket; $(VENV)/bin/focusrail --config $(EMULATED) fpga serve \
 		--device focusrail_drivers.accelerators.kv260_emulator.device & service=$$!; \
-	trap 'kill $$service 2>/dev/null' EXIT; \
+	trap 'kill $$service 2>/dev/null; wait $$service' EXIT; \
 	until [ -S demo/fpga/socket ]; do kill -0 $$service || exit 1; sleep 0.2; done; \
 	$(VENV)/bin/focusrail --config $(EMULATED) --data demo shoot config/recipes/demo.yaml
 
