@@ -91,7 +91,7 @@ def test_limits_that_cannot_be_stored_are_refused_before_the_test(kv260: Home) -
 
 
 def test_a_prediction_stands_on_the_configuration_and_on_no_emulators_times(kv260: Home) -> None:
-    said = kv260.run("fpga", "predict", "--size", "6000x4000")
+    said = kv260.run_here("fpga", "predict", "--size", "6000x4000")
     assert said.code == 0
     words = read(said.out)
     assert words.startswith("A prediction by arithmetic, not a measurement")
@@ -105,7 +105,7 @@ def test_a_prediction_stands_on_the_configuration_and_on_no_emulators_times(kv26
     ):
         proven = limits.Proven(identity, found, "2026-11-25T20:00:00+00:00")
         (kv260.folder / "limits.json").write_bytes(proven.dump())
-        assert says in read(kv260.run("fpga", "predict").out)
+        assert says in read(kv260.run_here("fpga", "predict").out)
 
 
 @pytest.mark.parametrize("size", ["24MP", "6000", "0x10", "6000x4000x3"])
