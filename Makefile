@@ -15,13 +15,23 @@ READY := $(VENV)/.ready-$(word 2,$(FACTS))-$(basename $(notdir $(LOCK)))
 COMPILED := hatch_build.py $(shell find daemon drivers -name '*.[ch]')
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet install
 
-.PHONY: help demo test test-long bench pictures lint format lock clean system system-test system-bench
+.PHONY: help demo demo-kv260 test test-long bench pictures lint format lock clean system system-test system-bench
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## a whole shoot on the simulated rig, with its results in demo/
 	$(VENV)/bin/focusrail --config config/focusrail.yaml --data demo shoot config/recipes/demo.yaml
+
+# The service and the shoot are two processes, as on a board; only that the service has an emulated one.
+EMULATED := config/rigs/kv260-emulated.yaml
+demo-kv260: $(READY) ## the same, with the focus measure of an emulated KV260 by way of the FPGA's service
+	$(if $(LIBRARIES),,$(error pynq needs numpy 1, and so Python 3.10 to 3.12; name one: make $@ PYTHON=python3.12))
+	@rm -f demo/fpga/socket; $(VENV)/bin/focusrail --config $(EMULATED) fpga serve \
+		--device focusrail_drivers.accelerators.kv260_emulator.device & service=$$!; \
+	trap 'kill $$service 2>/dev/null; wait $$service' EXIT; \
+	until [ -S demo/fpga/socket ]; do kill -0 $$service || exit 1; sleep 0.2; done; \
+	$(VENV)/bin/focusrail --config $(EMULATED) --data demo shoot config/recipes/demo.yaml
 
 test: system-test $(READY) ## all tests
 	$(VENV)/bin/pytest $(ARGS)

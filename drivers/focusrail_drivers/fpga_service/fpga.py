@@ -64,12 +64,14 @@ class Fpga:
         self,
         make: Callable[[Clock], Device],
         *,
+        opened: Callable[[], None] = lambda: None,
         stuck_after_s: float = STUCK_AFTER_S,
         reopen_after_s: float = REOPEN_AFTER_S,
     ) -> None:
-        """`make` gets the clock that the device must wait by."""
+        """`make` gets the clock that the device must wait by; `opened` is called whenever it has been opened."""
         self._pulse = Pulse()
         self._device = make(self._pulse)
+        self._opened = opened
         self._stuck_after_s, self._reopen_after_s = stuck_after_s, reopen_after_s
         self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._busy = False
@@ -86,15 +88,6 @@ class Fpga:
     def do(self, job: Callable[[Device], T]) -> Future[T]:
         """Let `job` have the device, in its turn. AcceleratorLost if it is lost, or then is."""
         return self._submit(lambda: self._use(job))
-
-    def measure(self, luma: npt.NDArray[np.uint8], shift: reference.Shift) -> Future[npt.NDArray[np.uint16]]:
-        """The scores of luma (height, width) that nobody else writes to."""
-
-        def job(device: Device) -> npt.NDArray[np.uint16]:
-            device.shift = shift
-            return device.measure(luma)
-
-        return self.do(job)
 
     def alive(self) -> bool:
         """Whether what is being done has moved of late. True if nothing is."""
@@ -147,6 +140,7 @@ class Fpga:
         finally:
             self._tried_s = self._pulse.monotonic_s()
         self._name, self._lost = name, None
+        self._opened()
         log.info("FPGA opened: %s", name)
         return name
 

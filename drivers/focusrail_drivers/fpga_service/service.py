@@ -17,7 +17,8 @@ from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
 from focusrail_drivers.base import DeviceNotFound
 from focusrail_drivers.clock import Clock
 from focusrail_drivers.fpga_service import scores
-from focusrail_drivers.fpga_service.fpga import STUCK_AFTER_S, Device, Fpga
+from focusrail_drivers.fpga_service.fpga import REOPEN_AFTER_S, STUCK_AFTER_S, Device, Fpga
+from focusrail_drivers.fpga_service.kept_memory import KeptMemory
 from focusrail_drivers.fpga_service.ownership import sole_owner
 from focusrail_drivers.fpga_service.server import Server
 from focusrail_drivers.fpga_service.session import Handlers
@@ -53,13 +54,16 @@ def serve_device(
     *,
     handlers: Handlers = HANDLERS,
     stuck_after_s: float = STUCK_AFTER_S,
+    reopen_after_s: float = REOPEN_AFTER_S,
 ) -> None:
     """Serve what `make` makes, which gets the clock that it must wait by. As `serve`, but nothing is locked."""
     logging.getLogger(__package__).setLevel(logging.INFO)  # who connects belongs into the journal
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        Server(socket, Fpga(make, stuck_after_s=stuck_after_s), handlers).run(stop)
+        opened = KeptMemory().renew
+        fpga = Fpga(make, opened=opened, stuck_after_s=stuck_after_s, reopen_after_s=reopen_after_s)
+        Server(socket, fpga, handlers).run(stop)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -76,7 +80,7 @@ def using_device(module: str, options: Kv260Accelerator.Options, folder: Path) -
             warnings.simplefilter("ignore")  # pynq's own, on a machine that is no board
             found = importlib.import_module(module)
             found.install()
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise DeviceNotFound(f"{module} cannot stand in for a board: {error}") from error
     if Path(options.overlay).exists() or not hasattr(found, "overlay_files"):
         return options
