@@ -17,6 +17,7 @@ import structlog
 from focusrail.capture.events import FrameStored, Merging, Paused, Published, Started
 from focusrail.capture.plan import Plan, plan
 from focusrail.capture.rig import Rig
+from focusrail.config.schema import Config
 from focusrail.errors import FocusrailError, RigBusy
 from focusrail.event_log import EventLog
 from focusrail.model.recipe import Recipe
@@ -24,6 +25,7 @@ from focusrail.recipe_book import RecipeBook
 from focusrail.service import Service
 from focusrail.worker.messages import Fused, LeftOut
 from focusrail_drivers.base import DriverError, RailStatus
+from focusrail_drivers.clock import Clock
 
 log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
@@ -87,10 +89,10 @@ class Estimate:
 class Desk:
     """Takes orders from any thread, refuses what does not go together, tells the event log what happens."""
 
-    def __init__(self, service: Service, events: EventLog) -> None:
-        """`service` must be made with `Desk.hear` of this desk as its listener, or with nobody: see `at`."""
-        self.service, self.events = service, events
-        self.recipes = RecipeBook(service.config.store.root / "recipes", service.config)
+    def __init__(self, config: Config, events: EventLog, *, clock: Clock | None = None) -> None:
+        """Opens the journal; touches no device. Raises StoreNotWritable, DiskFull."""
+        self.service, self.events = Service(config, clock=clock, listen=self._hear), events
+        self.recipes = RecipeBook(config.store.root / "recipes", config)
         self._keys: dict[str, str] = {}  # of shoots that were begun with one
         self._operator = ThreadPoolExecutor(1, "operator")
         self._lock = threading.Lock()
@@ -232,7 +234,7 @@ class Desk:
 
     # --- what is going on ---------------------------------------------------------------------------------------------
 
-    def hear(self, event: object) -> None:
+    def _hear(self, event: object) -> None:
         """What the service tells, from any thread."""
         now_s = self.service.clock.monotonic_s()
         with self._lock:

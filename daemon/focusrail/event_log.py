@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import Any, Literal
 
 from focusrail.capture.events import Published
 from focusrail.worker.manifest import plain
@@ -59,8 +59,11 @@ class EventLog:
                 return None
             return [entry for entry in self._entries if entry.number > number]
 
-    async def follow(self, after: int) -> AsyncIterator[Entry | None]:
-        """Events after one, as they come, for ever; None where some were missed: look at everything anew."""
+    async def follow(self, after: int, *, quiet_s: float) -> AsyncIterator[Entry | Literal["missed", "quiet"]]:
+        """Events after one, as they come, for ever.
+
+        `missed` where some were forgotten: look at everything anew. `quiet` whenever none has come for so long.
+        """
         happened = asyncio.Event()
         me = (asyncio.get_running_loop(), happened)
         with self._lock:
@@ -71,13 +74,16 @@ class EventLog:
                 entries = self.since(after)
                 if entries is None:
                     after = self.last
-                    yield None
+                    yield "missed"
                     continue
                 for entry in entries:
                     after = entry.number
                     yield entry
                 if not entries:
-                    await happened.wait()
+                    try:
+                        await asyncio.wait_for(happened.wait(), quiet_s)
+                    except asyncio.TimeoutError:
+                        yield "quiet"
         finally:
             with self._lock:
                 self._waiting.discard(me)

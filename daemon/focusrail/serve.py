@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -14,40 +13,45 @@ from pathlib import Path
 import structlog
 import uvicorn
 
-from focusrail.api.access import token_at
+from focusrail.api.access import names, token_at
 from focusrail.api.app import make_app
 from focusrail.config.schema import Config
 from focusrail.desk import Desk
 from focusrail.errors import ConfigError, FocusrailError, ShootInUse
 from focusrail.event_log import EventLog
-from focusrail.service import Service
 from focusrail_drivers.base import DriverError
 from focusrail_drivers.fpga_service.notify import notify
 
 log = structlog.get_logger(__name__)
 _RETRY_S = 5.0  # between two attempts to open a rig that is not there
+_CONNECTIONS = 256
 _ENDING_S = 3  # for answers under way when it is told to end
 
 
 def serve(config: Config) -> None:
     """Open the rig, go on with what was interrupted, answer, until SIGTERM or SIGINT. Raises FocusrailError."""
     with ExitStack() as stack:
-        events = EventLog()
-        desk: list[Desk] = []
-        service = Service(config, listen=lambda event: desk[0].hear(event))
-        stack.callback(service.close)
-        desk.append(Desk(service, events))
-        sockets = [
+        desk = Desk(config, EventLog())
+        stack.callback(desk.service.close)
+        tcp, unix = (
             stack.enter_context(_tcp(*config.service.address)),
             stack.enter_context(_unix(config.service_socket)),
-        ]
-        stack.callback(desk[0].close)
-        token = token_at(config.store.token_file)
-        app = make_app(desk[0], token=token, hosts=_names(config))
-        asyncio.run(_serve(uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, date_header=False, lifespan="off",
-            timeout_graceful_shutdown=_ENDING_S, limit_concurrency=256, timeout_keep_alive=30, h11_max_incomplete_event_size=16384,
-        ), sockets, desk[0], config))  # fmt: skip
+        )
+        stack.callback(desk.close)
+        app = make_app(
+            desk, token=token_at(config.store.token_file), hosts=names(config.service.address, config.service.hosts)
+        )
+        settings = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            lifespan="off",
+            limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=_ENDING_S,
+        )
+        asyncio.run(_serve(settings, [tcp, unix], desk, config))
 
 
 async def _serve(config: uvicorn.Config, sockets: list[socket.socket], desk: Desk, given: Config) -> None:
@@ -103,21 +107,6 @@ def _go_on(desk: Desk) -> None:
         desk.resume(shoot.shoot_id)
     except (DriverError, FocusrailError) as error:
         log.error("shoot.not_resumed", shoot_id=shoot.shoot_id, error=str(error))
-
-
-def _names(config: Config) -> set[str]:
-    """By which the service may be reached: what it listens on, this machine's names, and those of the configuration."""
-    host, _ = config.service.address
-    names = {"127.0.0.1", "localhost", "::1", host, *config.service.hosts}
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        name = socket.gethostname()
-        names |= {name, f"{name}.local"}
-        with contextlib.suppress(OSError):
-            names |= {str(info[4][0]) for info in socket.getaddrinfo(name, None)}
-        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(("192.0.2.1", 9))  # sends nothing; says which address the network sees
-            names.add(probe.getsockname()[0])
-    return names
 
 
 @contextmanager

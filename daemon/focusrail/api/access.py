@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hmac
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from secrets import token_urlsafe
@@ -27,6 +29,7 @@ from focusrail.store.durable import make_folder, writing
 
 COOKIE = "focusrail"
 LARGEST_BODY = 1 << 20  # bytes; nothing that is asked for is larger
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FREE = ("/", "/web/", "/api/health")  # what tells a stranger nothing
 _WRONG_TOKENS = 20  # in a minute, from all addresses together, after which none is looked at
@@ -57,6 +60,34 @@ def token_at(path: Path) -> str:
                 os.fchmod(descriptor, 0o600)
                 file.write(token + "\n")
     return token
+
+
+def addresses(listen: tuple[str, int]) -> list[str]:
+    """The addresses that lead to a service that listens so, the most general one last."""
+    host, port = listen
+    if host not in _EVERYWHERE:
+        return [f"http://{f'[{host}]' if ':' in host else host}:{port}"]
+    return [f"http://{name}:{port}" for name in ("127.0.0.1", f"{socket.gethostname()}.local", *_seen())]
+
+
+def names(listen: tuple[str, int], more: Collection[str] = ()) -> set[str]:
+    """By which a service that listens so may be reached: its address, this machine's names, and `more`."""
+    host, _ = listen
+    known = {"127.0.0.1", "localhost", "::1", host, *more}
+    if host in _EVERYWHERE:
+        name = socket.gethostname()
+        known |= {name, f"{name}.local", *_seen()}
+        with suppress(OSError):
+            known |= {str(info[4][0]) for info in socket.getaddrinfo(name, None)}
+    return known
+
+
+def _seen() -> list[str]:
+    """The address under which the network sees this machine, if there is a network."""
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing
+        return [str(probe.getsockname()[0])]
+    return []
 
 
 class Access:

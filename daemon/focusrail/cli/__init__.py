@@ -15,6 +15,7 @@ from focusrail.cli.configuration import config
 from focusrail.cli.context import PATH, Context
 from focusrail.cli.fpga import fpga
 from focusrail.cli.rig import camera, rail
+from focusrail.cli.serving import serve, token
 from focusrail.cli.stacks import resume, shoot, shoots, stack
 from focusrail.errors import UNEXPECTED, ConfigError, FocusrailError, exit_code
 from focusrail_drivers.base import DriverError
@@ -34,7 +35,7 @@ def cli(context: click.Context, config_path: Path | None, data: Path | None, ver
     context.obj = Context(config_path, data, verbose)
 
 
-for _command in (shoot, resume, stack, shoots, rail, camera, config, fpga):
+for _command in (shoot, resume, stack, shoots, serve, token, rail, camera, config, fpga):
     cli.add_command(_command)
 
 

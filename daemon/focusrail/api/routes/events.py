@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request
 from starlette.responses import StreamingResponse
@@ -40,23 +38,17 @@ async def events(
 
     async def lines() -> AsyncIterator[str]:
         try:
-            async with aclosing(desk.events.follow(start)) as entries:  # type: ignore[type-var]
-                following = asyncio.ensure_future(anext(entries))
-                while True:
-                    done, _ = await asyncio.wait({following}, timeout=_QUIET_S)
-                    if not done:
-                        yield ": quiet\n\n"
-                        continue
-                    yield _line(following.result(), desk.events.last)
-                    following = asyncio.ensure_future(anext(entries))
+            async for entry in desk.events.follow(start, quiet_s=_QUIET_S):
+                yield _line(entry, desk.events.last)
         finally:
-            following.cancel()
             request.app.state.viewers -= 1
 
     return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-def _line(entry: Entry | None, last: int) -> str:
-    if entry is None:
+def _line(entry: Entry | Literal["missed", "quiet"], last: int) -> str:
+    if entry == "quiet":
+        return ": quiet\n\n"
+    if entry == "missed":
         return f"id: {last}\nevent: missed\ndata: {{}}\n\n"
     return f"id: {entry.number}\nevent: {entry.name}\ndata: {json.dumps(entry.data)}\n\n"
