@@ -42,7 +42,7 @@ class Kv260Accelerator:
 
         overlay: str = "cv_dfx_3_pr.bit"  # a path, or the name of an overlay that pynq knows
         region: str = "pr_0"  # holds the second filter
-        shift: ShiftSetting = "auto"  # auto (from a probe), 0 (finest) to 4, or bracket (0 and 3 joined)
+        shift: ShiftSetting = "auto"  # 0 (finest) to 4, bracket (0 and 3 joined), or auto: one of these by a probe
         tile_height_px: int | None = None  # None: proven, else 1080
         tile_width_px: int = tiles.MAX_WIDTH_PX
         transport: TransportSetting = "parked"  # or one-frame; auto: one-frame if it is proven, else parked
