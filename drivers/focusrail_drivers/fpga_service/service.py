@@ -80,7 +80,7 @@ def using_device(module: str, options: Kv260Accelerator.Options, folder: Path) -
             warnings.simplefilter("ignore")  # pynq's own, on a machine that is no board
             found = importlib.import_module(module)
             found.install()
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise DeviceNotFound(f"{module} cannot stand in for a board: {error}") from error
     if Path(options.overlay).exists() or not hasattr(found, "overlay_files"):
         return options
