@@ -92,8 +92,6 @@ class _Progress:
         self._status = self._console.status("")
 
     def __enter__(self) -> _Progress:
-        if self._console.is_terminal:
-            self._status.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,10 +100,12 @@ class _Progress:
     def __call__(self, event: Trying | Finding) -> None:
         from focusrail_drivers.accelerators.kv260.report import Trying  # noqa: PLC0415
 
-        if isinstance(event, Trying):
-            self._status.update(f"{event.what} ...")
-        else:
+        if not isinstance(event, Trying):
+            self._status.stop()  # or the finding would be written behind it
             click.echo(str(event))
+        elif self._console.is_terminal:
+            self._status.update(f"{event.what} ...")
+            self._status.start()
 
 
 def _store(report: Report, path: Path | None) -> None:

@@ -29,7 +29,7 @@ def assumptions(
     return Assumptions(
         tile_px=size.shape,
         halo_px=reference.HALO_PX,
-        passes=2 if options.shift == "bracket" else 1,
+        passes=1 if isinstance(options.shift, int) else 2,  # auto takes one pass only where the first frame allows it
         frames_per_pass=_frames_until_used(options, limits),
         processor_ms_per_tile=ms * size.height_px * size.width_px / measured_px,
     )
@@ -83,7 +83,9 @@ def _explained(predictions: Sequence[Prediction]) -> list[str]:
 def _basis(options: Kv260Accelerator.Options, given: Assumptions, proven: Proven | None, why_not: str) -> list[str]:
     transport = settle_transport(options.transport, proven.limits if proven is not None else None)
     frames = given.passes * given.frames_per_pass
-    shift = "bracket: both shifts" if given.passes == 2 else "one shift"
+    shift = {"bracket": "the bracket, both shifts", "auto": "shift auto, at worst the bracket"}.get(
+        str(options.shift), f"shift {options.shift}"
+    )
     lines = [f"Configured: {shift}, transport {transport}, so that {frames} frames pass for a tile."]
     if proven is not None and proven.limits.ms_processor is not None and proven.limits.timed_px is not None:
         height, width = proven.limits.timed_px

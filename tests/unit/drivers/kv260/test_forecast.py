@@ -34,13 +34,14 @@ def test_a_frame_is_cut_as_the_driver_cuts_it():
 @pytest.mark.parametrize(
     ("options", "limits", "passes", "frames"),
     [
-        ({}, None, 1, 3),
-        ({"confirmed": False}, None, 1, 2),
+        ({}, None, 2, 3),
+        ({"shift": 2}, None, 1, 3),
+        ({"confirmed": False}, None, 2, 2),
         ({"shift": "bracket"}, None, 2, 3),
-        ({"transport": "one-frame"}, None, 1, 2),
-        ({"transport": "auto"}, None, 1, 3),
-        ({"transport": "auto"}, FOUND, 1, 2),
-        ({}, FOUND, 1, 5),
+        ({"transport": "one-frame", "shift": 2}, None, 1, 2),
+        ({"transport": "auto"}, None, 2, 3),
+        ({"transport": "auto"}, FOUND, 2, 2),
+        ({}, FOUND, 2, 5),
     ],
 )
 def test_as_many_frames_pass_as_the_configuration_and_the_board_want(options, limits, passes, frames):
@@ -58,10 +59,14 @@ def test_what_a_self_test_measured_takes_the_place_of_what_is_assumed():
 
 
 def test_it_says_what_it_is_and_what_it_stands_on():
-    usual = " ".join(forecast.forecast(forecast.USUAL_SIZES, OPTIONS, None, "there is no file").split())
+    usual = " ".join(
+        forecast.forecast(forecast.USUAL_SIZES, replace(OPTIONS, shift=2), None, "there is no file").split()
+    )
     assert usual.startswith("A prediction by arithmetic, not a measurement")
     assert "The processor dominates: packing and unpacking tiles" in usual
+    assert "Configured: shift 2, transport parked, so that 3 frames pass for a tile." in usual
     assert "Assumed: 25 ms of the processor for a tile of 1920 x 1080. There is no file." in usual
     measured = " ".join(forecast.forecast(forecast.USUAL_SIZES, OPTIONS, PROVEN).split())
+    assert "Configured: shift auto, at worst the bracket" in measured
     assert "Measured: 5.0 ms of the processor for a tile of 1920 x 540, of 20.0 ms in all" in measured
     assert "self-test of 2026-11-25" in measured and "Assumed" not in measured
