@@ -87,7 +87,7 @@ class Kv260Accelerator:
         )
         self._composed, self._lost, self.recoveries = False, None, 0
         told = "not self-tested" if proven is None else f"self-test of {proven.tested_at[:10]}"
-        return f"KV260 focus measure: {board}, tiles up to {self._largest_tile} ({told})"
+        return f"{board}, tiles up to {self._largest_tile} ({told})"
 
     def close(self) -> None:
         """Bring the overlay to rest and let go of it. Never raises; closing twice is fine."""
