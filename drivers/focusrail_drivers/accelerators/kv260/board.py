@@ -9,7 +9,7 @@ import errno
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,15 +53,24 @@ class Board:
             self._registers(layout.control), decouple_bit=layout.decouple_bit, decoupled_bit=layout.decoupled_bit
         )
         self.switch = Switch(self._registers(layout.switch), layout.switch_outputs)
-        self.vdma = Vdma(self._registers(layout.vdma), clock, timeout_s=timeout_s)
+        self.vdma = self._vdma(layout.vdma, timeout_s)
         self.converters = tuple(PixelConverter(self._registers(path)) for path in (layout.pack, layout.unpack))
         self.first = Filter2d(self._registers(layout.first_filter))
         self.second: Filter2d = self.first  # until the region is loaded
         self.route: dict[int, int] = {}
+        self.camera = layout.camera
+        self.camera_vdma = None if self.camera is None else self._vdma(self.camera.vdma, timeout_s)
+        self.downloads = 0
+        self._attending: list[Callable[[], None]] = []
 
     def download(self) -> None:
-        """Load the whole overlay, then the region. Raises DriverError."""
+        """Load the whole overlay, then the region; all that was set up in it is gone. Raises DriverError."""
+        if self.downloads:  # before that, nobody knows what lies at these addresses
+            for vdma in filter(None, (self.vdma, self.camera_vdma)):
+                with suppress(DeviceTimeout):  # reset is what it is asked for; a new bitstream resets it, too
+                    vdma.quiet()
         _load(self._overlay.download, Path(self._overlay.bitfile_name).name)
+        self.downloads += 1
         self.load_region()
 
     def load_region(self) -> None:
@@ -109,14 +118,42 @@ class Board:
         buffer.flush()
         return buffer
 
+    def hierarchy(self, path: str) -> Any:
+        """pynq's driver of a hierarchy of blocks, made when it is first asked for. Raises DriverError."""
+        found: Any = self._overlay
+        with _clear_errors():
+            for name in path.split("/"):
+                found = getattr(found, name)
+        return found
+
+    def registers(self, path: str) -> Registers:
+        """The registers of a block that is there whatever is loaded into the regions. Raises WrongOverlay."""
+        return self._registers(path)
+
+    def attend(self) -> None:
+        """Between two pieces of a long work: let others that share the board's thread look after what they began."""
+        for each in tuple(self._attending):
+            each()
+
+    @contextmanager
+    def attended_by(self, look: Callable[[], None]) -> Iterator[None]:
+        """Meanwhile, `look`, which is quick and raises nothing, is called by `attend`."""
+        self._attending.append(look)
+        try:
+            yield
+        finally:
+            self._attending.remove(look)
+
     def close(self) -> None:
         """Leave the overlay loaded and at rest, as one that takes it over expects it: nothing runs, nothing is routed.
 
         Raises DeviceTimeout if the VDMA cannot be brought to rest.
         """
         try:
-            self.vdma.quiet()
+            for vdma in filter(None, (self.vdma, self.camera_vdma)):
+                vdma.quiet()
         finally:
+            self.switch.keep({})
             self.switch.route({})
             self.control.reset()
 
@@ -132,6 +169,9 @@ class Board:
         if not partial.exists():
             raise DeviceNotFound(f"{partial} is missing: the overlay is not installed in full; install it again")
         return partial
+
+    def _vdma(self, path: str, timeout_s: float) -> Vdma:
+        return Vdma(self._registers(path), self._clock, timeout_s=timeout_s)
 
     def _registers(self, path: str) -> Registers:
         found = self._overlay.ip_dict.get(path)
