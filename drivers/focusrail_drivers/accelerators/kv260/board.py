@@ -66,9 +66,8 @@ class Board:
     def download(self) -> None:
         """Load the whole overlay, then the region; all that was set up in it is gone. Raises DriverError."""
         if self.downloads:  # before that, nobody knows what lies at these addresses
-            for vdma in filter(None, (self.vdma, self.camera_vdma)):
-                with suppress(DeviceTimeout):  # reset is what it is asked for; a new bitstream resets it, too
-                    vdma.quiet()
+            with suppress(DeviceTimeout):  # then the new bitstream ends what does not end by itself
+                self._quiet()
         _load(self._overlay.download, Path(self._overlay.bitfile_name).name)
         self.downloads += 1
         self.load_region()
@@ -112,7 +111,7 @@ class Board:
 
     def allocate(self, shape: tuple[int, ...]) -> Any:
         """An array of bytes (a Buffer) that the VDMA reaches, zeroed. Raises DriverError."""
-        with _clear_errors():
+        with clear_errors():
             buffer = self._pynq.allocate(shape, dtype=np.uint8, target=self._overlay.device, cacheable=1)
         _plain(buffer)[...] = 0
         buffer.flush()
@@ -121,7 +120,7 @@ class Board:
     def hierarchy(self, path: str) -> Any:
         """pynq's driver of a hierarchy of blocks, made when it is first asked for. Raises DriverError."""
         found: Any = self._overlay
-        with _clear_errors():
+        with clear_errors():
             for name in path.split("/"):
                 found = getattr(found, name)
         return found
@@ -150,8 +149,7 @@ class Board:
         Raises DeviceTimeout if the VDMA cannot be brought to rest.
         """
         try:
-            for vdma in filter(None, (self.vdma, self.camera_vdma)):
-                vdma.quiet()
+            self._quiet()
         finally:
             self.switch.keep({})
             self.switch.route({})
@@ -170,6 +168,13 @@ class Board:
             raise DeviceNotFound(f"{partial} is missing: the overlay is not installed in full; install it again")
         return partial
 
+    def _quiet(self) -> None:
+        try:
+            if self.camera_vdma is not None:
+                self.camera_vdma.quiet(receiving_only=True)
+        finally:
+            self.vdma.quiet()
+
     def _vdma(self, path: str, timeout_s: float) -> Vdma:
         return Vdma(self._registers(path), self._clock, timeout_s=timeout_s)
 
@@ -187,7 +192,7 @@ def open_board(bitstream: str, region: str, clock: Clock, *, timeout_s: float) -
     """
     pynq = _import_pynq()
     _active_device(pynq)
-    with _clear_errors():
+    with clear_errors():
         try:
             overlay = pynq.Overlay(bitstream, download=False)
         except FileNotFoundError as error:
@@ -201,7 +206,7 @@ def open_board(bitstream: str, region: str, clock: Clock, *, timeout_s: float) -
             ) from error
     # Recognised before it is loaded: a wrong one must not even be tried.
     layout = layout_of(Design(Path(overlay.bitfile_name).with_suffix(".hwh")), region)
-    with _clear_errors():
+    with clear_errors():
         board = Board(pynq, overlay, layout, clock, timeout_s=timeout_s)
     board.download()
     return board
@@ -210,7 +215,7 @@ def open_board(bitstream: str, region: str, clock: Clock, *, timeout_s: float) -
 def _load(load: Callable[[], None], name: str) -> None:
     for attempt in range(1, _LOADS + 1):
         try:
-            with _clear_errors():
+            with clear_errors():
                 load()
             return
         except TimeoutError as error:
@@ -246,7 +251,7 @@ def _active_device(pynq: Any) -> Any:
 
 
 @contextmanager
-def _clear_errors() -> Iterator[None]:
+def clear_errors() -> Iterator[None]:
     """What pynq raises while it reaches for hardware, as DriverError; its warnings about other matters are silent."""
     try:
         with warnings.catch_warnings():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -135,15 +136,15 @@ class Vdma:
         """The frame store that is being filled."""
         return (self._registers.read(_PARK) >> 24) & 0x1F
 
-    def quiet(self) -> None:
+    def quiet(self, *, receiving_only: bool = False) -> None:
         """Stop and reset both channels. Raises DeviceTimeout if they do not even reset.
 
         A stalled channel cannot stop, which is no reason not to reset it: so stopping has its deadline and no more.
+        `receiving_only` is for a VDMA that was built without its sending half.
         """
-        for channel in (self.sending, self.receiving):
-            try:
+        channels = (self.receiving,) if receiving_only else (self.sending, self.receiving)
+        for channel in channels:
+            with suppress(DeviceTimeout):
                 channel.stop()
-            except DeviceTimeout:
-                continue
-        for channel in (self.sending, self.receiving):
+        for channel in channels:
             channel.reset()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import itertools
 import os
 import threading
 from contextlib import suppress
@@ -18,7 +19,7 @@ from focusrail_drivers.accelerators.kv260_emulator.board import Board
 from focusrail_drivers.accelerators.kv260_emulator.sensor import I2C_ADDRESS, NoAnswer, library_mode
 
 _I2C_DEVICE = "/dev/i2c-"
-_DESCRIPTOR = 1 << 20  # no real one is so large
+_descriptors = itertools.count(1 << 20)  # no real one is so large, and no two boards have the same
 _SYSTEM_CONTROL, _STREAMING = 0x3008, 0x02
 
 
@@ -111,12 +112,12 @@ class _I2c:
     def open(self, path: str, _flags: int) -> int:
         if not path.startswith(_I2C_DEVICE):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        descriptor = _DESCRIPTOR + len(self._addresses)
+        descriptor = next(_descriptors)
         self._addresses[descriptor] = 0
         return descriptor
 
     def close(self, descriptor: int) -> None:
-        self._addresses[descriptor] = 0
+        self._addresses.pop(descriptor, None)
 
     def ioctl(self, descriptor: int, request: int, argument: int) -> None:
         if request == self._SLAVE:

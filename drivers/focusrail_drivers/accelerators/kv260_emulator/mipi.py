@@ -113,7 +113,7 @@ class MipiPath:
     look_at: Callable[[], scene.Scene]
     frames: int = 0
     standing: str = ""
-    dma: vdma.Vdma = field(default_factory=lambda: vdma.Vdma(FRAME_STORES))
+    dma: vdma.Vdma = field(default_factory=lambda: vdma.Vdma(FRAME_STORES, sends=False))
     pack: pixels.PixelFormat = field(default_factory=pixels.PixelFormat)
     receiver: Receiver = field(default_factory=Receiver)
     _frame: _Frame | None = None
