@@ -21,7 +21,15 @@ from focusrail.capture.rig import Rig
 from focusrail.config.loader import default_config_path, dump, load_config, load_recipe, shipped_with
 from focusrail.config.schema import Config
 from focusrail.console import ProgressDisplay, interruptible, summary
-from focusrail.errors import UNEXPECTED, ConfigError, FocusrailError, InvalidValue, StoreNotWritable, exit_code
+from focusrail.errors import (
+    UNEXPECTED,
+    ConfigError,
+    FocusrailError,
+    InvalidValue,
+    StoreNotWritable,
+    UnknownShoot,
+    exit_code,
+)
 from focusrail.model.method import FUSIONS, MODELS, Method, notebook
 from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import Recipe
@@ -94,6 +102,25 @@ def shoot(context: _Context, recipe: Path | None, name: str | None, specimen: st
     with ProgressDisplay(shooting=True) as display, context.service(display) as service:
         wanted = _recipe(recipe, service.config, name=name, specimen_id=specimen)
         done = interruptible(lambda: service.shoot(wanted), abort=service.abort)
+    _conclude(done)
+
+
+@cli.command()
+@click.argument("shoot_id", required=False)
+@click.pass_obj
+def resume(context: _Context, shoot_id: str | None) -> None:
+    """Go on with a shoot that ended before its last frame; without SHOOT_ID, with the newest. The carriage moves.
+
+    Only where nothing has been touched since: the frames that are missing are shot where the plan has them.
+    """
+    with ProgressDisplay(shooting=True) as display, context.service(display) as service:
+        if shoot_id is None:
+            unfinished = service.unfinished()
+            if unfinished is None:
+                raise UnknownShoot("every shoot is finished: there is none to go on with")
+            shoot_id = unfinished.shoot_id
+        wanted = shoot_id
+        done = interruptible(lambda: service.shoot_on(wanted), abort=service.abort)
     _conclude(done)
 
 

@@ -105,6 +105,10 @@ class WorkerLost(FocusrailError):
     """The stacking process ended again and again; the originals are safe in the spool."""
 
 
+class AcceleratorFailed(FocusrailError):
+    """What measures focus is lost, and nothing may, or can, take its place; the originals are safe in the spool."""
+
+
 class ShootAborted(FocusrailError):
     """A person ended the shoot; the frames stored so far are safe."""
 
@@ -134,6 +138,7 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     WorkerLost: (26, 500),
     UnknownFrame: (27, 422),
     NotEnoughMemory: (28, 507),
+    AcceleratorFailed: (29, 502),
     OutOfTravel: (21, 422),
     PositionUnknown: (22, 409),
     DriverError: (30, 502),

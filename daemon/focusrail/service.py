@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -21,7 +21,7 @@ from focusrail.capture.carriage import Carriage
 from focusrail.capture.engine import Engine
 from focusrail.capture.events import Merging, Published, Skipped, Started
 from focusrail.capture.plan import plan
-from focusrail.capture.preflight import check_rail, check_store
+from focusrail.capture.preflight import check_accelerator, check_rail, check_store
 from focusrail.capture.rig import Rig, halt_owner, only_owner, open_rig
 from focusrail.capture.stacks import Stacks
 from focusrail.config.schema import Config
@@ -42,7 +42,7 @@ from focusrail.model.selection import check_known
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.folder import SLABS, Listing, lie_on_each_other, list_folder, record_of
 from focusrail.store.journal import Journal
-from focusrail.store.spool import Spool
+from focusrail.store.spool import Spool, proven
 from focusrail.worker.messages import Finish, LeftOut
 from focusrail_drivers.base import DriverError
 from focusrail_drivers.clock import Clock, SystemClock
@@ -129,6 +129,7 @@ class Service:
         if wanted != "first":
             log.warning("recipe.reference_ignored", wanted=wanted)
         check_store(self._store.spool_folder, self._store.outbound_folder)
+        check_accelerator(self.config.accelerator, recipe.method)
         with self.rig() as rig:
             planned = plan(recipe, travel=rig.carriage.travel, resolution_mm=rig.carriage.resolution_mm)
             shoot = Shoot(
@@ -145,10 +146,39 @@ class Service:
             with self._spool.claim(shoot.shoot_id), self._failing(shoot):
                 return self._run(shoot, recipe, rig)
 
-    def _run(self, shoot: Shoot, recipe: Recipe, rig: Rig) -> Published:
+    def unfinished(self) -> Shoot | None:
+        """The newest shoot that ended before it was published and can be gone on with; None where there is none."""
+        for shoot in self.journal.shoots():
+            if shoot.recipe is not None and shoot.positions_mm and not self.journal.publications(shoot.shoot_id):
+                return shoot
+        return None
+
+    def shoot_on(self, shoot_id: str) -> Published:
+        """Go on with a shoot that has ended before its last frame, whatever ended it, and publish it.
+
+        What is stored is proven by its hash, and stacked again; what is missing, or is not what was stored, is shot
+        where it belongs. Nothing must have been touched since. Raises FocusrailError, DriverError.
+        """
+        shoot = self.journal.shoot(shoot_id)
+        recipe = shoot.recipe
+        if recipe is None or not shoot.positions_mm:
+            raise RecipeRefused(f"shoot {shoot_id} is a stack of photographs from {shoot.source}: nothing was shot")
+        check_store(self._store.spool_folder, self._store.outbound_folder)
+        check_accelerator(self.config.accelerator, shoot.method)
+        with self._spool.claim(shoot_id):
+            stored = proven(self.journal.frames(shoot_id))
+        if len(stored) == len(shoot.positions_mm):
+            return self.restack(shoot_id)
+        with self.rig() as rig, self._spool.claim(shoot_id), self._failing(shoot):
+            if rig.name != shoot.source:
+                log.warning("rig.differs", was=shoot.source, now=rig.name)
+            return self._run(shoot, recipe, rig, stored)
+
+    def _run(self, shoot: Shoot, recipe: Recipe, rig: Rig, stored: Sequence[FrameRecord] = ()) -> Published:
         began_s = self._clock.monotonic_s()
         self._listen(Started(shoot.shoot_id, shoot.name, len(shoot.positions_mm), shoot.source))
-        self.journal.advance(shoot, State.PREFLIGHT)
+        if shoot.state is State.IDLE:
+            self.journal.advance(shoot, State.PREFLIGHT)
         settings = {**self.config.camera.settings, **recipe.camera_settings}
         if settings:
             rig.camera_thread.submit(rig.camera.configure, settings).result()
@@ -158,12 +188,14 @@ class Service:
         if self._aborted.is_set():
             raise ShootAborted(f"shoot {shoot.shoot_id} was aborted before anything moved")
         self._engine = engine
-        check_rail(rig.carriage, shoot.positions_mm, may_home=self.config.rail.home == "if_unknown")
+        there = {record.index for record in stored}
+        missing_mm = [mm for index, mm in enumerate(shoot.positions_mm) if index not in there]
+        check_rail(rig.carriage, missing_mm, may_home=self.config.rail.home == "if_unknown")
         start_mm = rig.carriage.position_mm()
         place = self._stacks.place(shoot)
         with self._stacks.process(shoot, place, self._stacks.begin(shoot, place, in_mm=True)) as (process, left_out):
             self.journal.advance(shoot, State.SHOOTING)
-            stacking_error = engine.run(shoot, process, settle_s=recipe.settle_s)
+            stacking_error = engine.run(shoot, process, stored=stored, settle_s=recipe.settle_s)
             shot_s = self._clock.monotonic_s() - began_s
             self.journal.advance(shoot, State.MERGING)
             self._listen(Merging())
@@ -281,6 +313,7 @@ class Service:
 
     def _check(self, method: Method, outputs: Outputs | None, shoot: Shoot | None = None) -> None:
         (outputs if outputs is not None else usual_outputs(self.config, shoot)).check_with(method)
+        check_accelerator(self.config.accelerator, method)
 
     # --- ending -------------------------------------------------------------------------------------------------------
 
@@ -353,7 +386,10 @@ class Service:
         stored = len(self.journal.frames(shoot.shoot_id))
         if stored < 2:
             return "; one frame is safe in the spool" if stored else ""
-        return f"; {stored} frames are safe: `{self._command} stack --shoot {shoot.shoot_id}` stacks them"
+        go_on = (
+            f"`{self._command} resume {shoot.shoot_id}` shoots the rest, " if stored < len(shoot.positions_mm) else ""
+        )
+        return f"; {stored} frames are safe: {go_on}`{self._command} stack --shoot {shoot.shoot_id}` stacks them"
 
 
 def _new_id(clock: Clock) -> str:

@@ -277,5 +277,16 @@ class OnDevice(Protocol):
 class AdaptsToPicture(Protocol):
     """An accelerator with a limited range of scores, which it fits to what it will measure."""
 
-    def probe(self, luma_tile: npt.NDArray[np.uint8]) -> None:
-        """Choose the range by a (height, width) of luma; before `configure`, for the scale changes with it."""
+    def probe(self, luma_tile: npt.NDArray[np.uint8]) -> str:
+        """Choose the range by a (height, width) of luma; before `configure`, for the scale changes with it.
+
+        Returns what was chosen, in words for the report.
+        """
+
+
+@runtime_checkable
+class HasDouble(Protocol):
+    """An accelerator that can be lost while it works, and whose scores something else can compute, to the bit."""
+
+    def double(self) -> Accelerator:
+        """One on the processor that goes on where this one stopped: it measures as was settled by `probe`."""

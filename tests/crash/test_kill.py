@@ -133,6 +133,65 @@ def test_a_killed_shoot_keeps_what_it_counted_and_stacks_to_the_same_pixels(home
     assert KILLS < 8 or State.SHOOTING in killed_in, "the moments missed all that was to be tried"
 
 
+@pytest.mark.timeout(120 + 20 * KILLS)
+def test_a_killed_shoot_goes_on_where_it_was_to_the_pixels_of_one_that_was_not_killed(home: Home, whole: Whole) -> None:
+    moments = random.Random(KILLS + 1)
+    gone_on_with = 0
+    for kill in range(KILLS):
+        after_s = moments.uniform(0.3 * whole.took_s, whole.took_s)
+        with home.start("shoot", "recipe.yaml", stdin=subprocess.DEVNULL) as process:
+            drain = threading.Thread(target=process.communicate)
+            drain.start()
+            drain.join(after_s)
+            process.kill()
+            drain.join()
+        journal = Journal(home.data / "journal.sqlite")
+        newest, stored, finished = journal.shoots()[0].shoot_id, 0, True
+        stored = len(journal.frames(newest))
+        finished = bool(journal.publications(newest))
+        journal.close()
+        if finished:
+            continue
+        done = home.run("resume")
+        where = f"kill {kill} after {after_s:.3f} s, {stored} frames"
+        assert done.code == 0, (where, done.sentences)
+        assert len(done.event("frame.stored")) == FRAMES - stored, where
+        (folder,) = (f for f in published(home.outbound) if f.name.endswith(newest))
+        assert np.array_equal(pixels(folder), whole.pixels_of_first(FRAMES)), where
+        gone_on_with += 0 < stored < FRAMES
+    everything_counted_is_there(home)
+    assert KILLS < 8 or gone_on_with, "the moments missed all that was to be tried"
+
+
+def test_an_original_that_was_damaged_meanwhile_is_shot_again_where_it_belongs(home: Home, whole: Whole) -> None:
+    with home.start("shoot", "recipe.yaml") as process:
+        shoot_id = stored(process, 6)["shoot_id"]
+        process.kill()
+    frames = home.data / "spool" / shoot_id / "frames"
+    (frames / "000002.jpg").write_bytes(b"\xff\xd8 rot")
+    (frames / "000004.jpg").unlink()
+    done = home.run("resume", shoot_id)
+    assert done.code == 0, done.sentences
+    assert [event["frame_index"] for event in done.event("frame.damaged")] == [2, 4]
+    assert {2, 4, FRAMES - 1} <= {event["frame_index"] for event in done.event("frame.stored")}
+    (folder,) = (f for f in published(home.outbound) if f.name.endswith(shoot_id))
+    assert np.array_equal(pixels(folder), whole.pixels_of_first(FRAMES))
+    everything_counted_is_there(home)
+
+
+def test_a_shoot_that_was_aborted_can_be_gone_on_with_and_says_how(home: Home, whole: Whole) -> None:
+    with home.start("shoot", "recipe.yaml") as process:
+        shoot_id = stored(process, 3)["shoot_id"]
+        process.send_signal(signal.SIGINT)
+        done = ended(process)
+    assert f" resume {shoot_id}` shoots the rest" in done.sentences[-1]
+    again = home.run("resume", shoot_id)
+    assert again.code == 0, again.sentences
+    (folder,) = (f for f in published(home.outbound) if f.name.endswith(shoot_id))
+    assert np.array_equal(pixels(folder), whole.pixels_of_first(FRAMES))
+    assert home.run("resume", "20990101T000000-0000").code == 23
+
+
 def test_a_killed_shoot_is_stacked_by_the_command_line(home: Home, whole: Whole) -> None:
     with home.start("shoot", "recipe.yaml") as process:
         shoot_id = stored(process, 4)["shoot_id"]

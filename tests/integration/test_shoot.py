@@ -216,7 +216,7 @@ def test_a_frame_that_failed_is_made_again_at_the_same_place(
 
 def test_a_camera_that_fails_for_good_ends_the_shoot_with_its_frames_safe(make: Make) -> None:
     service = make(camera={"capture_fails_at": [4] * 3})
-    with pytest.raises(DriverError, match=r"no picture of frame 4; 4 frames are safe: `focusrail stack --shoot ") as e:
+    with pytest.raises(DriverError, match=r"no picture of frame 4; 4 frames are safe: `focusrail resume ") as e:
         service.shoot(recipe())
     assert exit_code(e.value) == 30
     shoot_id = only_shoot(service)
@@ -336,7 +336,7 @@ def test_an_aborted_shoot_keeps_what_was_stored(make: Make, index: int) -> None:
 
     service = make(listen=listen)
     with pytest.raises(
-        ShootAborted, match=r"(aborted|stopped).*; \d frames are safe: `focusrail stack --shoot "
+        ShootAborted, match=r"(aborted|stopped).*; \d frames are safe: `focusrail (resume|stack --shoot) "
     ) as error:
         service.shoot(recipe())
     assert exit_code(error.value) == 130

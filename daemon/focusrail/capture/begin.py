@@ -50,5 +50,6 @@ def begin(
         unwanted=tuple(unwanted),
         frames=len(shoot.positions_mm),
         outputs=outputs if outputs is not None else usual_outputs(config, shoot),
+        acceleration=config.accelerator.told(),
         far_is_high=config.rail.far_is == "high",
     )

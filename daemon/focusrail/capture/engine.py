@@ -7,7 +7,7 @@ a halt at once. A camera fault is tried again at the same place before it ends t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -55,21 +55,31 @@ class Engine:
         self._going = threading.Event()
         self._going.set()
 
-    def run(self, shoot: Shoot, process: StackingProcess, *, settle_s: float | None = None) -> FocusrailError | None:
-        """Make all frames of a shoot that the journal does not have yet, in order.
+    def run(
+        self,
+        shoot: Shoot,
+        process: StackingProcess,
+        *,
+        stored: Sequence[FrameRecord] = (),
+        settle_s: float | None = None,
+    ) -> FocusrailError | None:
+        """Make all frames of a shoot, in order, but for those that are `stored` already, which are handed over, too.
 
         Returns None, or the error that ended stacking meanwhile: the frames are all safe then, too.
         Raises ShootAborted, DriverError, DiskFull, StoreNotWritable: what was stored before is safe.
         """
         run = _Run(shoot, process, self._spool.folder(shoot.shoot_id) / "truth")
-        stored = {record.index: record for record in self._journal.frames(shoot.shoot_id)}
-        if isinstance(self._camera, TruthfulCamera) and not stored:
+        known = {record.index: record for record in stored}
+        if isinstance(self._camera, TruthfulCamera) and not known:
             self._in_camera_thread(save_truth, self._camera, run.truth).result()
         pending: Future[None] | None = None
         try:
             for index in range(len(shoot.positions_mm)):
-                if index in stored:
-                    run.submit(stored[index])
+                if index in known:
+                    self._collect(run, pending, index - 1, settle_s)
+                    pending = None
+                    self._listen(FrameStored(index, len(shoot.positions_mm), known[index].position_mm or 0.0))
+                    run.submit(known[index])
                     continue
                 self._wait_if_paused(shoot)
                 position_mm = self._move(run, index, settle_s)
@@ -159,9 +169,10 @@ class Engine:
         total = len(shoot.positions_mm)
         log.info("frame.stored", frame_index=index, position_mm=position_mm, bytes=sum(o.size_bytes for o in originals))
         self._listen(FrameStored(index, total, position_mm))
-        if index == 0:
+        if run.first:
+            run.first = False
             size = sum(o.size_bytes for o in originals)
-            check_room(self._spool.root, frames_left=total - 1, frame_bytes=size)
+            check_room(self._spool.root, frames_left=total - 1 - index, frame_bytes=size)
         run.submit(record)
 
     def _in_camera_thread(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
@@ -183,6 +194,7 @@ class _Run:
     process: StackingProcess
     truth: Path
     stacking_error: FocusrailError | None = None
+    first: bool = True  # no frame has been made yet: nothing is known of their size
 
     def submit(self, record: FrameRecord) -> None:
         """Hand a stored frame over; when stacking has failed the shoot goes on: frames can be stacked later."""

@@ -7,11 +7,19 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
+
 from focusrail.capture.carriage import Carriage
+from focusrail.config.schema import AcceleratorConfig
 from focusrail.errors import DiskFull, PreflightFailed, RecipeRefused
+from focusrail.model.method import Method
 from focusrail.store.durable import make_folder, writing
 from focusrail.store.room import LEAST_FREE_BYTES, check_free
-from focusrail_drivers.base import OutOfTravel
+from focusrail_drivers import registry
+from focusrail_drivers.base import DriverError, OnDevice, OutOfTravel
+from focusrail_drivers.clock import SystemClock
+
+log = structlog.get_logger(__name__)
 
 
 def check_store(*folders: Path) -> None:
@@ -29,6 +37,31 @@ def check_room(folder: Path, *, frames_left: int, frame_bytes: int) -> None:
     """The frames still to come fit, as far as the first one tells. Raises DiskFull."""
     what = f"{frames_left} more frames of {frame_bytes / 1e6:.1f} MB"
     check_free(folder, frames_left * frame_bytes, what=what, advice="take fewer frames")
+
+
+def check_accelerator(config: AcceleratorConfig, method: Method) -> None:
+    """What measures focus can do so; without a fallback only. Raises RecipeRefused, PreflightFailed.
+
+    Where the processor may take over there is nothing to refuse, and the stack tells what became of it.
+    """
+    if config.driver == "cpu":
+        return
+    if not method.accelerated:
+        if config.fallback == "never":
+            raise RecipeRefused(
+                f"method lob with sizes {method.blur_px} and {method.laplacian_px} runs on the processor only, which "
+                "accelerator.fallback: never forbids: use 3 and 1 (--blur 3 --laplacian 1), or another method"
+            )
+        log.info("method.measured_on_processor", blur_px=method.blur_px, laplacian_px=method.laplacian_px)
+    if config.fallback == "cpu":
+        return
+    try:
+        accelerator = registry.load("accelerators", config.driver)(config.options, SystemClock())
+        if isinstance(accelerator, OnDevice):
+            accelerator.open()
+            accelerator.close()
+    except DriverError as error:
+        raise PreflightFailed(f"{error}; or let the processor take over with accelerator.fallback: cpu") from error
 
 
 def check_rail(carriage: Carriage, positions_mm: Sequence[float], *, may_home: bool) -> None:

@@ -22,7 +22,7 @@ from focusrail.store.journal import Journal
 from focusrail.store.outbound import Destination, chosen, destination, discard, held, publish, remove_abandoned
 from focusrail.store.spool import Spool
 from focusrail.worker.client import StackingProcess
-from focusrail.worker.messages import Begin, Finish, Finished, LeftOut, Memory
+from focusrail.worker.messages import Begin, Finish, Finished, LeftOut, Measures, Memory
 from focusrail_drivers.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -120,6 +120,10 @@ class Stacks:
                     "memory.foreseen",
                     needed_bytes=event.needed_bytes, usable_bytes=event.usable_bytes, in_file_bytes=event.in_file_bytes,
                 )  # fmt: skip
+            elif isinstance(event, Measures) and event.lost:
+                log.warning("accelerator.lost", reason=event.lost, measures=event.by)
+            elif isinstance(event, Measures):
+                log.info("accelerator.opened", measures=event.by)
             self._listen(event)
 
         for scratch in remove_abandoned(place.folder.parent):
@@ -155,8 +159,9 @@ class Stacks:
         """Move results to their place. Raises DiskFull, StoreNotWritable."""
         publish(place)
         self._journal.add_publication(
-            shoot.shoot_id, place.version, place.folder, self._clock.utc(), shoot.method, without=without
-        )
+            shoot.shoot_id, place.version, place.folder, self._clock.utc(), shoot.method,
+            without=without, measured_by=finished.measured_by,
+        )  # fmt: skip
         self._journal.advance(shoot, State.PUBLISHED)
         log.info("shoot.published", version=place.version, folder=str(place.folder))
         done = Published(shoot.shoot_id, place.version, place.folder, finished, tuple(left_out))

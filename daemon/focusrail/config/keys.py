@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from focusrail.config.document import Key
-from focusrail.config.schema import CameraConfig, RailConfig, options_type
+from focusrail.config.schema import AcceleratorConfig, CameraConfig, RailConfig, options_type
 from focusrail_drivers.base import DriverError
+
+_KINDS: dict[Any, str] = {RailConfig: "rails", CameraConfig: "cameras", AcceleratorConfig: "accelerators"}
 
 
 def key_names(owner: Any) -> list[str]:
@@ -22,11 +24,11 @@ def key_names(owner: Any) -> list[str]:
 
 def key_type(owner: Any, name: str, data: Any) -> Any:
     """The class of what stands at key `name` of `owner`, None for a plain value; `data` is what the file has there."""
-    if name == "options" and owner in (RailConfig, CameraConfig):
+    if name == "options" and owner in _KINDS:
         driver = data.get("driver") if isinstance(data, dict) else None
         driver = driver if isinstance(driver, str) else owner.model_fields["driver"].default
         try:
-            return options_type("rails" if owner is RailConfig else "cameras", driver)
+            return options_type(_KINDS[owner], driver)
         except DriverError:
             return None
     if name not in key_names(owner):

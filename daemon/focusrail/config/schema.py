@@ -27,12 +27,14 @@ from pydantic import (
 )
 
 from focusrail.errors import InvalidValue
+from focusrail.model.acceleration import Acceleration
 from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 from focusrail_drivers import registry
 from focusrail_drivers.base import DriverError, Travel
 
 FOLDER_FIELDS = ("name", "specimen_id", "shoot_id", "date")
+_DEVICES = ("rail", "camera", "accelerator")
 _LONGEST_FIELD_BYTES = 60  # of name and of specimen ID in a folder's name, whose limit is 255 bytes with all the rest
 
 
@@ -56,7 +58,7 @@ Settings = Annotated[Mapping[str, str], BeforeValidator(_nothing_is_empty)]
 
 
 def options_type(kind: str, driver: str) -> type[Any]:
-    """The class of a driver's options; `kind` is rails or cameras. Raises DriverError."""
+    """The class of a driver's options; `kind` is rails, cameras or accelerators. Raises DriverError."""
     found = getattr(registry.load(kind, driver), "Options", None)
     if not isinstance(found, type):
         raise DriverError(f"driver {driver!r} declares no Options; it was not made for this version of focusrail")
@@ -150,6 +152,29 @@ class CameraConfig(Section):
         return _driver_options("cameras", value, info)
 
 
+class AcceleratorConfig(Section):
+    """What measures focus: which driver, and whether the processor may take over from it."""
+
+    driver: str = "cpu"
+    fallback: Literal["cpu", "never"] = "cpu"  # never: what cannot be accelerated is refused, and a loss ends the stack
+    options: Any = Field(default_factory=dict)  # the driver's own `Options`, ready-made
+
+    @field_validator("driver")
+    @classmethod
+    def _driver_exists(cls, value: str) -> str:
+        return _existing_driver("accelerators", value)
+
+    @field_validator("options")
+    @classmethod
+    def _options_fit_the_driver(cls, value: object, info: ValidationInfo) -> object:
+        return _driver_options("accelerators", value, info)
+
+    def told(self) -> Acceleration:
+        """The same for the stacking process."""
+        options: Any = TypeAdapter(type(self.options)).dump_python(self.options, mode="json")
+        return Acceleration(self.driver, options, may_fall_back=self.fallback == "cpu")
+
+
 class StoreConfig(Section):
     """Where originals and results live."""
 
@@ -223,6 +248,7 @@ class Config(Section):
 
     rail: RailConfig = Field(default_factory=RailConfig)
     camera: CameraConfig = Field(default_factory=CameraConfig)
+    accelerator: AcceleratorConfig = Field(default_factory=AcceleratorConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
     stacking: StackingConfig = Field(default_factory=StackingConfig)
     outputs: Outputs = Field(default_factory=Outputs)  # a recipe's own outputs go before it
@@ -231,10 +257,15 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _every_section_is_there(cls, data: object) -> object:
-        """A section that is missing, or whose keys are all commented out, has its defaults, checked in their place."""
+        """A section that is missing, or whose keys are all commented out, has its defaults, checked in their place.
+
+        A device's section may be its driver's name alone.
+        """
         if not isinstance(data, Mapping):
             return data
-        return {**data, **{name: {} for name in cls.model_fields if data.get(name) is None}}
+        absent: dict[str, Any] = {name: {} for name in cls.model_fields if data.get(name) is None}
+        named = {name: {"driver": data[name]} for name in _DEVICES if isinstance(data.get(name), str)}
+        return {**data, **absent, **named}
 
 
 def _check_template(template: str) -> None:

@@ -71,6 +71,11 @@ class Method:
         one_of("warp", self.warp, ("keys", "linear", "cubic", "lanczos"))
 
     @property
+    def accelerated(self) -> bool:
+        """Whether an accelerator measures what decides: of `lob` it knows the sizes 3 and 1 only."""
+        return self.fusion != "lob" or (self.blur_px, self.laplacian_px) == (3, 1)
+
+    @property
     def two_passes(self) -> bool:
         """Whether the frames are looked at again after the last has come."""
         return self.fusion == "depthmap"

@@ -72,3 +72,4 @@ class StackOutcome:
     recipe: dict[str, object] = field(default_factory=dict)
     needed_memory_bytes: int = 0  # as it was foreseen
     peak_memory_bytes: int = 0
+    measured_by: str = ""  # the accelerator, its setting and its device

@@ -24,14 +24,15 @@ class State(str, Enum):
     ABORTED = "aborted"
 
 
-# A shoot whose process died still says `shooting`, `paused` or `merging`: whoever takes it up again may go on to merge
-# what was stored. Failed, aborted and published shoots can be merged again (a re-stack) or shot on (extended, resumed).
+# A shoot whose process died still says `shooting`, `paused` or `merging`: whoever takes it up again may shoot the
+# frames that are missing, or merge what was stored. Failed, aborted and published shoots can be merged again (a
+# re-stack) or shot on (extended, resumed).
 ALLOWED: dict[State, frozenset[State]] = {
     State.IDLE: frozenset({State.PREFLIGHT, State.MERGING, State.FAILED, State.ABORTED}),
     State.PREFLIGHT: frozenset({State.SHOOTING, State.FAILED, State.ABORTED}),
-    State.SHOOTING: frozenset({State.PAUSED, State.MERGING, State.FAILED, State.ABORTED}),
+    State.SHOOTING: frozenset({State.SHOOTING, State.PAUSED, State.MERGING, State.FAILED, State.ABORTED}),
     State.PAUSED: frozenset({State.SHOOTING, State.MERGING, State.FAILED, State.ABORTED}),
-    State.MERGING: frozenset({State.MERGING, State.PUBLISHED, State.FAILED, State.ABORTED}),
+    State.MERGING: frozenset({State.MERGING, State.SHOOTING, State.PUBLISHED, State.FAILED, State.ABORTED}),
     State.PUBLISHED: frozenset({State.SHOOTING, State.MERGING}),
     State.FAILED: frozenset({State.SHOOTING, State.MERGING}),
     State.ABORTED: frozenset({State.SHOOTING, State.MERGING}),

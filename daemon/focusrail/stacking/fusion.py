@@ -59,14 +59,17 @@ class Accumulator(Protocol):
 
 
 class LobAccumulator:
-    """Keeps, for every pixel, the frame whose |LoB| is the largest; of equals, the latest."""
+    """Keeps, for every pixel, the frame whose |LoB| is the largest; of equals, the latest.
+
+    The accelerator's scores where it has that of these sizes; it does not round the blurred image as OpenCV does.
+    """
 
     def __init__(
         self, height: int, width: int, method: Method, dtype: np.dtype[np.generic], allocate: Allocate
     ) -> None:
         halo_px = lob_halo_px(method.blur_px, method.laplacian_px)
         self.halo_px = max(halo_px + halo_px % 2, ENERGY_HALO_PX)  # even, as half-size rows pair up
-        self._blur_px, self._laplacian_px = method.blur_px, method.laplacian_px
+        self._blur_px, self._laplacian_px, self._accelerated = method.blur_px, method.laplacian_px, method.accelerated
         measure = np.int16 if method.laplacian_px <= 5 else np.float32
         self._image = allocate((3, height, width), dtype)
         self._measure = allocate((height, width), measure)
@@ -77,7 +80,11 @@ class LobAccumulator:
         pass
 
     def add(self, stripe: Stripe, tile: Tile, luma: Luma, scores: Scores, index: int) -> Plane:
-        measure, rows = lob(luma, blur_px=self._blur_px, laplacian_px=self._laplacian_px)[stripe.inner], stripe.rows
+        if self._accelerated:  # scores stay below 2**15
+            measure = scores.fine[stripe.inner].view(np.int16)
+        else:
+            measure = lob(luma, blur_px=self._blur_px, laplacian_px=self._laplacian_px)[stripe.inner]
+        rows = stripe.rows
         kernels.choose(
             measure, tile[:, stripe.inner], largest=self._measure[rows], best=self._image[:, rows],
             winner=self._index[rows], frame=index,

@@ -23,7 +23,7 @@ from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, ValidArea
 from focusrail.stacking.depth_map import DepthMap, Won, find_depth
 from focusrail.stacking.exposure import ExposureReference
 from focusrail.stacking.features import Found, Reduced
-from focusrail.stacking.focus_measure import Scores
+from focusrail.stacking.focus_measure import Scores, luma8
 from focusrail.stacking.focus_peak import PeakTracker
 from focusrail.stacking.fusion import Accumulator, Fused
 from focusrail.stacking.laying import Laid, lay_stripe, stripes_of
@@ -31,7 +31,7 @@ from focusrail.stacking.reach import Unreached, unreached
 from focusrail.stacking.registration import Registrar, Seen, reduce, see
 from focusrail.stacking.resynthesis import FirstLook, SecondLook, resynthesise
 from focusrail.stacking.slabs import Slab, Slabs
-from focusrail_drivers.base import Accelerator
+from focusrail_drivers.base import Accelerator, AdaptsToPicture
 
 _NO_MORE = Outputs()
 Spectator = Callable[[str, int, Stripe, Plane], None]  # stage, frame index, stripe, the stripe's own rows
@@ -160,6 +160,8 @@ class Stacker:
         frame = registered.frame
         height, width = frame.shape[:2]
         if self._accumulator is None:
+            if isinstance(self._accelerator, AdaptsToPicture):
+                self._accelerator.probe(luma8(frame))
             if self._method.two_passes:
                 self._accumulator = FirstLook(self._accelerator)
             else:

@@ -26,7 +26,7 @@ from focusrail.model.shoot import Shoot, State
 from focusrail.store.durable import make_folder, refusal
 
 _TIMEOUT_S = 10.0  # for another process to finish writing
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE shoot (
     shoot_id TEXT PRIMARY KEY, name TEXT NOT NULL, specimen_id TEXT, created_at TEXT NOT NULL, source TEXT NOT NULL,
@@ -42,7 +42,10 @@ CREATE TABLE publication (
 ) STRICT;
 """
 # What a journal of version n needs to become one of version n + 1; a new one goes all the way, too.
-_UPGRADES = {1: "ALTER TABLE publication ADD COLUMN without TEXT NOT NULL DEFAULT ''"}
+_UPGRADES = {
+    1: "ALTER TABLE publication ADD COLUMN without TEXT NOT NULL DEFAULT ''",
+    2: "ALTER TABLE publication ADD COLUMN measured_by TEXT NOT NULL DEFAULT ''",
+}
 _RECIPE, _METHOD, _FRAME = TypeAdapter(Recipe), TypeAdapter(Method), TypeAdapter(FrameRecord)
 
 
@@ -123,13 +126,23 @@ class Journal:
             self._db.executemany("INSERT OR REPLACE INTO frame VALUES (?,?,?)", rows)
 
     def add_publication(
-        self, shoot_id: str, version: int, folder: Path, at: datetime, method: Method, *, without: Iterable[int] = ()
+        self,
+        shoot_id: str,
+        version: int,
+        folder: Path,
+        at: datetime,
+        method: Method,
+        *,
+        without: Iterable[int] = (),
+        measured_by: str = "",
     ) -> None:
-        """Enter a version that lies in the outbound folder, and the frames that it was asked to be made without."""
+        """Enter a version that lies in the outbound folder: the frames that it was asked to be made without, and what
+        measured focus.
+        """
         method_json = _METHOD.dump_json(method).decode()
-        row = (shoot_id, version, str(folder), at.isoformat(), method_json, frames_text(without))
+        row = (shoot_id, version, str(folder), at.isoformat(), method_json, frames_text(without), measured_by)
         with self._writing():
-            self._db.execute("INSERT INTO publication VALUES (?,?,?,?,?,?)", row)
+            self._db.execute("INSERT INTO publication VALUES (?,?,?,?,?,?,?)", row)
 
     def shoot(self, shoot_id: str) -> Shoot:
         """One shoot. Raises UnknownShoot."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
+
 from focusrail.errors import OriginalChanged, ShootInUse
-from focusrail.model.frame import Original
+from focusrail.model.frame import FrameRecord, Original
 from focusrail.store.durable import make_folder, write_durably, writing
 from focusrail.store.media_types import suffix_of
 from focusrail_drivers.base import Photograph
+
+log = structlog.get_logger(__name__)
 
 
 class Spool:
@@ -56,6 +60,20 @@ class Spool:
                     f"shoot {shoot_id} is being worked on by another process; wait for it to end"
                 ) from None
             yield
+
+
+def proven(records: Iterable[FrameRecord]) -> list[FrameRecord]:
+    """The frames whose originals are all what was stored; the others are logged."""
+    whole = []
+    for record in records:
+        try:
+            for original in record.originals:
+                read_original(original)
+        except OriginalChanged as error:
+            log.warning("frame.damaged", frame_index=record.index, reason=str(error))
+        else:
+            whole.append(record)
+    return whole
 
 
 def read_original(original: Original) -> bytes:

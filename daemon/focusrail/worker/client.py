@@ -29,6 +29,7 @@ from focusrail.worker.messages import (
     LeftOut,
     Live,
     LookedAgain,
+    Measures,
     Memory,
     Room,
     Saved,
@@ -44,7 +45,7 @@ _ALL_RESTARTS = 20
 _SILENCE_S = 120.0  # without any event, while one is awaited: the process hangs
 _WRITING = 10  # times as long it may be silent when all frames are fused: one event tells that all is written
 _ABORTED = "stacking was stopped; nothing has been published"
-Event = Surveyed | Fused | LookedAgain | LeftOut | Live | Room | Memory | Saved | Finished | Failed
+Event = Measures | Surveyed | Fused | LookedAgain | LeftOut | Live | Room | Memory | Saved | Finished | Failed
 
 
 @dataclass

@@ -63,6 +63,14 @@ def in_a_file(needed_bytes: int, file_bytes: int) -> list[str]:
     return [said + "more memory, or a larger stacking.memory_limit_mb, would help"]
 
 
+def lost_accelerator(why: str, frame: int | None) -> list[str]:
+    """Of an accelerator that was lost at a frame, or before the first."""
+    if not why:
+        return []
+    since = "all frames were" if frame is None else f"from frame {frame} on frames were"
+    return [f"{since} measured without the accelerator, by the same arithmetic on the processor: {why}"]
+
+
 def not_compiled(compiled: bool) -> list[str]:
     """Of loops that run in numpy."""
     if compiled:

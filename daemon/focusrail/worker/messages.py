@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from focusrail.model.acceleration import Acceleration
 from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
@@ -47,6 +48,7 @@ class Begin:
     again: bool = False  # whoever gives the frames can give them again: a start that leads nowhere is refused
     frames: int = 0  # that will be handed over, as far as is known
     outputs: Outputs = Outputs()  # noqa: RUF009 - frozen, so it can be shared
+    acceleration: Acceleration = field(default_factory=Acceleration)
     kind: Literal["begin"] = "begin"
 
 
@@ -137,6 +139,15 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Measures:
+    """What measures focus from now on; `lost` says why it is no longer what it was."""
+
+    by: str
+    lost: str = ""
+    kind: Literal["measures"] = "measures"
+
+
+@dataclass(frozen=True, slots=True)
 class Saved:
     """One more of those pictures is written."""
 
@@ -154,6 +165,7 @@ class Finished:
     warnings: tuple[str, ...]
     took_s: float
     peak_memory_bytes: int
+    measured_by: str = ""
     psnr_db: float | None = None
     ssim: float | None = None
     kind: Literal["finished"] = "finished"
@@ -169,7 +181,7 @@ class Failed:
 
 
 Command = Annotated[Begin | Frame | Finish, Field(discriminator="kind")]
-_Event = Surveyed | Fused | LookedAgain | LeftOut | Live | Room | Memory | Saved | Finished | Failed
+_Event = Measures | Surveyed | Fused | LookedAgain | LeftOut | Live | Room | Memory | Saved | Finished | Failed
 Event = Annotated[_Event, Field(discriminator="kind")]
 _COMMAND: TypeAdapter[Begin | Frame | Finish] = TypeAdapter(Command)
 _EVENT: TypeAdapter[_Event] = TypeAdapter(Event)

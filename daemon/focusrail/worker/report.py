@@ -77,7 +77,7 @@ def render_report(outcome: StackOutcome, pictures: ReportPictures, *, files: Ite
         most_won=max((frame.won for frame in used if math.isfinite(frame.won)), default=0.0),
         timings=[(_words(name), value) for name, value in outcome.timings_s.items()],
         most_time=max(stages, default=0.0),
-        settings=flat(outcome.settings),
+        settings=[*_measuring(outcome), *flat(outcome.settings)],
         recipe=flat(outcome.recipe),
         recipe_json=json.dumps(plain(outcome.recipe), indent=2, ensure_ascii=False),
         files=[(name, "./" + quote(name.encode("utf-8", "surrogateescape")), FILES.get(name, "")) for name in names],
@@ -239,6 +239,14 @@ def _facts(outcome: StackOutcome, used: Sequence[FrameOutcome]) -> list[tuple[st
             ("Memory", f"{outcome.peak_memory_bytes / 1e9:.2f} GB", f"the most in use at once so far{foreseen}")
         )
     return facts
+
+
+def _measuring(outcome: StackOutcome) -> list[tuple[str, str]]:
+    """What measured focus, and on what."""
+    if not outcome.measured_by:
+        return []
+    luma = [("measured on", "luma rounded to 8 bit; the picture has all 16")] if outcome.bit_depth == 16 else []
+    return [("focus measured by", outcome.measured_by), *luma]
 
 
 def _verdicts(judgement: Judgement) -> list[tuple[str, str, str]]:

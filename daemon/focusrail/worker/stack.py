@@ -31,17 +31,28 @@ from focusrail.worker import doubts, results, suspects
 from focusrail.worker.aligned import save_aligned
 from focusrail.worker.debug import StageRecorder
 from focusrail.worker.foresight import foresee
+from focusrail.worker.live import LONGEST_PX, LivePicture
+from focusrail.worker.measuring import Measuring
 from focusrail.worker.memory_free import hold_to, peak_bytes, resident_bytes
 from focusrail.worker.memory_need import MemoryNeed
-from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live, LookedAgain, Saved, Surveyed
+from focusrail.worker.messages import (
+    Begin,
+    Finish,
+    Finished,
+    Fused,
+    LeftOut,
+    Live,
+    LookedAgain,
+    Measures,
+    Saved,
+    Surveyed,
+)
 from focusrail.worker.planes import Planes
 from focusrail.worker.reduction import thumbnail
 from focusrail.worker.scratch import Scratch
 from focusrail.worker.slabs import SlabFiles
 from focusrail.worker.survey import position_of, survey
-from focusrail_drivers.accelerators.cpu import CpuAccelerator
 
-_LIVE_PX = 1200
 _NAMED = 3  # frames that cannot be used, of those that an error names
 _SHAKEN = "it is much less sharp than its neighbour in all places"
 _UNWANTED = "it was asked for"
@@ -69,7 +80,7 @@ class Stack:
             record.index: replace(self._blank(record), reason=_UNWANTED, unwanted=True) for record in begin.unwanted
         }
         self._metadata: Metadata | None = None
-        self._live = begin.live  # None as soon as it cannot be written
+        self._live = LivePicture(begin.live, every=begin.live_every)
         self._recorder: StageRecorder | None = None
         self._reference = begin.survey[0].index if begin.survey else 0
         self._shape: tuple[int, ...] = ()
@@ -85,10 +96,13 @@ class Stack:
         self._planes: Planes | None = None  # as soon as it is known how large frames are
         self._need: MemoryNeed | None = None
         self._slabs = SlabFiles(begin.scratch) if begin.outputs.slab_frames else None
+        self._fusing: int | None = None  # the frame that is being fused, or was the last to be
+        self._lost_at: int | None = None  # the frame at which the accelerator was lost; None: before any, or never
+        self._measuring = Measuring(begin.acceleration, tell=self._say_what_measures)
         known, reference = self._survey() if begin.survey else (None, None)
         self._stacker = Stacker(
             begin.method,
-            accelerator=CpuAccelerator(),
+            accelerator=self._measuring,
             executor=executor,
             spectator=self._watch if begin.debug else None,
             known=known,
@@ -168,6 +182,7 @@ class Stack:
         """Fold a frame in and tell."""
         if self._begin.debug and self._recorder is None:
             self._recorder = StageRecorder(self._begin.scratch / "debug", registered.frame.shape[0])
+        self._fusing = record.index
         sharpness = self._stacker.fuse(registered)
         if self._recorder is not None:
             self._recorder.save(record.index)
@@ -192,9 +207,8 @@ class Stack:
             self._outcomes[record.index] = outcome
             used = sum(o.used for o in self._outcomes.values())
         self.say(Fused(record.index, found.inliers, took_s))
-        begin = self._begin
-        if self._live is not None and begin.live_every and used % begin.live_every == 0:
-            self._renew_live(used)
+        if (live := self._live.renew(used, lambda: self._stacker.glance(longest_px=LONGEST_PX))) is not None:
+            self.say(Live(used, live))
 
     def leave_out(self, record: FrameRecord, error: FrameError) -> None:
         """Remember and tell that a frame cannot be used. From any thread."""
@@ -217,10 +231,16 @@ class Stack:
                 warnings=outcome.warnings,
                 took_s=time.monotonic() - began_s,
                 peak_memory_bytes=peak_bytes(),
+                measured_by=self._measuring.by,
                 psnr_db=judgement.psnr_db if judgement else None,
                 ssim=judgement.ssim if judgement else None,
             )
         )
+
+    def _say_what_measures(self, by: str, lost: str) -> None:
+        if lost:
+            self._lost_at = self._fusing
+        self.say(Measures(by, lost))
 
     def _result(self) -> Result:
         used = sum(o.used for o in self._outcomes.values())
@@ -277,6 +297,7 @@ class Stack:
             *doubts.left_out(frames),
             *doubts.poor_fit(frames, begin.method.registration.model),
             *doubts.small_crop(width * height / (self._shape[0] * self._shape[1])),
+            *doubts.lost_accelerator(self._measuring.lost, self._lost_at),
             *doubts.not_compiled(kernels.compiled()),
             *doubts.in_a_file(need.total_bytes, planes.file_bytes),
             *doubts.too_shallow(unreached, frames),
@@ -310,6 +331,7 @@ class Stack:
             depth_unit=begin.depth_unit,
             frames=frames,
             settings=asdict(begin.method),
+            measured_by=self._measuring.by,
             timings_s=timings_s,
             versions=_versions(),
             warnings=(*command.warnings, *warnings, *lost),
@@ -354,20 +376,6 @@ class Stack:
             exposed_at=record.exposed_at,
             used=False,
         )
-
-    def _renew_live(self, used: int) -> None:
-        path = self._live
-        image = self._stacker.glance(longest_px=_LIVE_PX)
-        if path is None or image is None:
-            return
-        scratch = path.with_name(f".{path.name}.partial")
-        try:
-            scratch.write_bytes(encode_jpeg(image, quality=85))
-            scratch.replace(path)
-        except OSError:  # it is only for people to look at meanwhile: no stack ends for it
-            self._live = None
-            return
-        self.say(Live(used, path))
 
     def _watch(self, stage: str, index: int, stripe: Stripe, plane: Plane) -> None:
         assert self._recorder is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -27,6 +28,8 @@ class CpuAccelerator:
     @dataclass(frozen=True, slots=True)
     class Options:
         """Nothing can be set."""
+
+        __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def __init__(self, options: Options | None = None, clock: Clock | None = None) -> None:
         """There is nothing to keep."""

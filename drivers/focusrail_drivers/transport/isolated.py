@@ -42,6 +42,7 @@ ERRORS: Mapping[str, type[base.DriverError]] = {
         base.SettingRefused,
         base.CaptureFailed,
         base.CameraStorageFull,
+        base.AcceleratorLost,
     )
 }
 
@@ -72,11 +73,22 @@ def unpack_header(text: bytes | bytearray) -> dict[str, Any]:
     """The JSON header. Raises ProtocolError."""
     try:
         header = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise base.ProtocolError(f"not a message header: {bytes(text[:60])!r}: {error}") from error
     if not isinstance(header, dict):
         raise base.ProtocolError(f"not a message header: {bytes(text[:60])!r}")
     return header
+
+
+def error_fields(error: base.DriverError) -> dict[str, str]:
+    """An error as it crosses: its class, or the nearest that the table has, and its message."""
+    kind = next((kind for kind in type(error).__mro__ if kind.__name__ in ERRORS), base.DriverError)
+    return {"class": kind.__name__, "message": str(error)}
+
+
+def error_from(fields: Mapping[str, object]) -> base.DriverError:
+    """The error that crossed, to be raised."""
+    return ERRORS.get(str(fields.get("class")), base.ProtocolError)(str(fields.get("message")))
 
 
 class Isolated:
@@ -111,8 +123,7 @@ class Isolated:
             self.kill()
             raise base.ProtocolError(f"{self._name}: answer {header.get('id')!r} to call {self._calls} ({method})")
         if (error := header.get("error")) is not None:
-            kind = ERRORS.get(str(error.get("class")), base.ProtocolError)
-            raise kind(str(error.get("message")))
+            raise error_from(error)
         return Reply(header.get("result"), payload)
 
     def kill(self) -> None:

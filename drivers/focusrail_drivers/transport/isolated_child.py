@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from focusrail_drivers.base import DriverError
-from focusrail_drivers.transport.isolated import ERRORS, HEAD, pack, unpack_head, unpack_header
+from focusrail_drivers.transport.isolated import HEAD, error_fields, pack, unpack_head, unpack_header
 
 
 def serve(
@@ -61,15 +61,14 @@ def _answer(handlers: Mapping[str, Callable[..., Any]], header: dict[str, Any]) 
             return pack({"id": header["id"]}, len(result)), result
         return (pack({"id": header["id"], "result": result}),)
     except DriverError as error:
-        kind = next((kind for kind in type(error).__mro__ if kind.__name__ in ERRORS), DriverError)
-        return _failure(header, kind.__name__, str(error))
+        return _failure(header, error_fields(error))
     except Exception as error:  # noqa: BLE001  the top of this worker: a bug here must reach a person
         traceback.print_exc()
-        return _failure(header, DriverError.__name__, f"internal error at {header.get('method')}: {error!r}")
+        return _failure(header, error_fields(DriverError(f"internal error at {header.get('method')}: {error!r}")))
 
 
-def _failure(header: dict[str, Any], kind: str, message: str) -> tuple[bytes, ...]:
-    return (pack({"id": header.get("id"), "error": {"class": kind, "message": message}}),)
+def _failure(header: dict[str, Any], error: dict[str, str]) -> tuple[bytes, ...]:
+    return (pack({"id": header.get("id"), "error": error}),)
 
 
 def _read(count: int) -> bytes:

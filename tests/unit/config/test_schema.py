@@ -65,6 +65,20 @@ def test_a_configuration_made_in_code_is_checked_like_one_from_a_file() -> None:
         CameraConfig(um_per_px=0)
 
 
+@pytest.mark.parametrize("kind", ["rails", "cameras", "accelerators"])
+def test_no_driver_takes_an_option_that_it_does_not_know(kind: str) -> None:
+    section = kind.removesuffix("s")
+    for driver in registry.names(kind):
+        with pytest.raises(ValidationError, match=r"not permitted|Unexpected keyword"):
+            Config.model_validate({section: {"driver": driver, "options": {"colour": "red"}}})
+
+
+def test_a_device_may_be_told_by_its_drivers_name_alone() -> None:
+    assert Config.model_validate({"accelerator": "kv260-exact"}).accelerator.driver == "kv260-exact"
+    with pytest.raises(ValidationError, match=r"there are: cpu"):
+        Config.model_validate({"accelerator": "abacus"})
+
+
 def test_options_that_are_ready_made_are_taken_as_they_are() -> None:
     options = registry.load("rails", "simulated").Options(start_mm=9.0)
     assert RailConfig(options=options).options is options

@@ -18,9 +18,11 @@ def shoot(state: State) -> Shoot:
 LEGAL = {
     ("idle", "preflight"), ("idle", "merging"), ("idle", "failed"), ("idle", "aborted"),
     ("preflight", "shooting"), ("preflight", "failed"), ("preflight", "aborted"),
-    ("shooting", "paused"), ("shooting", "merging"), ("shooting", "failed"), ("shooting", "aborted"),
+    ("shooting", "shooting"), ("shooting", "paused"), ("shooting", "merging"), ("shooting", "failed"),
+    ("shooting", "aborted"),
     ("paused", "shooting"), ("paused", "merging"), ("paused", "failed"), ("paused", "aborted"),
-    ("merging", "merging"), ("merging", "published"), ("merging", "failed"), ("merging", "aborted"),
+    ("merging", "merging"), ("merging", "shooting"), ("merging", "published"), ("merging", "failed"),
+    ("merging", "aborted"),
     ("published", "shooting"), ("published", "merging"),
     ("failed", "shooting"), ("failed", "merging"),
     ("aborted", "shooting"), ("aborted", "merging"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from focusrail_drivers.accelerators.kv260 import exact, reference, tiles
 from focusrail_drivers.accelerators.kv260.board import Board, open_board
-from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, settle_shift
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, in_words, settle_shift
 from focusrail_drivers.accelerators.kv260.pipeline import Pipeline
 from focusrail_drivers.accelerators.kv260.transport import Transport
 from focusrail_drivers.base import AcceleratorLost, ConnectionLost, DriverError, ProtocolError, ScoreScale
@@ -30,6 +31,8 @@ class Kv260Accelerator:
     @dataclass(frozen=True, slots=True)
     class Options:
         """Which overlay, how its frames may be large, and how long it is waited for."""
+
+        __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
         overlay: str = "cv_dfx_3_pr.bit"  # a path, or the name of an overlay that pynq knows
         region: str = "pr_0"  # holds the second filter
@@ -93,9 +96,14 @@ class Kv260Accelerator:
             raise ConnectionLost("the overlay is not open")
         return self._pipeline.board
 
-    def probe(self, luma_tile: npt.NDArray[np.uint8]) -> None:
+    def probe(self, luma_tile: npt.NDArray[np.uint8]) -> str:
         """Let `auto` choose the shift by this (height, width) of luma; before a shoot, for scores change with it."""
         self.shift = settle_shift(self.options.shift, luma_tile)
+        return in_words(self.shift)
+
+    def double(self) -> exact.Kv260Exact:
+        """The same scores from the processor, at the shift that is settled."""
+        return exact.Kv260Exact.double(self.options.shift, self.shift)
 
     def configure(self) -> ScoreScale:
         if self._pipeline is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from focusrail_drivers import native
 from focusrail_drivers.accelerators.kv260 import reference
-from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, settle_shift
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, in_words, settle_shift
 from focusrail_drivers.base import ScoreScale
 from focusrail_drivers.clock import Clock
 
@@ -29,6 +30,8 @@ class Kv260Exact:
     class Options:
         """The arithmetic: `shift` is auto (from a probe), 0 (finest) to 4, or bracket (0 and 3 joined)."""
 
+        __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
         shift: ShiftSetting = "auto"
 
         def __post_init__(self) -> None:
@@ -38,9 +41,17 @@ class Kv260Exact:
         self._setting = (options or self.Options()).shift
         self.shift: reference.Shift = settle_shift(self._setting, None)
 
-    def probe(self, luma_tile: npt.NDArray[np.uint8]) -> None:
+    def probe(self, luma_tile: npt.NDArray[np.uint8]) -> str:
         """Let `auto` choose the shift by this (height, width) of luma; before a shoot, for scores change with it."""
         self.shift = settle_shift(self._setting, luma_tile)
+        return in_words(self.shift)
+
+    @classmethod
+    def double(cls, setting: ShiftSetting, shift: reference.Shift) -> Kv260Exact:
+        """One with this setting that is settled at this shift; a probe settles it anew."""
+        double = cls(cls.Options(setting))
+        double.shift = shift
+        return double
 
     def configure(self) -> ScoreScale:
         return reference.score_scale(self.shift)

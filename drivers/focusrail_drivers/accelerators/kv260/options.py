@@ -23,3 +23,8 @@ def settle_shift(shift: ShiftSetting, probe: npt.NDArray[np.uint8] | None) -> re
     if shift != "auto":
         return shift
     return reference.USUAL_SHIFT if probe is None else reference.suitable_shift(probe)
+
+
+def in_words(shift: reference.Shift) -> str:
+    """A settled shift as a report calls it."""
+    return f"shift {shift}" if isinstance(shift, int) else shift

@@ -1,0 +1,25 @@
+"""What a service tells systemd (sd_notify): that it is ready, that it lives, that it stops."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+
+log = logging.getLogger(__name__)
+_TIMEOUT_S = 1.0
+
+
+def notify(state: str) -> None:
+    """Send `state` (READY=1, WATCHDOG=1, STOPPING=1, STATUS=...) to whoever started us, if it wants to know."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):  # in the abstract namespace
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
+        datagrams.settimeout(_TIMEOUT_S)
+        try:
+            datagrams.sendto(state.encode(), address)
+        except OSError as error:
+            log.warning("systemd was not told %s: %s", state, error)

@@ -1,0 +1,29 @@
+"""The service's answers to `open` and `measure`: scores of the luma in a client's shared memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from focusrail_drivers.fpga_service.messages import Measure, Open
+from focusrail_drivers.fpga_service.session import Handlers, Session
+from focusrail_drivers.fpga_service.shared_memory import Places
+
+
+def open_fpga(session: Session, _request: Open) -> Mapping[str, object]:
+    """Raises DriverError if it cannot be opened."""
+    return {"device": session.wait(session.fpga.ready())}
+
+
+def measure(session: Session, request: Measure) -> Mapping[str, object]:
+    """Raises ProtocolError if the picture is larger than the memory, AcceleratorLost."""
+    places = Places(request.height_px, request.width_px)
+    # A copy: the driver compares what comes back with the luma, and a client could change that in between.
+    luma = np.array(places.luma(session.memory))
+    scores = session.wait(session.fpga.measure(luma, request.shift))
+    places.scores(session.memory)[...] = scores
+    return {}
+
+
+HANDLERS: Handlers = {Open: open_fpga, Measure: measure}
