@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 ModeName = Literal["1280x720@60", "1920x1080@30", "1920x1080@15"]
+STALE_FRAMES = 3  # that are passed over before one counts: stream.py says why
+MAX_STALE_FRAMES = 60
 PlaneOrder = Literal["bgr", "rgb"]
 
 
@@ -29,6 +31,6 @@ class Mode:
 
 def mode_of(name: str) -> Mode:
     """The mode of this name. Raises ValueError."""
-    if name not in get_args(ModeName):
+    if not isinstance(name, str) or name not in get_args(ModeName):
         raise ValueError(f"mode {name!r} is none of {', '.join(get_args(ModeName))}")
     return Mode(*map(int, re.findall(r"\d+", name)))

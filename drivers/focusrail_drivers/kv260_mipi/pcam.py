@@ -18,8 +18,8 @@ from focusrail_drivers.kv260_mipi.modes import Mode, mode_of
 
 _I2C_LABEL, _USUAL_I2C_BUS = "RPICAM", 6
 _NOT_THERE = (
-    "no Pcam 5C answers on the camera connector J9: is it plugged in, the ribbon cable the right way round, and was the "
-    "board off meanwhile?"
+    "no Pcam 5C answers on the camera connector J9: is it plugged in, the ribbon cable the right way round, and was "
+    "the board off meanwhile?"
 )
 
 
@@ -159,7 +159,7 @@ class SensorPcam:
         self._hierarchy.wb_gains = tuple(float(each) for each in value.split(","))
 
     def _forget_sensor(self) -> None:
-        """pynq keeps what it once found, and would not look again."""
+        """Let pynq look again: it keeps what it once found."""
         sensor = self._hierarchy.sensor
         if sensor is not None:
             with suppress(OSError):

@@ -30,12 +30,11 @@ from focusrail_drivers.accelerators.kv260.board import Board
 from focusrail_drivers.accelerators.kv260.vdma import PARKED_RECEIVING
 from focusrail_drivers.base import CaptureFailed, ConnectionLost, DeviceNotFound, DeviceTimeout, DriverError
 from focusrail_drivers.clock import Clock
-from focusrail_drivers.kv260_mipi.modes import Mode
+from focusrail_drivers.kv260_mipi.modes import STALE_FRAMES, Mode
 from focusrail_drivers.kv260_mipi.pcam import Pcam, pcam_of
 
 log = logging.getLogger(__name__)
 
-STALE_FRAMES = 3
 LOOK_EVERY_S = 0.001  # a frame takes 17 ms at least
 _RECEIVER_STATUS = 0x10  # PG232: bits 31:16 count the packets, one a line
 _STORES_USED = 2
@@ -44,15 +43,16 @@ _STORES_USED = 2
 class MipiStream:
     """The camera path of an open overlay. The board's one thread makes every call, and none of them waits long.
 
-    The exceptions are `open`, `write`, and `begin` after two failures: they set the sensor up, which takes seconds.
+    While a frame is on its way, the board's `attend` looks after it, between the tiles of a picture that is measured.
+    What waits long are `open`, `write`, and `begin` after two failures: they set the sensor up, which takes seconds.
     """
 
-    def __init__(self, board: Board, clock: Clock, mode: Mode, *, stale_frames: int = STALE_FRAMES) -> None:
+    def __init__(self, board: Board, mode: Mode, *, stale_frames: int = STALE_FRAMES) -> None:
         """Raises DeviceNotFound if the overlay has no camera."""
         if board.camera is None or board.camera_vdma is None:
             raise DeviceNotFound(f"{board} has no MIPI camera")
         self.board, self.mode, self.stale_frames = board, mode, stale_frames
-        self._clock, self._where, self.vdma = clock, board.camera, board.camera_vdma
+        self._where, self.vdma = board.camera, board.camera_vdma
         self._pcam: Pcam | None = None
         self._buffers: list[Any] = []
         self._failures = 0  # in a row
@@ -72,10 +72,13 @@ class MipiStream:
         return line
 
     def close(self) -> None:
-        """Stop and route nothing; closing twice is fine. Raises DeviceTimeout if the DMA does not rest; then it keeps its buffers."""
+        """Stop and route nothing; closing twice is fine.
+
+        Raises DeviceTimeout if the DMA does not rest; then it keeps its buffers.
+        """
         if not self._buffers:
             return
-        self.is_open = False
+        self.is_open, self.board.attention = False, None
         self._rest()
         self.board.switch.keep({})
         while self._buffers:
@@ -102,7 +105,9 @@ class MipiStream:
         except DriverError:
             self.failed()
             raise
-        return Capture(self, self._clock, timeout_s)
+        capture = Capture(self, self.board.clock, timeout_s)
+        self.board.attention = capture.attend
+        return capture
 
     def _mend(self) -> None:
         if self._downloads != self.board.downloads or self._failures > 1:
@@ -128,6 +133,11 @@ class MipiStream:
     def failed(self) -> None:
         """None has."""
         self._failures += 1
+
+    def check_overlay(self) -> None:
+        """Raise CaptureFailed if all that was set up is gone."""
+        if self._downloads != self.board.downloads:
+            raise CaptureFailed("the overlay was loaded anew meanwhile; the camera is set up again with the next one")
 
     def packets(self) -> int:
         """How many lines the receiver has counted, modulo 2**16."""
@@ -221,6 +231,7 @@ class Capture:
             raise DeviceTimeout(self._what_happened())
 
     def _look(self) -> tuple[bool, bool]:
+        self._stream.check_overlay()
         done, spoilt = self._stream.vdma.receiving.look()
         commits = self._stream.board.switch.commits
         disturbed, self._commits = commits != self._commits, commits

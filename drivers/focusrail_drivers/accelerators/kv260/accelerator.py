@@ -90,6 +90,11 @@ class Kv260Accelerator:
         pipeline.release()
 
     @property
+    def is_open(self) -> bool:
+        """Whether it has its overlay."""
+        return self._pipeline is not None
+
+    @property
     def board(self) -> Board:
         """The open overlay, for what else is on it. Raises ConnectionLost if it is not open."""
         if self._pipeline is None:

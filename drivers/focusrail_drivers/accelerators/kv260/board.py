@@ -48,7 +48,7 @@ class Board:
     """An open overlay. One thread owns it."""
 
     def __init__(self, pynq: Any, overlay: Any, layout: Layout, clock: Clock, *, timeout_s: float) -> None:
-        self._pynq, self._overlay, self._layout, self._clock = pynq, overlay, layout, clock
+        self._pynq, self._overlay, self._layout, self.clock = pynq, overlay, layout, clock
         self.control = Control(
             self._registers(layout.control), decouple_bit=layout.decouple_bit, decoupled_bit=layout.decoupled_bit
         )
@@ -61,7 +61,7 @@ class Board:
         self.camera = layout.camera
         self.camera_vdma = None if self.camera is None else self._vdma(self.camera.vdma, timeout_s)
         self.downloads = 0
-        self._attending: list[Callable[[], None]] = []
+        self.attention: Callable[[], None] | None = None  # quick, and raises nothing
 
     def download(self) -> None:
         """Load the whole overlay, then the region; all that was set up in it is gone. Raises DriverError."""
@@ -100,14 +100,14 @@ class Board:
 
     def recouple(self) -> None:
         """Connect the region again. Raises DeviceTimeout if its decoupler does not let go."""
-        deadline_s = self._clock.monotonic_s() + _DECOUPLER_TIMEOUT_S
+        deadline_s = self.clock.monotonic_s() + _DECOUPLER_TIMEOUT_S
         while True:
             self.control.decouple(False)
             if not self.control.decoupled():
                 return
-            if self._clock.monotonic_s() > deadline_s:
+            if self.clock.monotonic_s() > deadline_s:
                 raise DeviceTimeout(f"the decoupler of {self._layout.region} still cuts it off")
-            self._clock.wait(_DECOUPLER_TIMEOUT_S / 20)
+            self.clock.wait(_DECOUPLER_TIMEOUT_S / 20)
 
     def allocate(self, shape: tuple[int, ...]) -> Any:
         """An array of bytes (a Buffer) that the VDMA reaches, zeroed. Raises DriverError."""
@@ -118,7 +118,7 @@ class Board:
         return buffer
 
     def hierarchy(self, path: str) -> Any:
-        """pynq's driver of a hierarchy of blocks, made when it is first asked for. Raises DriverError."""
+        """Pynq's driver of a hierarchy of blocks, made when it is first asked for. Raises DriverError."""
         found: Any = self._overlay
         with clear_errors():
             for name in path.split("/"):
@@ -130,18 +130,9 @@ class Board:
         return self._registers(path)
 
     def attend(self) -> None:
-        """Between two pieces of a long work: let others that share the board's thread look after what they began."""
-        for each in tuple(self._attending):
-            each()
-
-    @contextmanager
-    def attended_by(self, look: Callable[[], None]) -> Iterator[None]:
-        """Meanwhile, `look`, which is quick and raises nothing, is called by `attend`."""
-        self._attending.append(look)
-        try:
-            yield
-        finally:
-            self._attending.remove(look)
+        """Between two pieces of a long work: let whoever shares the board's thread look after what it began."""
+        if self.attention is not None:
+            self.attention()
 
     def close(self) -> None:
         """Leave the overlay loaded and at rest, as one that takes it over expects it: nothing runs, nothing is routed.
@@ -176,7 +167,7 @@ class Board:
             self.vdma.quiet()
 
     def _vdma(self, path: str, timeout_s: float) -> Vdma:
-        return Vdma(self._registers(path), self._clock, timeout_s=timeout_s)
+        return Vdma(self._registers(path), self.clock, timeout_s=timeout_s)
 
     def _registers(self, path: str) -> Registers:
         found = self._overlay.ip_dict.get(path)

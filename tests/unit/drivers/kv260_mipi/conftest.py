@@ -49,7 +49,7 @@ def bench(tmp_path):
     )
     accelerator = Kv260Accelerator(options, clock)
     accelerator.open()
-    stream = MipiStream(accelerator.board, clock, mode_of("1280x720@60"))
+    stream = MipiStream(accelerator.board, mode_of("1280x720@60"))
     made = Bench(accelerator, stream, clock, installed.board)
     yield made
     accelerator.close()

@@ -54,9 +54,8 @@ def test_tiles_are_measured_exactly_while_a_frame_is_on_its_way(bench):
     for _ in range(3):
         asked_s = bench.emulated.time_s
         capture = bench.stream.begin(20.0)
-        with bench.accelerator.board.attended_by(capture.attend):
-            while not capture.ended:
-                assert np.array_equal(bench.accelerator.measure(luma), reference.score(luma, 1))
+        while not capture.ended:  # nobody looks after it but the accelerator, between its tiles
+            assert np.array_equal(bench.accelerator.measure(luma), reference.score(luma, 1))
         while not capture.step():
             pass
         moment = moment_of(capture.frame())
@@ -83,23 +82,18 @@ def test_composing_the_pipeline_keeps_the_cameras_route_and_spoils_no_picture(be
 
 @pytest.mark.parametrize(
     "fault",
-    [faults.CameraStops(), faults.CameraStops(at_frame=3), faults.CameraStops(at_frame=5, until="configure")],
+    [faults.CameraStops(), faults.CameraStops(at_frame=3), faults.CameraStops(at_frame=2, until="configure")],
     ids=lambda fault: f"{fault.at_frame}-{fault.until}",
 )
 def test_a_camera_that_stops_is_late_in_time_and_comes_back(bench, fault):
     bench.stream.open()
     bench.picture()
     bench.emulated.faults.inject(fault)
-    late = 0
-    for _ in range(4):
+    for _ in range(2 if fault.until == "configure" else 1):
         began_s = bench.clock.monotonic_s()
-        try:
+        with pytest.raises(DeviceTimeout, match="no frame of 1280x720@60 within 1 s"):
             bench.picture(timeout_s=1.0)
-        except DeviceTimeout as error:
-            late += 1
-            assert "no frame of 1280x720@60 within 1 s" in str(error)
-            assert bench.clock.monotonic_s() - began_s < 1.3  # with mending what failed before
-    assert late == (2 if fault.until == "configure" else 1)
+        assert bench.clock.monotonic_s() - began_s < 1.3  # with mending what failed before
     asked_s = bench.emulated.time_s
     assert asked_s <= moment_of(bench.picture()).from_s + 1e-5
 
@@ -107,8 +101,10 @@ def test_a_camera_that_stops_is_late_in_time_and_comes_back(bench, fault):
 def test_a_camera_that_never_sends_is_said_to_be_silent_each_time(bench):
     bench.stream.open()
     bench.emulated.faults.inject(faults.CameraStops(until="never"))
-    for expected in ("", "nothing comes from the sensor", "nothing comes from the sensor"):
-        with pytest.raises(DeviceTimeout, match=expected):
+    with pytest.raises(DeviceTimeout):
+        bench.picture(timeout_s=0.5)
+    for _ in range(2):
+        with pytest.raises(DeviceTimeout, match="nothing comes from the sensor"):
             bench.picture(timeout_s=0.5)
 
 
@@ -126,7 +122,7 @@ def test_spoilt_frames_are_never_delivered(bench):
 def test_frames_of_another_size_are_refused_with_what_the_dma_saw(bench):
     bench.stream.open()
     bench.emulated.faults.inject(faults.CameraWrongSize(cols=-8, times=None))
-    with pytest.raises(DeviceTimeout, match="line shorter than set.*receiver counted"):
+    with pytest.raises(DeviceTimeout, match=r"line shorter than set.*receiver counted"):
         bench.picture(timeout_s=0.5)
     bench.emulated.faults.clear()
     bench.picture()
@@ -181,12 +177,15 @@ def test_the_larger_modes_are_those_that_pynq_has(bench, name):
     from focusrail_drivers.kv260_mipi.stream import MipiStream
 
     mode = mode_of(name)
-    bench.stream = MipiStream(bench.accelerator.board, bench.clock, mode)
-    try:
-        bench.stream.open()
-    except SettingRefused as error:
-        assert "no mode 1920x1080@15" in str(error) and isinstance(bench.stream._pcam, LibraryPcam)
+    bench.stream.open()
+    by_library = isinstance(bench.stream._pcam, LibraryPcam)
+    bench.stream.close()
+    bench.stream = MipiStream(bench.accelerator.board, mode)
+    if by_library and mode.frames_per_s == 15:
+        with pytest.raises(SettingRefused, match="no mode 1920x1080@15"):
+            bench.stream.open()
         return
+    bench.stream.open()
     moment = moment_of(bench.picture())
     assert moment.until_s - moment.from_s == pytest.approx(2 / mode.frames_per_s, rel=0.01)
 
