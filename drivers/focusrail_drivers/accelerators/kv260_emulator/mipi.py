@@ -1,8 +1,8 @@
 """The camera's way through the overlay: sensor, demosaic, gamma, colour matrix, switch, packer, and its own video DMA.
 
-Frames come by themselves, one after another without a pause, at the rate to which the sensor was set. A frame is given
-to the DMA whole or not at all: where anything on its way is not as it must be, it is lost, and the DMA shows what it
-saw of it. Sources: the overlay's block design, PG020 (DMA), PG232 (receiver), PG286, PG285 and PG231 (picture blocks).
+Frames come by themselves, one after another without a pause, at the rate to which the sensor was set. A frame is written
+to memory whole, or its upper half is: where anything on its way is not as it must be, and the DMA shows what it saw of
+it; but not what the switch lost while its routes were changed. Sources: the overlay's block design, PG020 (DMA), PG232 (receiver), PG286, PG285 and PG231 (picture blocks).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from focusrail_drivers.accelerators.kv260_emulator.sensor import Ov5640
 from focusrail_drivers.accelerators.kv260_emulator.switch import AxisSwitch
 
 FRAME_STORES = 8
+LATENCY_FRAMES = 0.25  # between sensor and DMA; a few lines on the board, which is less
 _START_AND_RESTART = 0x81
 
 
@@ -96,10 +97,11 @@ class CameraGpio:
 @dataclass
 class _Frame:
     moment: scene.Moment
+    ends_s: float
     size: tuple[int, int]
     due: list[faults.Fault]
     store: int | None = None  # that the DMA fills with it; None if it does not take it
-    spoilt: bool = False
+    torn: bool = False  # and nothing shows it
 
 
 @dataclass
@@ -131,7 +133,7 @@ class MipiPath:
     def disturb(self) -> None:
         """The switch has taken over its routes, and lost what was in it."""
         if self._frame is not None:
-            self._frame.spoilt = True
+            self._frame.torn = True
 
     def pass_until(self, now_s: float) -> None:
         """Let the board's time become `now_s`: frames end and begin meanwhile."""
@@ -145,8 +147,8 @@ class MipiPath:
         period_s = 1 / self.sensor.frames_per_s
         if self._frame is None:
             self._begin(self._now_s, period_s)
-        while self._frame is not None and self._frame.moment.until_s <= now_s and self._stopped is None:
-            ended_s = self._frame.moment.until_s
+        while self._frame is not None and self._frame.ends_s <= now_s and self._stopped is None:
+            ended_s = self._frame.ends_s
             self._end(self._frame)
             skipped = 0 if self.dma.s2mm.ready else int((now_s - ended_s) / period_s)
             self.frames += skipped
@@ -155,10 +157,11 @@ class MipiPath:
 
     def _begin(self, at_s: float, period_s: float) -> None:
         # A row is exposed for up to the time of a frame before it is read.
-        moment = scene.Moment(self.frames, at_s - period_s, at_s + period_s)
+        read_s = at_s - LATENCY_FRAMES * period_s
+        moment = scene.Moment(self.frames, read_s - period_s, read_s + period_s)
         self.frames += 1
         rows, columns = self.sensor.size
-        frame = self._frame = _Frame(moment, (rows, columns), self.menu.begin_camera())
+        frame = self._frame = _Frame(moment, at_s + period_s, (rows, columns), self.menu.begin_camera())
         for fault in frame.due:
             if isinstance(fault, faults.CameraWrongSize):
                 frame.size = (rows + fault.rows, columns + fault.cols)
@@ -174,21 +177,21 @@ class MipiPath:
         if frame.store is None or not s2mm.in_flight or s2mm.geometry is None:
             return
         bits = self._seen(frame)
-        if bits:
-            s2mm.in_flight = False
-            s2mm.running = s2mm.running and bool(s2mm.control & vdma.RUN)
-            s2mm.fail(bits, halts=False)
-            return
-        image = scene.stamped(self.look_at()(frame.moment, *frame.size), frame.moment)
+        lines = pixels.pack(scene.stamped(self.look_at()(frame.moment, *frame.size), frame.moment), self.pack)
+        if bits or frame.torn:
+            lines = lines[: s2mm.geometry.rows // 2, : s2mm.geometry.row_bytes]
         try:
-            self.memory.write(
-                s2mm.geometry.addresses[frame.store], pixels.pack(image, self.pack), s2mm.geometry.stride_bytes
-            )
+            self.memory.write(s2mm.geometry.addresses[frame.store], lines, s2mm.geometry.stride_bytes)
         except DecodeError as error:
             self.standing = f"camera's S2MM: {error}"
             s2mm.fail(vdma.DECODE_ERROR, halts=True)
             return
-        s2mm.complete()
+        if not bits:
+            s2mm.complete()
+            return
+        s2mm.in_flight = False
+        s2mm.running = s2mm.running and bool(s2mm.control & vdma.RUN)
+        s2mm.fail(bits, halts=False)
 
     def _seen(self, frame: _Frame) -> int:
         """The error bits that the DMA shows at the frame's end; 0 if it came through."""
@@ -196,7 +199,7 @@ class MipiPath:
         assert geometry is not None
         rows, columns = frame.size
         row_bytes = columns * self.pack.bytes_per_pixel
-        spoilt = frame.spoilt or any(isinstance(fault, faults.CameraSpoilt) for fault in frame.due)
+        spoilt = any(isinstance(fault, faults.CameraSpoilt) for fault in frame.due)
         if spoilt or self._obstacle(*self.sensor.size):
             return vdma.SOF_EARLY | vdma.EOL_EARLY
         if row_bytes != geometry.row_bytes:
