@@ -12,7 +12,8 @@ from focusrail_drivers.fpga_service.messages import Hello, Request
 from focusrail_drivers.fpga_service.packets import Packets
 from focusrail_drivers.fpga_service.session import WORKING_EVERY_S
 
-SILENCE_S = 5 * WORKING_EVERY_S  # of a service that should say every second that it works
+SILENCE_S = 5 * WORKING_EVERY_S  # after which a service that should say that it works is taken for lost
+SHORTEST_SILENCE_S = 2 * WORKING_EVERY_S
 LIMIT_S = 300.0  # for one request, however often the service says that it works
 
 

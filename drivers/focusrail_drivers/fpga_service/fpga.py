@@ -87,15 +87,6 @@ class Fpga:
         """Let `job` have the device, in its turn. AcceleratorLost if it is lost, or then is."""
         return self._submit(lambda: self._use(job))
 
-    def measure(self, luma: npt.NDArray[np.uint8], shift: reference.Shift) -> Future[npt.NDArray[np.uint16]]:
-        """The scores of luma (height, width) that nobody else writes to."""
-
-        def job(device: Device) -> npt.NDArray[np.uint16]:
-            device.shift = shift
-            return device.measure(luma)
-
-        return self.do(job)
-
     def alive(self) -> bool:
         """Whether what is being done has moved of late. True if nothing is."""
         return not self._busy or time.monotonic() - self._pulse.last_s < self._stuck_after_s

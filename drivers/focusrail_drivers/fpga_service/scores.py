@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
+from focusrail_drivers.fpga_service.fpga import Device
 from focusrail_drivers.fpga_service.messages import Measure, Open
 from focusrail_drivers.fpga_service.session import Handlers, Session
 from focusrail_drivers.fpga_service.shared_memory import Places
@@ -19,10 +21,14 @@ def open_fpga(session: Session, _request: Open) -> Mapping[str, object]:
 def measure(session: Session, request: Measure) -> Mapping[str, object]:
     """Raises ProtocolError if the picture is larger than the memory, AcceleratorLost."""
     places = Places(request.height_px, request.width_px)
-    # A copy: the driver compares what comes back with the luma, and a client could change that in between.
-    luma = np.array(places.luma(session.memory))
-    scores = session.wait(session.fpga.measure(luma, request.shift))
-    places.scores(session.memory)[...] = scores
+    luma = places.luma(session.memory)
+
+    def job(device: Device) -> npt.NDArray[np.uint16]:
+        device.shift = request.shift
+        # A copy: the driver compares what comes back with the luma, and a client could change that in between.
+        return device.measure(np.array(luma))
+
+    places.scores(session.memory)[...] = session.wait(session.fpga.do(job))
     return {}
 
 

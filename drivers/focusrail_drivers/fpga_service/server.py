@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 CONNECTIONS = 16
 CONNECTIONS_OF_ONE_PROCESS = 6  # so that none can take them all
 _BACKLOG = 16
-_TICK_S = 0.5
-_REST_S = 8.0
+TICK_S = 0.5
+REST_S = 8.0
 
 
 class Server:
@@ -41,7 +41,7 @@ class Server:
         """Open the FPGA, serve until `stop` is set, and bring the FPGA to rest. Raises DriverError."""
         try:
             opening = self._fpga.ready()
-            while not futures.wait([opening], _TICK_S).done:
+            while not futures.wait([opening], TICK_S).done:
                 if stop.is_set():
                     return
             name = opening.result()
@@ -55,17 +55,17 @@ class Server:
         finally:
             notify("STOPPING=1")
             self._hang_up()
-            if not self._fpga.close(_REST_S):
-                log.error("the FPGA did not come to rest within %g s", _REST_S)
+            if not self._fpga.close(REST_S):
+                log.error("the FPGA did not come to rest within %g s", REST_S)
 
     def _serve(self, listening: socket.socket, stop: threading.Event) -> None:
         poll = select.poll()
         poll.register(listening, select.POLLIN)
         alive, told_s = True, 0.0
         while not stop.is_set():
-            if poll.poll(1000 * _TICK_S):
+            if poll.poll(1000 * TICK_S):
                 self._let_in(listening)
-            if time.monotonic() - told_s < _TICK_S:
+            if time.monotonic() - told_s < TICK_S:
                 continue  # who connects again and again is no reason to flood systemd
             told_s = time.monotonic()
             was_alive, alive = alive, self._fpga.alive()

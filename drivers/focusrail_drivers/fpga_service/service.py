@@ -18,7 +18,7 @@ from focusrail_drivers.base import DeviceNotFound
 from focusrail_drivers.clock import Clock
 from focusrail_drivers.fpga_service import scores
 from focusrail_drivers.fpga_service.camera import CameraDesk
-from focusrail_drivers.fpga_service.fpga import STUCK_AFTER_S, Device, Fpga
+from focusrail_drivers.fpga_service.fpga import REOPEN_AFTER_S, STUCK_AFTER_S, Device, Fpga
 from focusrail_drivers.fpga_service.ownership import sole_owner
 from focusrail_drivers.fpga_service.server import Server
 from focusrail_drivers.fpga_service.session import Handlers
@@ -53,6 +53,7 @@ def serve_device(
     *,
     handlers: Handlers | None = None,
     stuck_after_s: float = STUCK_AFTER_S,
+    reopen_after_s: float = REOPEN_AFTER_S,
 ) -> None:
     """Serve what `make` makes, which gets the clock that it must wait by. As `serve`, but nothing is locked.
 
@@ -62,7 +63,8 @@ def serve_device(
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        Server(socket, Fpga(make, stuck_after_s=stuck_after_s), handlers or _handlers()).run(stop)
+        fpga = Fpga(make, stuck_after_s=stuck_after_s, reopen_after_s=reopen_after_s)
+        Server(socket, fpga, handlers or _handlers()).run(stop)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from focusrail.stacking import kernels
 from focusrail_drivers import native
-from focusrail_drivers.accelerators import cpu
+from focusrail_drivers.accelerators import lob
 from peers.textures import about, similarity, texture
 
 SIZES = st.tuples(st.integers(1, 90), st.integers(1, 700))
@@ -118,7 +118,7 @@ def test_every_other_loop_is_the_same_in_numpy(size, seed, dtype, level) -> None
 @given(SIZES, SEEDS)
 def test_the_accelerators_loop_is_the_same_by_opencv(size, seed) -> None:
     luma = np.random.default_rng(seed).integers(0, 256, size, np.uint8)
-    assert np.array_equal(cpu.CpuAccelerator().measure(luma), cpu.measure_plainly(luma))
+    assert np.array_equal(lob.score(luma), lob.score_plainly(luma))
 
 
 @settings(deadline=None, max_examples=40)

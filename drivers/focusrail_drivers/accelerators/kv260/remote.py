@@ -21,7 +21,7 @@ from focusrail_drivers.accelerators.kv260.exact import Kv260Exact
 from focusrail_drivers.accelerators.kv260.options import in_words, settle_shift
 from focusrail_drivers.base import AcceleratorLost, DeviceInUse, DeviceNotFound, DriverError, ScoreScale
 from focusrail_drivers.clock import Clock
-from focusrail_drivers.fpga_service.client import SILENCE_S, Connection, HelperLost, NotServing
+from focusrail_drivers.fpga_service.client import SHORTEST_SILENCE_S, SILENCE_S, Connection, HelperLost, NotServing
 from focusrail_drivers.fpga_service.messages import Measure, Open, Share
 from focusrail_drivers.fpga_service.shared_memory import Places, SharedMemory
 
@@ -121,7 +121,7 @@ class RemoteKv260:
         """A service that is ready. What may pass by itself is tried again until the deadline."""
         while True:
             remaining_s = max(_RETRY_S, deadline_s - time.monotonic())
-            silence_s = min(SILENCE_S, self.options.patience_s)
+            silence_s = max(SHORTEST_SILENCE_S, min(SILENCE_S, self.options.patience_s / 2))
             try:
                 return _Helper(self.options.socket, silence_s=silence_s, limit_s=remaining_s)
             except waited_for as error:
