@@ -1,8 +1,9 @@
 """The camera's way through the overlay: sensor, demosaic, gamma, colour matrix, switch, packer, and its own video DMA.
 
-Frames come by themselves, one after another without a pause, at the rate to which the sensor was set. A frame is written
-to memory whole, or its upper half is: where anything on its way is not as it must be, and the DMA shows what it saw of
-it; but not what the switch lost while its routes were changed. Sources: the overlay's block design, PG020 (DMA), PG232 (receiver), PG286, PG285 and PG231 (picture blocks).
+Frames come by themselves, one after another without a pause, at the rate to which the sensor was set. Where anything
+on a frame's way is not as it must be, the upper half of it is written to memory, and the DMA shows what it saw of that;
+except that nothing shows what the switch lost while its routes were changed. Sources: the overlay's block design,
+PG020 (DMA), PG232 (receiver), PG286, PG285 and PG231 (picture blocks).
 """
 
 from __future__ import annotations

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
-import cv2
 import numpy as np
 import pytest
 
 from focusrail_drivers.accelerators.kv260 import reference
-from focusrail_drivers.accelerators.kv260.remote import RemoteKv260
 from focusrail_drivers.base import (
+    AcceleratorLost,
     CaptureFailed,
     ConnectionLost,
     DeviceInUse,
@@ -22,11 +20,8 @@ from focusrail_drivers.base import (
     SettingRefused,
 )
 from focusrail_drivers.clock import SystemClock
-from focusrail_drivers.fpga_service import scores
-from focusrail_drivers.fpga_service.camera import CameraDesk
-from focusrail_drivers.fpga_service.fpga import Fpga
-from focusrail_drivers.fpga_service.server import Server
 from focusrail_drivers.kv260_mipi.camera import Kv260MipiCamera
+from peers.kv260_camera import decoded, serving
 
 pytest.importorskip("pynq")
 
@@ -34,44 +29,10 @@ from focusrail_drivers.accelerators.kv260_emulator import faults
 from focusrail_drivers.accelerators.kv260_emulator.scene import moment_of
 
 
-class Served:
-    """A service in threads of this process, and what it serves."""
-
-    def __init__(self, board, socket):
-        self.board, self.socket = board, socket
-
-    def camera(self, **options):
-        given = {"mode": "1280x720@60", "socket": self.socket, "timeout_s": 2.0, "patience_s": 5.0, **options}
-        return Kv260MipiCamera(Kv260MipiCamera.Options(**given), SystemClock())
-
-    def accelerator(self):
-        made = RemoteKv260(RemoteKv260.Options(socket=self.socket, shift=1))
-        made.open()
-        return made
-
-
 @pytest.fixture
 def served(tmp_path):
-    from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
-    from focusrail_drivers.accelerators.kv260_emulator import device
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pynq's own, on a machine that is no board
-        board = device.install().board
-        options = Kv260Accelerator.Options(
-            overlay=str(device.overlay_files(tmp_path / "overlay")), tile_height_px=64, tile_width_px=96, shift=1, frame_timeout_s=0.2
-        )
-    socket, stop = tmp_path / "socket", threading.Event()
-    fpga = Fpga(lambda clock: Kv260Accelerator(options, clock), reopen_after_s=0.0)
-    server = Server(socket, fpga, {**scores.HANDLERS, **CameraDesk().handlers})
-    thread = threading.Thread(target=server.run, args=(stop,))
-    thread.start()
-    deadline_s = time.monotonic() + 20
-    while not socket.exists() and time.monotonic() < deadline_s:
-        time.sleep(0.01)
-    yield Served(board, socket)
-    stop.set()
-    thread.join()
+    with serving(tmp_path) as it:
+        yield it
 
 
 @pytest.fixture
@@ -80,11 +41,6 @@ def camera(served):
     made.open()
     yield made
     made.close()
-
-
-def decoded(photograph):
-    assert photograph.media_type == "image/png"
-    return cv2.imdecode(np.frombuffer(photograph.data, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
 def test_each_picture_was_exposed_after_it_was_asked_for_and_is_delivered_to_the_bit(served, camera):
@@ -228,8 +184,6 @@ def test_the_camera_outlives_an_overlay_that_is_loaded_anew(served, camera):
 
 
 def test_the_camera_goes_on_when_the_accelerator_is_lost(served, camera):
-    from focusrail_drivers.base import AcceleratorLost
-
     accelerator = served.accelerator()
     served.board.faults.inject(faults.Stall(at_tile=0, times=4))
     with pytest.raises(AcceleratorLost):
