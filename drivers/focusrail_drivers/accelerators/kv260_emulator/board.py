@@ -198,8 +198,11 @@ class Board:
 
     def _interrupt_lines(self) -> int:
         lines = self.layout.interrupts
-        channels = {"video/axi_vdma/mm2s": self.dma.mm2s, "video/axi_vdma/s2mm": self.dma.s2mm}
-        channels["mipi/axi_vdma/s2mm"] = self.mipi.dma.s2mm
+        channels = {
+            "video/axi_vdma/mm2s_introut": self.dma.mm2s,
+            "video/axi_vdma/s2mm_introut": self.dma.s2mm,
+            "mipi/axi_vdma/s2mm_introut": self.mipi.dma.s2mm,
+        }
         return sum(channel.interrupt << lines[name] for name, channel in channels.items())
 
     # --- time ---------------------------------------------------------------------------------------------------------

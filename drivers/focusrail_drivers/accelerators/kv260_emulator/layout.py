@@ -11,7 +11,12 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-_INTERRUPTS = {"video/axi_vdma/s2mm": 0, "video/axi_vdma/mm2s": 1, "mipi/axi_vdma/s2mm": 3}
+_INTERRUPTS = {
+    "video/axi_vdma/s2mm_introut": 0,
+    "video/axi_vdma/mm2s_introut": 1,
+    "mipi/mipi_csi2_rx_subsyst/csirxss_csi_irq": 2,
+    "mipi/axi_vdma/s2mm_introut": 3,
+}
 REGION_WINDOW_BYTES = 0x8000  # a reconfigurable region has two such windows of registers
 PARTIAL_NAME = "{overlay}_composable_{region}_{module}_partial.bit"
 

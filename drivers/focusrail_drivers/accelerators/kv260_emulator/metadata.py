@@ -236,9 +236,9 @@ def _add_video(design: _Design, layout: Layout) -> None:
     design.stream(("video/pixel_pack", "stream_out_64"), ("video/axi_vdma", "S_AXIS_S2MM"))
     lines = sorted(layout.interrupts.items(), key=lambda line: line[1])
     design.module("xlconcat", {"NUM_PORTS": 1 + lines[-1][1]}, MODTYPE="xlconcat", VLNV="xilinx.com:ip:xlconcat:2.1")
-    for channel, place in lines:
-        path, _, side = channel.rpartition("/")
-        design.wire((path, f"{side}_introut"), ("xlconcat", f"In{place}"), SIGIS="INTERRUPT")
+    for line, place in lines:
+        path, _, pin = line.rpartition("/")
+        design.wire((path, pin), ("xlconcat", f"In{place}"), SIGIS="INTERRUPT")
     design.wire(("xlconcat", "dout"), ("axi_intc", "intr"), SIGIS="INTERRUPT")
     design.wire(("axi_intc", "irq"), (_PROCESSOR, "pl_ps_irq0"), SIGIS="INTERRUPT")
 
