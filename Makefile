@@ -2,27 +2,36 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# Locks to install on top, and arguments for pytest: make test EXTRA=requirements/kv260.txt ARGS="-k rail"
-EXTRA ?=
+# Arguments for pytest: make test ARGS="-k rail"
 ARGS ?=
 
-# Which end of the dependency range fits this interpreter, and what the environment is tied to: version and place.
-FACTS := $(shell $(PYTHON) -c 'import os, sys, zlib; v = sys.version_info; print("board" if v < (3, 13) else "current", \
+# Which end of the dependency range fits this interpreter (on a KV260: what fits its image), and what the environment is
+# tied to: version and place.
+FACTS := $(shell $(PYTHON) -c 'import os, sys, zlib; v = sys.version_info; print("current" if v >= (3, 13) else \
+	"kv260-image" if os.path.isdir("/usr/local/share/pynq-venv") else "board", \
 	"%d.%d.%d-%08x" % (v[0], v[1], v[2], zlib.crc32((sys.base_prefix + os.getcwd()).encode())))' 2>/dev/null)
 LOCK ?= requirements/$(or $(word 1,$(FACTS)),board).txt
-LOCKS := $(LOCK) $(EXTRA)
-empty :=
-READY := $(VENV)/.ready-$(word 2,$(FACTS))$(subst $(empty) $(empty),,$(patsubst %,-%,$(basename $(notdir $(LOCKS)))))
+READY := $(VENV)/.ready-$(word 2,$(FACTS))-$(basename $(notdir $(LOCK)))
 COMPILED := hatch_build.py $(shell find daemon drivers -name '*.[ch]')
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet install
 
-.PHONY: help demo test test-long bench pictures lint format kv260 lock clean system system-test system-bench
+.PHONY: help demo demo-kv260 test test-long bench pictures lint format lock clean system system-test system-bench
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## a whole shoot on the simulated rig, with its results in demo/
 	$(VENV)/bin/focusrail --config config/focusrail.yaml --data demo shoot config/recipes/demo.yaml
+
+# The service and the shoot are two processes, as on a board; only that the service has an emulated one.
+EMULATED := config/rigs/kv260-emulated.yaml
+demo-kv260: $(READY) ## the same, with the focus measure of an emulated KV260 by way of the FPGA's service
+	$(if $(LIBRARIES),,$(error pynq needs numpy 1, and so Python 3.10 to 3.12; name one: make $@ PYTHON=python3.12))
+	@rm -f demo/fpga/socket; $(VENV)/bin/focusrail --config $(EMULATED) fpga serve \
+		--device focusrail_drivers.accelerators.kv260_emulator.device & service=$$!; \
+	trap 'kill $$service 2>/dev/null; wait $$service' EXIT; \
+	until [ -S demo/fpga/socket ]; do kill -0 $$service || exit 1; sleep 0.2; done; \
+	$(VENV)/bin/focusrail --config $(EMULATED) --data demo shoot config/recipes/demo.yaml
 
 test: system-test $(READY) ## all tests
 	$(VENV)/bin/pytest $(ARGS)
@@ -46,33 +55,31 @@ format: $(READY) ## let ruff format and fix what it can
 	$(VENV)/bin/ruff format
 	$(VENV)/bin/ruff check --fix
 
-kv260: ## the environment for a KV260, with pynq (Python 3.10 to 3.12)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13) and "focusrail: pynq needs numpy 1, and so Python 3.10 to 3.12; name one: make kv260 PYTHON=python3.12")'
-	@sh requirements/system.sh $(PYTHON) libmagic
-	@$(MAKE) --no-print-directory install EXTRA=requirements/kv260.txt
-
 .PHONY: install
 install: $(READY) ## only set up the environment
 
+# pynq, which both locks for the board hold, needs libmagic.
+LIBRARIES := $(if $(filter %/current.txt,$(LOCK)),,libmagic)
+
 system:
-	@sh requirements/system.sh $(PYTHON)
+	@sh requirements/system.sh $(PYTHON) $(LIBRARIES)
 
 # ffmpeg makes the video that the OpenCV camera's test plays back.
 system-test:
-	@sh requirements/system.sh $(PYTHON) ffmpeg
+	@sh requirements/system.sh $(PYTHON) $(LIBRARIES) ffmpeg
 
 # What the benchmark compares with and PyPI does not have.
 system-bench:
-	@sh requirements/system.sh $(PYTHON) enfuse align_image_stack
+	@sh requirements/system.sh $(PYTHON) $(LIBRARIES) enfuse align_image_stack
 
-# Without a file of this name the environment is new, or was made by another interpreter, elsewhere, or from other
-# locks: start afresh. With an older one, pip only has to bring it up to date.
-$(READY): $(LOCKS) pyproject.toml $(COMPILED) | system
+# Without a file of this name the environment is new, or was made by another interpreter, elsewhere, or from another
+# lock: start afresh. With an older one, pip only has to bring it up to date.
+$(READY): $(LOCK) pyproject.toml $(COMPILED) | system
 	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
-	@echo "focusrail: installing $(LOCKS) into $(VENV) (150 MB the first time)"
-	@for lock in $(LOCKS); do $(PIP) --require-hashes --no-build-isolation --requirement $$lock || { \
-		echo "focusrail: pip could not install $$lock, see above; the first make needs the network," \
-			"or PIP_INDEX_URL naming a mirror that can be reached" >&2; exit 1; }; done
+	@echo "focusrail: installing $(LOCK) into $(VENV) (170 MB the first time)"
+	@$(PIP) --require-hashes --no-build-isolation --requirement $(LOCK) || { \
+		echo "focusrail: pip could not install $(LOCK), see above; the first make needs the network," \
+			"or PIP_INDEX_URL naming a mirror that can be reached" >&2; exit 1; }
 	@$(PIP) --no-deps --no-index --no-build-isolation --editable .
 	@touch $@
 
@@ -84,8 +91,7 @@ COMPILE = $(UV) --no-config pip compile --quiet --universal --python-version 3.1
 lock: $(UV) ## write requirements/*.txt anew from pyproject.toml and requirements/*.in
 	$(COMPILE) --extra test --extra lint pyproject.toml requirements/board.in --output-file requirements/board.txt
 	$(COMPILE) --extra test --extra lint pyproject.toml requirements/current.in --output-file requirements/current.txt
-	$(COMPILE) --constraint requirements/board.txt requirements/kv260.in --output-file requirements/kv260.txt
-	$(COMPILE) --constraint requirements/board.txt requirements/kv260-image.in --output-file requirements/kv260-image.txt
+	$(COMPILE) --extra test pyproject.toml requirements/kv260-image.in --output-file requirements/kv260-image.txt
 
 $(UV): | system
 	@$(PYTHON) -m venv --clear .venv-lock

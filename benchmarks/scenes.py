@@ -174,7 +174,8 @@ def _load(here: Path, name: str, megapixels: float) -> Stack:
     )
 
 
-def _render(scene: Scene, options: SimulatedCamera.Options, here: Path, fingerprint: str) -> None:
+def photographed(scene: Scene, options: SimulatedCamera.Options) -> tuple[SimulatedCamera, list[Exposure], list[float]]:
+    """The camera, the exposures of all frames, and where (mm) the carriage stood; pictures are still to be painted."""
     clock = VirtualClock()
     still = SimulatedRail.Options(homed=True, axial_vibration_um=0.0, lateral_vibration_um=0.0)
     rail = SimulatedRail(still, clock)
@@ -189,6 +190,11 @@ def _render(scene: Scene, options: SimulatedCamera.Options, here: Path, fingerpr
         clock.wait(STILL_S)
         positions_mm.append(rail.true_position_mm())
         exposures.append(camera.expose(index))
+    return camera, exposures, positions_mm
+
+
+def _render(scene: Scene, options: SimulatedCamera.Options, here: Path, fingerprint: str) -> None:
+    camera, exposures, positions_mm = photographed(scene, options)
     truth = camera.sharpest(exposures[0], from_mm=positions_mm[0], to_mm=positions_mm[-1])
     _write(here / "truth.png", truth.all_in_focus)
     np.save(here / "depth.npy", truth.depth_mm)

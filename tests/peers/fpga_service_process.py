@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ from focusrail_drivers.accelerators.kv260.remote import RemoteKv260
 EMULATOR = "focusrail_drivers.accelerators.kv260_emulator.device"
 TILES = {"tile_height_px": 64, "tile_width_px": 96}
 _START_S = 60.0
+
+
+class EndedEarly(Exception):
+    """The service ended before it was ready. The message is what it logged."""
 
 
 class ServiceProcess:
@@ -56,9 +61,12 @@ class ServiceProcess:
         """Start it and wait until it is ready."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._argv, env=self._environment, stderr=log)
-        if "READY=1" not in self.told("READY=1", "STOPPING=1"):
-            self.process.wait()
-            raise AssertionError(self.said())
+        while True:
+            with suppress(queue.Empty):
+                self.told("READY=1", timeout_s=0.2)
+                break
+            if self.process.poll() is not None:
+                raise EndedEarly(self.said())
         self.starts += 1
 
     def told(self, *words: str, timeout_s: float = _START_S) -> str:
@@ -104,8 +112,9 @@ class ServiceProcess:
         def again() -> None:
             while self._kept:
                 self.process.wait()
-                if self._kept:
-                    self.start()
+                with suppress(EndedEarly):
+                    if self._kept:
+                        self.start()
 
         self._kept = True
         self._keeper = threading.Thread(target=again)

@@ -64,12 +64,14 @@ class Fpga:
         self,
         make: Callable[[Clock], Device],
         *,
+        opened: Callable[[], None] = lambda: None,
         stuck_after_s: float = STUCK_AFTER_S,
         reopen_after_s: float = REOPEN_AFTER_S,
     ) -> None:
-        """`make` gets the clock that the device must wait by."""
+        """`make` gets the clock that the device must wait by; `opened` is called whenever it has been opened."""
         self._pulse = Pulse()
         self._device = make(self._pulse)
+        self._opened = opened
         self._stuck_after_s, self._reopen_after_s = stuck_after_s, reopen_after_s
         self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._busy = False
@@ -138,6 +140,7 @@ class Fpga:
         finally:
             self._tried_s = self._pulse.monotonic_s()
         self._name, self._lost = name, None
+        self._opened()
         log.info("FPGA opened: %s", name)
         return name
 

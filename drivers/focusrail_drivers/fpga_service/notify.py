@@ -1,17 +1,18 @@
-"""What a service tells systemd (sd_notify): that it is ready, that it lives, that it stops."""
+"""What a service tells systemd (sd_notify): that it is ready, that it lives, that it stops, what to keep for it."""
 
 from __future__ import annotations
 
 import logging
 import os
 import socket
+from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 _TIMEOUT_S = 1.0
 
 
-def notify(state: str) -> None:
-    """Send `state` (READY=1, WATCHDOG=1, STOPPING=1, STATUS=...) to whoever started us, if it wants to know."""
+def notify(state: str, descriptors: Sequence[int] = ()) -> None:
+    """Send `state` (READY=1, WATCHDOG=1, STOPPING=1, FDSTORE=1 ...) to whoever started us, if it wants to know."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -20,6 +21,7 @@ def notify(state: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
         datagrams.settimeout(_TIMEOUT_S)
         try:
-            datagrams.sendto(state.encode(), address)
+            datagrams.connect(address)
+            socket.send_fds(datagrams, [state.encode()], descriptors)
         except OSError as error:
-            log.warning("systemd was not told %s: %s", state, error)
+            log.warning("systemd was not told %s: %s", state.partition("\n")[0], error)

@@ -19,6 +19,7 @@ from focusrail_drivers.clock import Clock
 from focusrail_drivers.fpga_service import scores
 from focusrail_drivers.fpga_service.camera import CameraDesk
 from focusrail_drivers.fpga_service.fpga import REOPEN_AFTER_S, STUCK_AFTER_S, Device, Fpga
+from focusrail_drivers.fpga_service.kept_memory import KeptMemory
 from focusrail_drivers.fpga_service.ownership import sole_owner
 from focusrail_drivers.fpga_service.server import Server
 from focusrail_drivers.fpga_service.session import Handlers
@@ -63,7 +64,8 @@ def serve_device(
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        fpga = Fpga(make, stuck_after_s=stuck_after_s, reopen_after_s=reopen_after_s)
+        opened = KeptMemory().renew
+        fpga = Fpga(make, opened=opened, stuck_after_s=stuck_after_s, reopen_after_s=reopen_after_s)
         Server(socket, fpga, handlers or _handlers()).run(stop)
     finally:
         for number, handler in before.items():
@@ -85,7 +87,7 @@ def using_device(module: str, options: Kv260Accelerator.Options, folder: Path) -
             warnings.simplefilter("ignore")  # pynq's own, on a machine that is no board
             found = importlib.import_module(module)
             found.install()
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise DeviceNotFound(f"{module} cannot stand in for a board: {error}") from error
     if Path(options.overlay).exists() or not hasattr(found, "overlay_files"):
         return options

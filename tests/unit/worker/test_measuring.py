@@ -72,16 +72,16 @@ def measuring(told: list[tuple[str, str]], *, may_fall_back: bool = True, **opti
 def test_a_lost_accelerators_double_goes_on_with_the_same_scores() -> None:
     told: list[tuple[str, str]] = []
     accelerator = measuring(told, tiles=5)
-    assert accelerator.probe(FAINT) == "shift 0"
+    assert accelerator.probe(FAINT) == "bracket"
     scale = accelerator.configure()
     with ThreadPoolExecutor(4) as threads:
         scores = list(threads.map(accelerator.measure, TILES))
     for tile, found in zip(TILES, scores, strict=True):
-        assert np.array_equal(found, score(tile, 0))
+        assert np.array_equal(found, score(tile, "bracket"))
     assert accelerator.configure() == scale
     assert told == [
         ("breaks, a board that breaks", ""),
-        ("breaks, by its double on the processor, shift 0", "the board failed 4 times in a row"),
+        ("breaks, by its double on the processor, bracket", "the board failed 4 times in a row"),
     ], "it is told once, whichever thread sees it first"
     assert accelerator.lost == told[1][1]
 
@@ -92,7 +92,7 @@ def test_the_double_of_an_accelerator_that_does_not_open_still_fits_itself_to_th
     assert [lost for _, lost in told] == ["no board: switch it on"]
     accelerator.probe(FAINT)
     accelerator.configure()
-    assert np.array_equal(accelerator.measure(TILES[0]), score(TILES[0], 0))
+    assert np.array_equal(accelerator.measure(TILES[0]), score(TILES[0], "bracket"))
 
 
 def test_without_a_double_the_processor_measures_from_the_start_but_never_in_the_middle() -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from focusrail_drivers.accelerators.kv260 import exact, reference, tiles
+from focusrail_drivers.accelerators.kv260 import exact, limits, reference, tiles
 from focusrail_drivers.accelerators.kv260.board import Board, open_board
 from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, in_words, settle_shift
 from focusrail_drivers.accelerators.kv260.pipeline import Pipeline
-from focusrail_drivers.accelerators.kv260.transport import Transport
+from focusrail_drivers.accelerators.kv260.transport import TransportSetting, settle_transport
 from focusrail_drivers.base import AcceleratorLost, ConnectionLost, DriverError, ProtocolError, ScoreScale
 from focusrail_drivers.clock import Clock, SystemClock
 
@@ -30,25 +31,31 @@ class Kv260Accelerator:
 
     @dataclass(frozen=True, slots=True)
     class Options:
-        """Which overlay, how its frames may be large, and how long it is waited for."""
+        """Which overlay, how large its frames may be, and how long it is waited for.
+
+        What is set here is done, whatever a self-test says. What is not set (None, `auto`) is what the board's
+        self-test has proven, by the file `limits`; without one, the usual: 1080 rows, parked. A shift that the
+        self-test found wrong is refused in any case.
+        """
 
         __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
         overlay: str = "cv_dfx_3_pr.bit"  # a path, or the name of an overlay that pynq knows
         region: str = "pr_0"  # holds the second filter
-        shift: ShiftSetting = "auto"  # auto (from a probe), 0 (finest) to 4, or bracket (0 and 3 joined)
-        tile_height_px: int = tiles.USUAL_MAX_HEIGHT_PX
+        shift: ShiftSetting = "auto"  # 0 (finest) to 4, bracket (0 and 3 joined), or auto: one of these by a probe
+        tile_height_px: int | None = None  # None: proven, else 1080
         tile_width_px: int = tiles.MAX_WIDTH_PX
-        transport: Transport = "parked"  # or one-frame
+        transport: TransportSetting = "parked"  # or one-frame; auto: one-frame if it is proven, else parked
         confirmed: bool = True  # a frame counts when it has come twice: a flipped bit is not taken for sharpness
         frame_timeout_s: float = 1.0  # a tile takes about 7 ms
         failures: int = 3  # of one tile in a row, after which the accelerator is given up
+        limits: Path | None = limits.USUAL_FILE  # where the self-test stores what it has proven; None: nowhere
 
         def __post_init__(self) -> None:
             check_shift(self.shift)
-            tiles.TileSize(self.tile_height_px, self.tile_width_px)
-            if self.transport not in {"parked", "one-frame"}:
-                raise ValueError(f"transport {self.transport!r} is neither parked nor one-frame")
+            tiles.TileSize(self.tile_height_px or tiles.USUAL_MAX_HEIGHT_PX, self.tile_width_px)
+            if self.transport not in {"parked", "one-frame", "auto"}:
+                raise ValueError(f"transport {self.transport!r} is none of parked, one-frame, auto")
             if not self.frame_timeout_s > 0:
                 raise ValueError(f"frame_timeout_s is {self.frame_timeout_s}, not above 0")
             if self.failures < 1:
@@ -58,6 +65,7 @@ class Kv260Accelerator:
         self.options = options or self.Options()
         self._clock = clock or SystemClock()
         self.shift: reference.Shift = settle_shift(self.options.shift, None)
+        self._proven: limits.Limits | None = None
         self._pipeline: Pipeline | None = None
         self._composed = False
         self._lost: str | None = None
@@ -68,15 +76,18 @@ class Kv260Accelerator:
         """Load the overlay and its second filter; return one line that names it. Raises DriverError."""
         options = self.options
         board = open_board(options.overlay, options.region, self._clock, timeout_s=options.frame_timeout_s)
+        proven = limits.proven_for(board.identity, options.limits)
+        self._proven = None if proven is None else proven.limits
         self._pipeline = Pipeline(
             board,
             self._clock,
-            transport=options.transport,
+            transport=settle_transport(options.transport, self._proven),
             confirmed=options.confirmed,
             timeout_s=options.frame_timeout_s,
         )
         self._composed, self._lost, self.recoveries = False, None, 0
-        return f"KV260 focus measure: {board}"
+        told = "not self-tested" if proven is None else f"self-test of {proven.tested_at[:10]}"
+        return f"KV260 focus measure: {board}, tiles up to {self._largest_tile} ({told})"
 
     def close(self) -> None:
         """Bring the overlay to rest and let go of it. Never raises; closing twice is fine."""
@@ -113,7 +124,18 @@ class Kv260Accelerator:
     def configure(self) -> ScoreScale:
         if self._pipeline is None:
             self.open()
+        self._refuse_what_is_not_exact()
         return reference.score_scale(self.shift)
+
+    def _refuse_what_is_not_exact(self) -> None:
+        """Raise DriverError if the self-test found the shift's scores to be wrong."""
+        if self._proven is not None and (refusal := self._proven.refusal(self.shift)):
+            raise DriverError(refusal)
+
+    @property
+    def _largest_tile(self) -> tiles.TileSize:
+        height_px = self.options.tile_height_px or (self._proven.whole_height_px if self._proven else 0)
+        return tiles.TileSize(height_px or tiles.USUAL_MAX_HEIGHT_PX, self.options.tile_width_px)
 
     def measure(self, luma_tile: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
         """As Accelerator.measure, for a picture of any size. Raises AcceleratorLost, and from then on always."""
@@ -121,6 +143,7 @@ class Kv260Accelerator:
             self.open()
         pipeline = self._pipeline
         assert pipeline is not None
+        self._refuse_what_is_not_exact()
         height, width = luma_tile.shape
         size = self._size(height, width, pipeline.size)
         score = np.empty(luma_tile.shape, np.uint16)
@@ -130,8 +153,7 @@ class Kv260Accelerator:
         return score
 
     def _size(self, height_px: int, width_px: int, composed: tiles.TileSize | None) -> tiles.TileSize:
-        limit = tiles.TileSize(self.options.tile_height_px, self.options.tile_width_px)
-        wanted = tiles.size_for(height_px, width_px, limit)
+        wanted = tiles.size_for(height_px, width_px, self._largest_tile)
         if composed is None:
             return wanted
         larger = tiles.TileSize(max(wanted.height_px, composed.height_px), max(wanted.width_px, composed.width_px))

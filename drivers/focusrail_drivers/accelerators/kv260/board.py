@@ -6,6 +6,8 @@ pynq is imported here and only when a board is opened. Which device it drives is
 from __future__ import annotations
 
 import errno
+import glob
+import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from focusrail_drivers.accelerators.kv260.layout import FILTER, Layout, layout_of
+from focusrail_drivers.accelerators.kv260.limits import Identity
 from focusrail_drivers.accelerators.kv260.registers import Control, Filter2d, PixelConverter, Registers, Switch
 from focusrail_drivers.accelerators.kv260.vdma import Vdma
 from focusrail_drivers.accelerators.kv260.wiring import Design, Port, WrongOverlay
@@ -25,6 +28,7 @@ from focusrail_drivers.clock import Clock
 
 _LOADS = 5  # a bitstream, partial ones above all, sometimes times out, and then loads
 _DECOUPLER_TIMEOUT_S = 0.1
+_KRIA_PYNQ = Path("/usr/local/share/pynq-venv/lib")  # an environment of its own, where pynq_composable has its overlay
 
 
 class Buffer(Protocol):
@@ -146,10 +150,21 @@ class Board:
             self.switch.route({})
             self.control.reset()
 
-    def __str__(self) -> str:
-        return (
-            f"{Path(self._overlay.bitfile_name).name} on {getattr(self._overlay.device, 'name', 'the active device')}"
+    @property
+    def identity(self) -> Identity:
+        """What is loaded on what: what a self-test proves, it proves of this."""
+        bitstream = Path(self._overlay.bitfile_name)
+        kind = type(self._overlay.device)
+        return Identity(
+            bitstream.name,
+            hashlib.sha256(bitstream.with_suffix(".hwh").read_bytes()).hexdigest(),
+            f"{kind.__module__}.{kind.__qualname__}",
+            str(self._pynq.__version__),
         )
+
+    def __str__(self) -> str:
+        device = getattr(self._overlay.device, "name", "the active device")
+        return f"{Path(self._overlay.bitfile_name).name} on {device}{' (emulated)' if self.identity.emulated else ''}"
 
     def _partial(self) -> Path:
         whole = Path(self._overlay.bitfile_name)
@@ -183,24 +198,48 @@ def open_board(bitstream: str, region: str, clock: Clock, *, timeout_s: float) -
     """
     pynq = _import_pynq()
     _active_device(pynq)
+    bitstream = _beside_pynq(bitstream)
+    if Path(bitstream).is_file():  # pynq has no words of its own for what may be wrong with what lies beside it
+        layout_of(_design(bitstream), region)
     with clear_errors():
         try:
             overlay = pynq.Overlay(bitstream, download=False)
         except FileNotFoundError as error:
-            raise DeviceNotFound(f"{bitstream}: {error}") from error
+            raise _missing(bitstream, error) from error
         except OSError as error:
             if "does not exist" not in str(error):
                 raise
             raise DeviceNotFound(
                 f"there is no overlay {bitstream}, neither as a file nor among pynq's installed ones; "
-                "on a KV260 pynq_composable brings cv_dfx_3_pr.bit"
+                f"Kria-PYNQ installs cv_dfx_3_pr.bit with pynq_composable, below {_KRIA_PYNQ}"
             ) from error
     # Recognised before it is loaded: a wrong one must not even be tried.
-    layout = layout_of(Design(Path(overlay.bitfile_name).with_suffix(".hwh")), region)
+    layout = layout_of(_design(overlay.bitfile_name), region)
     with clear_errors():
         board = Board(pynq, overlay, layout, clock, timeout_s=timeout_s)
     board.download()
     return board
+
+
+def _beside_pynq(bitstream: str) -> str:
+    """The path of an overlay that is named without one and that Kria-PYNQ has installed; else what was given."""
+    if Path(bitstream).name != bitstream or Path(bitstream).exists():
+        return bitstream
+    found = sorted(_KRIA_PYNQ.glob(f"python3*/site-packages/pynq_composable/overlay/{glob.escape(bitstream)}"))
+    return str(found[0]) if found else bitstream
+
+
+def _design(bitstream: str) -> Design:
+    return Design(Path(bitstream).with_suffix(".hwh"))
+
+
+def _missing(bitstream: str, error: FileNotFoundError) -> DeviceNotFound:
+    if error.filename == "xclbinutil":
+        return DeviceNotFound(
+            "pynq needs the program xclbinutil and does not find it; Kria-PYNQ has put it into "
+            "/usr/local/share/pynq-venv/bin: add that folder to PATH (Environment=PATH=... in the service)"
+        )
+    return DeviceNotFound(f"{bitstream}: {error}")
 
 
 def _load(load: Callable[[], None], name: str) -> None:
@@ -209,6 +248,8 @@ def _load(load: Callable[[], None], name: str) -> None:
             with clear_errors():
                 load()
             return
+        except FileNotFoundError as error:
+            raise _missing(name, error) from error
         except TimeoutError as error:
             if attempt == _LOADS:
                 raise DeviceTimeout(f"{name} did not load in {_LOADS} attempts: {error}") from error
@@ -221,8 +262,8 @@ def _import_pynq() -> Any:
             import pynq  # noqa: PLC0415 - only a board needs it, and importing it looks for one
     except ImportError as error:
         raise DeviceNotFound(
-            f"pynq cannot be imported ({error}); on a KV260 run focusrail in PYNQ's own environment "
-            "(/usr/local/share/pynq-venv), elsewhere install focusrail[kv260]"
+            f"pynq cannot be imported ({error}): make installs it beside focusrail where Python is 3.10 to 3.12, and "
+            "so does pip install 'focusrail[kv260]'; it also needs the system's libmagic (Debian: libmagic1)"
         ) from error
     return pynq
 
@@ -236,9 +277,11 @@ def _active_device(pynq: Any) -> Any:
         if "XILINX_XRT" not in os.environ:
             raise DeviceNotFound(
                 "pynq sees no FPGA because the variable XILINX_XRT is not set; on a KV260 it is /usr "
-                "(source /etc/profile.d/pynq_venv.sh, or Environment=XILINX_XRT=/usr in the service)"
+                "(sudo env XILINX_XRT=/usr COMMAND, or Environment=XILINX_XRT=/usr in the service)"
             ) from error
-        raise DeviceNotFound(f"pynq sees no FPGA ({error}): is this a KV260 with PYNQ's kernel modules?") from error
+        raise DeviceNotFound(
+            f"pynq sees no FPGA ({error}): is this a KV260 on which Kria-PYNQ was installed?"
+        ) from error
 
 
 @contextmanager

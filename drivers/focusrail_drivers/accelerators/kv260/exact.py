@@ -28,7 +28,7 @@ class Kv260Exact:
 
     @dataclass(frozen=True, slots=True)
     class Options:
-        """The arithmetic: `shift` is auto (from a probe), 0 (finest) to 4, or bracket (0 and 3 joined)."""
+        """The arithmetic: `shift` is 0 (finest) to 4, bracket (0 and 3 joined), or auto: one of these by a probe."""
 
         __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 

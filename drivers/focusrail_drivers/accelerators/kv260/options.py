@@ -19,10 +19,10 @@ def check_shift(shift: ShiftSetting) -> None:
 
 
 def settle_shift(shift: ShiftSetting, probe: npt.NDArray[np.uint8] | None) -> reference.Shift:
-    """The shift that a shoot is measured with: `auto` looks at a probe (height, width) of luma, if there is one."""
+    """What a shoot is measured with: `auto` looks at a probe (height, width) of luma; without one it is the bracket."""
     if shift != "auto":
         return shift
-    return reference.USUAL_SHIFT if probe is None else reference.suitable_shift(probe)
+    return "bracket" if probe is None else reference.suitable_shift(probe)
 
 
 def in_words(shift: reference.Shift) -> str:

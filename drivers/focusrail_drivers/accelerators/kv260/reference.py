@@ -31,7 +31,10 @@ SHIFTS = range(5)  # of the binomial: 0 shows the weakest texture, 4 does not sa
 BRACKET_SHIFTS = (0, 3)
 HALO_PX = 2  # each filter spoils one row and column at a tile's edge with its zeros
 MAX_VALUE = 255  # where a filter saturates
-USUAL_SHIFT = 1  # the best single one for textures of 20 to 120 grey levels
+USUAL_SHIFT = 1  # what the pipeline begins with, and the self-test tries
+LEAST_SURE_SHIFT = 2  # reaches |LoB| of 64 grey levels, which one pixel in a thousand of a contrasty picture exceeds
+_HALF = (MAX_VALUE + 1) // 2
+_PROBE_ROWS = 128  # at a time: of a large picture, whole planes would take more memory than fusing it
 _EXACT_IN_FLOAT32 = 1 << 24
 
 
@@ -95,13 +98,19 @@ def score_scale(shift: Shift, tile: tuple[int, int] | None = None) -> ScoreScale
     return ScoreScale(scale=16.0 / (1 << fine), saturation=saturation, halo_px=HALO_PX, tile=tile)
 
 
-def suitable_shift(luma: Plane) -> int:
-    """The finest shift at which 99.9 % of a probe's pixels stay in the lower half of the range.
+def suitable_shift(luma: Plane) -> Shift:
+    """What to measure a stack with, by a probe (height, width): 2 to 4 where one pass will do, else the bracket.
 
-    The other half is for frames that are sharper than the probe.
+    The finest shift at which 99.9 % of the probe's pixels stay in the lower half of the range; the other half is for
+    frames that are sharper than the probe. But a probe that a finer one than 2 would suit may be of something faint or
+    of something out of focus, and sharper frames would saturate: scores that are too coarse cost nothing that could be
+    measured, saturated ones 3 dB. So then it is the bracket, which suits both.
     """
-    half = (MAX_VALUE + 1) // 2
-    for shift in SHIFTS:
-        if np.count_nonzero(np.maximum(*planes(luma, shift)) >= half) <= luma.size // 1000:
-            return shift
-    return SHIFTS[-1]
+    reached = np.zeros(len(SHIFTS), np.int64)
+    for top in range(0, luma.shape[0], _PROBE_ROWS):
+        part = luma[top : top + _PROBE_ROWS]
+        signs = (filter2d(each, LAPLACIAN, 0) for each in (~part, part))
+        sums = np.maximum(*(cv2.filter2D(each, cv2.CV_16S, BINOMIAL, borderType=cv2.BORDER_CONSTANT) for each in signs))
+        reached += [np.count_nonzero(sums >= _HALF << shift) for shift in SHIFTS]
+    shift = next((shift for shift in SHIFTS if reached[shift] <= luma.size // 1000), SHIFTS[-1])
+    return shift if shift >= LEAST_SURE_SHIFT else "bracket"

@@ -26,12 +26,17 @@ def write(number: int, frame: npt.NDArray[np.uint8]) -> None:
 
 def is_answer(frame: npt.NDArray[np.uint8], number: int, shift: int) -> bool:
     """Whether a frame that came back is the one with this number, filtered with this shift, from first to last row."""
-    top, bottom = _strips(number, frame.shape[1])
-    gap = np.zeros((2 * reference.HALO_PX, frame.shape[1]), np.uint8)
+    # Beyond the bits and what they spread to, the plane is black before and after.
+    columns = min(frame.shape[1], _PITCH_PX * _PER_ROW + 2 * reference.HALO_PX)
+    top, bottom = _strips(number, columns)
+    gap = np.zeros((2 * reference.HALO_PX, columns), np.uint8)
     answer = reference.graph(np.concatenate([top, gap, bottom]), shift)
-    return np.array_equal(frame[:_STRIP_PX, :, 2], answer[:_STRIP_PX]) and np.array_equal(
-        frame[-_STRIP_PX:, :, 2], answer[-_STRIP_PX:]
+    came = frame[:_STRIP_PX, :, 2], frame[-_STRIP_PX:, :, 2]
+    bits = all(
+        np.array_equal(strip[:, :columns], wanted)
+        for strip, wanted in zip(came, (answer[:_STRIP_PX], answer[-_STRIP_PX:]), strict=True)
     )
+    return bits and not any(strip[:, columns:].any() for strip in came)
 
 
 def _strips(number: int, width_px: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

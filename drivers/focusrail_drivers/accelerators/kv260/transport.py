@@ -19,10 +19,12 @@ import numpy.typing as npt
 
 from focusrail_drivers.accelerators.kv260 import tag, tiles, vdma
 from focusrail_drivers.accelerators.kv260.board import Board
+from focusrail_drivers.accelerators.kv260.limits import Limits
 from focusrail_drivers.base import DeviceTimeout
 from focusrail_drivers.clock import Clock
 
 Transport = Literal["parked", "one-frame"]
+TransportSetting = Transport | Literal["auto"]
 Frame = npt.NDArray[np.uint8]  # (height, width, 3)
 _POLL_S = 0.0003
 
@@ -211,6 +213,13 @@ class OneFramePort(FramePort):
             self._check(deadline_s)
             self._clock.wait(_POLL_S)
         return (place,) if done or receiving.frame_done() else ()
+
+
+def settle_transport(setting: TransportSetting, proven: Limits | None) -> Transport:
+    """The way that is gone: `auto` is one frame at a time where a self-test has proven that it works."""
+    if setting != "auto":
+        return setting
+    return "one-frame" if proven is not None and "one-frame" in proven.transports else "parked"
 
 
 def frame_port(kind: Transport, board: Board, size: tiles.TileSize, clock: Clock, *, timeout_s: float) -> FramePort:

@@ -70,7 +70,7 @@ def test_it_is_composed_anew_only_for_pictures_that_are_larger_than_all_before(e
 @generated
 def test_auto_chooses_the_shift_from_a_probe(emulated):
     kv260 = accelerator(emulated, shift="auto")
-    assert kv260.shift == 1
+    assert kv260.shift == "bracket"
     kv260.probe(picture(1))
     assert kv260.shift == 4 and kv260.configure() == reference.score_scale(4)
     kv260.close()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 
 import pytest
 
+from focusrail_drivers.accelerators.kv260 import board
 from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
 from focusrail_drivers.accelerators.kv260.wiring import WrongOverlay
 from focusrail_drivers.base import DeviceNotFound, DriverError
@@ -14,16 +17,20 @@ pytestmark = pytest.mark.parametrize("emulated", ["generated"], indirect=True)
 
 
 def opened(bitstream):
-    return Kv260Accelerator(Kv260Accelerator.Options(overlay=str(bitstream))).open()
+    return Kv260Accelerator(Kv260Accelerator.Options(overlay=str(bitstream), limits=None)).open()
 
 
 def test_an_open_board_is_named(emulated):
-    assert opened(emulated.bitstream) == "KV260 focus measure: cv_dfx_3_pr.bit on KV260"
+    assert opened(emulated.bitstream) == (
+        "KV260 focus measure: cv_dfx_3_pr.bit on KV260 (emulated), tiles up to 1920 x 1080 (not self-tested)"
+    )
 
 
 def test_without_pynq(emulated, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynq", None)
-    with pytest.raises(DeviceNotFound, match=r"pynq cannot be imported .*/usr/local/share/pynq-venv"):
+    with pytest.raises(
+        DeviceNotFound, match=r"pynq cannot be imported .* pip install 'focusrail\[kv260\]'; it also needs .* libmagic"
+    ):
         opened(emulated.bitstream)
 
 
@@ -62,6 +69,34 @@ def test_with_an_overlay_that_was_installed_in_part(emulated):
     for file in emulated.bitstream.parent.glob("*pr_0_filter2d_fifo*"):
         file.unlink()
     with pytest.raises(DeviceNotFound, match=r"pr_0_filter2d_fifo_partial\.bit is missing: .* install it again"):
+        opened(emulated.bitstream)
+
+
+def test_an_overlay_by_its_name_is_found_where_kria_pynq_puts_it(emulated, tmp_path, monkeypatch):
+    folder = tmp_path / "lib/python3.10/site-packages/pynq_composable/overlay"
+    folder.mkdir(parents=True)
+    for file in emulated.bitstream.parent.glob("cv_dfx_3_pr*"):
+        shutil.copy(file, folder)
+    monkeypatch.setattr(board, "_KRIA_PYNQ", tmp_path / "lib")
+    monkeypatch.chdir(folder.parent)
+    assert "cv_dfx_3_pr.bit on KV260" in opened("cv_dfx_3_pr.bit")
+    assert emulated.device.bitfile_name == str(folder / "cv_dfx_3_pr.bit")
+
+
+def test_without_the_description_beside_the_bitstream(emulated):
+    emulated.bitstream.with_suffix(".hwh").unlink()
+    with pytest.raises(WrongOverlay, match=r"cv_dfx_3_pr\.hwh is missing; it belongs beside the bitstream"):
+        opened(emulated.bitstream)
+
+
+def test_without_the_program_that_pynq_needs_on_a_board(emulated, monkeypatch):
+    # What pynq's device for a board does when it describes a bitstream to the kernel's driver.
+    def run(*_, **__):
+        subprocess.run(["xclbinutil"], check=True)
+
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(emulated.device, "get_bitfile_metadata", run)
+    with pytest.raises(DeviceNotFound, match=r"xclbinutil .* /usr/local/share/pynq-venv/bin: add that folder to PATH"):
         opened(emulated.bitstream)
 
 

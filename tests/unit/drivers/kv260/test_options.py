@@ -13,7 +13,7 @@ from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
         ({"shift": 5}, "none of auto, bracket"),
         ({"tile_width_px": 1921}, "32 to 1920 pixels wide, in steps of 8"),
         ({"tile_height_px": 9000}, "24 to 8191 pixels high"),
-        ({"transport": "dma"}, "neither parked nor one-frame"),
+        ({"transport": "dma"}, "none of parked, one-frame, auto"),
         ({"frame_timeout_s": 0}, "not above 0"),
         ({"failures": 0}, "not at least 1"),
     ],

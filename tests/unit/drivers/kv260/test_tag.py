@@ -11,7 +11,7 @@ from focusrail_drivers.accelerators.kv260 import reference, tag
 from focusrail_drivers.accelerators.kv260.registers import packed
 
 numbers = st.integers(0, tag.NUMBERS - 1)
-shapes = st.sampled_from([(24, 32), (25, 40), (40, 64)])
+shapes = st.sampled_from([(24, 32), (25, 40), (40, 64), (24, 200)])
 
 
 def answer(number, shift, shape):
@@ -37,6 +37,13 @@ def test_a_frame_that_is_half_an_older_one_is_not_taken(number, older, torn_at):
     frame[torn_at:] = answer(older, 1, (24, 32))[torn_at:]
     torn = not np.array_equal(frame, answer(number, 1, (24, 32)))
     assert tag.is_answer(frame, number, 1) == (not torn)
+
+
+@given(numbers, st.sampled_from([0, 7, 16, 23]), st.integers(0, 199))
+def test_one_bit_too_many_or_too_few_in_the_first_or_last_rows_is_seen(number, row, column):
+    frame = answer(number, 1, (24, 200))
+    frame[row, column, 2] ^= 1
+    assert not tag.is_answer(frame, number, 1)
 
 
 @given(st.lists(st.integers(-32768, 32767), min_size=9, max_size=9))

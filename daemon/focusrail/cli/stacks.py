@@ -1,0 +1,192 @@
+"""Shooting and stacking."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from focusrail.capture.begin import usual_outputs
+from focusrail.capture.events import Published
+from focusrail.cli.context import PATH, Context
+from focusrail.config.loader import load_recipe, shipped_with
+from focusrail.config.schema import Config
+from focusrail.console import ProgressDisplay, interruptible, summary
+from focusrail.errors import ConfigError, InvalidValue, UnknownShoot, exit_code
+from focusrail.model.method import FUSIONS, MODELS, Method, notebook
+from focusrail.model.outputs import Outputs
+from focusrail.model.recipe import Recipe
+from focusrail.model.selection import parse_frames
+
+
+@click.command()
+@click.argument("recipe", type=PATH, required=False)
+@click.option("--name", help="Instead of the recipe's name.")
+@click.option("--specimen", help="Instead of the recipe's specimen ID.")
+@click.pass_obj
+def shoot(context: Context, recipe: Path | None, name: str | None, specimen: str | None) -> None:
+    """Shoot RECIPE (YAML) and stack it meanwhile. Without one, the demonstration on the simulated rig."""
+    with ProgressDisplay(shooting=True) as display, context.service(display) as service:
+        wanted = _recipe(recipe, service.config, name=name, specimen_id=specimen)
+        done = interruptible(lambda: service.shoot(wanted), abort=service.abort)
+    _conclude(done)
+
+
+@click.command()
+@click.argument("shoot_id", required=False)
+@click.pass_obj
+def resume(context: Context, shoot_id: str | None) -> None:
+    """Go on with a shoot that ended before its last frame; without SHOOT_ID, with the newest. The carriage moves.
+
+    Only where nothing has been touched since: the frames that are missing are shot where the plan has them.
+    """
+    with ProgressDisplay(shooting=True) as display, context.service(display) as service:
+        if shoot_id is None:
+            unfinished = service.unfinished()
+            if unfinished is None:
+                raise UnknownShoot("every shoot is finished: there is none to go on with")
+            shoot_id = unfinished.shoot_id
+        wanted = shoot_id
+        done = interruptible(lambda: service.shoot_on(wanted), abort=service.abort)
+    _conclude(done)
+
+
+def _recipe(path: Path | None, config: Config, **overrides: str | None) -> Recipe:
+    if path is None:
+        if config.camera.driver != "simulated":
+            raise ConfigError("name a recipe: only the simulated rig has a default one")
+        path = shipped_with("recipes") / "demo.yaml"
+    recipe = load_recipe(path, method=config.stacking.method, outputs=config.outputs)
+    return replace(recipe, **{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+
+
+@click.command()
+@click.argument("folder", type=PATH, required=False)
+@click.option("--shoot", "shoot_id", help="Stack a shoot's frames from the spool, as its next version.")
+@click.option("-o", "--out", type=PATH, help="The folder that the results become.")
+@click.option("--step-mm", type=float, help="Distance from frame to frame, so that depth is in mm.")
+@click.option(
+    "--reference",
+    type=click.Choice(["first", "middle", "last", "auto"]),
+    help="The frame the others are laid on; auto: the smallest field.",
+)
+@click.option("--method", "fusion", type=click.Choice(FUSIONS), help="How frames are fused.")
+@click.option("--blur", "blur_px", type=int, help="lob: size of the Gaussian blur (odd; 5).")
+@click.option("--laplacian", "laplacian_px", type=int, help="lob: size of the Laplacian's kernel (odd; 5).")
+@click.option("--detector", type=click.Choice(["dense", "sift", "orb"]), help="Register by all pixels, or by features.")
+@click.option("--model", type=click.Choice(MODELS), help="Kind of transform.")
+@click.option("--estimator", type=click.Choice(["ransac", "lmeds", "rho", "least_squares"]), help="How it is fitted.")
+@click.option("--threshold-px", type=float, help="Reprojection error of an inlier (2.0).")
+@click.option("--warp", type=click.Choice(["keys", "linear", "cubic", "lanczos"]), help="Interpolation.")
+@click.option("--crop/--no-crop", default=None, help="Keep only the area that every frame covers.")
+@click.option("--compat", is_flag=True, help="With --method lob: the original notebook's arithmetic, pixel for pixel.")
+@click.option("--without", help="Leave these frames out, by their numbers in the report: 12,40-43.")
+@click.option("--aligned/--no-aligned", default=None, help="FOLDER's photographs lie on each other already.")
+@click.option("--mesh/--no-mesh", default=None, help="Make surface.glb, the result as a textured mesh.")
+@click.option("--save-aligned", is_flag=True, help="Save every aligned frame: 16-bit TIFF, each as result.tif lies.")
+@click.option("--slab-frames", type=int, help="Also fuse every so many frames on their own, as 16-bit TIFF.")
+@click.option("--slab-overlap", type=int, help="Frames that a slab shares with the one before (a third).")
+@click.option("--debug", is_flag=True, help="Save aligned frames, focus measures and winners.")
+@click.pass_obj
+def stack(
+    context: Context,
+    /,
+    *,
+    folder: Path | None,
+    shoot_id: str | None,
+    out: Path | None,
+    step_mm: float | None,
+    compat: bool,
+    without: str | None,
+    aligned: bool | None,
+    mesh: bool | None,
+    save_aligned: bool,
+    slab_frames: int | None,
+    slab_overlap: int | None,
+    debug: bool,
+    **options: Any,
+) -> None:
+    """Stack the photographs in FOLDER, or with --shoot those of a shoot."""
+    if (folder is None) == (shoot_id is None):
+        raise click.UsageError("give either a folder of photographs or --shoot ID")
+    if compat and options["fusion"] != "lob":
+        raise click.UsageError("--compat goes with --method lob")
+    if step_mm is not None and not 0 < step_mm < float("inf"):
+        raise click.UsageError(f"--step-mm must be above 0, not {step_mm}")
+    if aligned is not None and shoot_id is not None:
+        raise click.UsageError("--aligned goes with a folder of photographs")
+    wish: Any = {"out": out, "debug": debug, "without": _frames(without)}
+    more = _more(mesh, save_aligned, slab_frames, slab_overlap)
+    with ProgressDisplay(shooting=False) as display, context.service(display) as service:
+        if shoot_id is not None:
+            shoot = service.journal.shoot(shoot_id)
+            method = _method(notebook() if compat else shoot.method, options)
+            wish["outputs"] = _outputs(usual_outputs(service.config, shoot), more)
+            done = interruptible(lambda: service.restack(shoot_id, method=method, **wish), abort=service.abort)
+        else:
+            assert folder is not None
+            method = _method(notebook() if compat else service.config.stacking.method, options)
+            wish["outputs"] = _outputs(usual_outputs(service.config), more)
+            _, done = interruptible(
+                lambda: service.stack_folder(folder, method=method, step_mm=step_mm, aligned=aligned, **wish),
+                abort=service.abort,
+            )
+    _conclude(done)
+
+
+def _frames(text: str | None) -> frozenset[int]:
+    try:
+        return frozenset() if text is None else parse_frames("--without", text)
+    except InvalidValue as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _more(mesh: bool | None, aligned: bool, slab_frames: int | None, slab_overlap: int | None) -> dict[str, Any]:
+    """The outputs that were asked for, by name; they are checked here, before anything is opened."""
+    if slab_frames is None and slab_overlap is not None:
+        raise click.UsageError("--slab-overlap goes with --slab-frames")
+    if slab_frames is not None and slab_overlap is None:
+        slab_overlap = max(0, slab_frames) // 3
+    more = {"mesh": mesh, "aligned": aligned or None, "slab_frames": slab_frames, "slab_overlap": slab_overlap}
+    given = {name: value for name, value in more.items() if value is not None}
+    _outputs(Outputs(), given)
+    return given
+
+
+def _outputs(usual: Outputs, more: dict[str, Any]) -> Outputs:
+    try:
+        return replace(usual, **more)
+    except InvalidValue as error:
+        raise click.UsageError(f"--{error.field.replace('_', '-')} {error.message}") from error
+
+
+def _method(base: Method, options: dict[str, Any]) -> Method:
+    """A method with the options that were given in place of its own. Raises InvalidValue."""
+    given = {key: value for key, value in options.items() if value is not None}
+    registration = {key: given.pop(key) for key in ("detector", "model", "estimator", "threshold_px") if key in given}
+    return replace(base, registration=replace(base.registration, **registration), **given)
+
+
+@click.command()
+@click.pass_obj
+def shoots(context: Context) -> None:
+    """List all shoots, newest first."""
+    with context.service() as service:
+        for one in service.journal.shoots():
+            frames = len(service.journal.frames(one.shoot_id))
+            planned = f"/{len(one.positions_mm)}" if one.positions_mm else ""
+            state = "interrupted" if service.was_interrupted(one) else one.state.value
+            click.echo(f"{one.shoot_id}  {state:<11}  {frames:>4}{planned:<5} frames  {one.name}")
+            for version, folder in service.journal.publications(one.shoot_id):
+                click.echo(f"    version {version}: {folder}")
+
+
+def _conclude(done: Published) -> None:
+    click.echo(summary(done))
+    for warning in done.finished.warnings:
+        click.echo(f"warning    {warning}", err=True)
+    if done.left_out:
+        sys.exit(exit_code(done.left_out[0]))

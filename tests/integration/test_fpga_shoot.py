@@ -1,0 +1,62 @@
+"""A whole shoot that is measured by the service of the FPGA, whatever happens to that."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+
+import numpy as np
+import pytest
+
+from peers.fpga_service_process import ServiceProcess
+from peers.small_rig import Home, manifest, pixels, published
+
+needs_pynq = pytest.mark.skipif(importlib.util.find_spec("pynq") is None, reason="needs pynq")
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a service, and ends it."""
+    started = []
+
+    def start(**how):
+        (tmp_path / "service").mkdir()
+        service = ServiceProcess(tmp_path / "service", **how)
+        started.append(service)
+        service.start()
+        return service
+
+    yield start
+    for service in started:
+        service.close()
+
+
+@pytest.mark.parametrize("emulated", [False, pytest.param(True, marks=needs_pynq)], ids=["exact", "emulated"])
+def test_a_shoot_whose_service_is_killed_again_and_again_is_the_one_that_the_processor_would_measure(
+    start, emulated, tmp_path
+):
+    service = start(emulated=emulated)
+    service.keep()
+    results = {}
+    for driver, options in (("kv260", {"socket": str(service.socket)}), ("kv260-exact", {})):
+        folder = tmp_path / driver
+        folder.mkdir()
+        rig = Home(folder, accelerator={"driver": driver, "options": {"shift": "bracket", **options}})
+        stop = threading.Event()
+
+        def kills(stop=stop):
+            while not stop.wait(1.5):
+                service.kill()
+
+        killer = threading.Thread(target=kills)
+        killer.start()
+        said = rig.run("shoot", rig.recipe())
+        stop.set()
+        killer.join()
+        assert said.code == 0, said.sentences
+        (results[driver],) = published(rig.outbound)
+        assert not said.event("accelerator.lost")
+    assert service.starts > 1
+    assert np.array_equal(pixels(results["kv260"]), pixels(results["kv260-exact"]))
+    assert "by the service focusrail-fpga" in manifest(results["kv260"])["measured_by"]
+    assert not [w for w in manifest(results["kv260"])["warnings"] if "accelerator" in w]
