@@ -16,7 +16,7 @@ from focusrail_drivers.accelerators.kv260.board import Board, open_board
 from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, in_words, settle_shift
 from focusrail_drivers.accelerators.kv260.pipeline import Pipeline
 from focusrail_drivers.accelerators.kv260.transport import TransportSetting, settle_transport
-from focusrail_drivers.base import AcceleratorLost, DriverError, ProtocolError, ScoreScale
+from focusrail_drivers.base import AcceleratorLost, ConnectionLost, DriverError, ProtocolError, ScoreScale
 from focusrail_drivers.clock import Clock, SystemClock
 
 _BANDS = 16  # of each tile one is computed by the processor as well
@@ -100,6 +100,18 @@ class Kv260Accelerator:
             return  # buffers that a running VDMA may still write to stay allocated until the process ends
         pipeline.release()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has its overlay."""
+        return self._pipeline is not None
+
+    @property
+    def board(self) -> Board:
+        """The open overlay, for what else is on it. Raises ConnectionLost if it is not open."""
+        if self._pipeline is None:
+            raise ConnectionLost("the overlay is not open")
+        return self._pipeline.board
+
     def probe(self, luma_tile: npt.NDArray[np.uint8]) -> str:
         """Let `auto` choose the shift by this (height, width) of luma; before a shoot, for scores change with it."""
         self.shift = settle_shift(self.options.shift, luma_tile)
@@ -138,6 +150,7 @@ class Kv260Accelerator:
         score = np.empty(luma_tile.shape, np.uint16)
         for tile in tiles.tiles(height, width, size):
             tile.put(self._tile_score(pipeline, tile.cut(luma_tile, size), size), score)
+            pipeline.board.attend()
         return score
 
     def _tile_score(
