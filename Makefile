@@ -51,6 +51,10 @@ kv260: ## the environment for a KV260, with pynq (Python 3.10 to 3.12)
 	@sh requirements/system.sh $(PYTHON) libmagic
 	@$(MAKE) --no-print-directory install EXTRA=requirements/kv260.txt
 
+.PHONY: kv260-faults
+kv260-faults: kv260 ## half an hour: every fault of the emulated KV260 at every tile of 24 megapixels
+	$(VENV)/bin/python -m benchmarks.kv260_faults $(ARGS)
+
 .PHONY: install
 install: $(READY) ## only set up the environment
 
