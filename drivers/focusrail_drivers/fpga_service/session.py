@@ -61,7 +61,7 @@ class Session:
         return future.result()
 
     def tell_working(self) -> None:
-        """Every WORKING_EVERY_S, by whoever works long without a long wait. Raises EOFError when the client has gone."""
+        """Every WORKING_EVERY_S, by whoever works in many short waits. Raises EOFError when the client has gone."""
         if self._packets.gone():
             raise EOFError("it hung up while the FPGA worked for it")
         if self.fpga.alive():
