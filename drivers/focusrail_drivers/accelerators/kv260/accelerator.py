@@ -87,7 +87,7 @@ class Kv260Accelerator:
         )
         self._composed, self._lost, self.recoveries = False, None, 0
         told = "not self-tested" if proven is None else f"self-test of {proven.tested_at[:10]}"
-        return f"KV260 focus measure: {board}, tiles up to {self._largest_tile} ({told})"
+        return f"{board}, tiles up to {self._largest_tile} ({told})"
 
     def close(self) -> None:
         """Bring the overlay to rest and let go of it. Never raises; closing twice is fine."""
@@ -145,22 +145,13 @@ class Kv260Accelerator:
         assert pipeline is not None
         self._refuse_what_is_not_exact()
         height, width = luma_tile.shape
-        size = self._size(height, width, pipeline.size)
+        size = tiles.grown(height, width, self._largest_tile, pipeline.size)
+        self._composed &= size == pipeline.size
         score = np.empty(luma_tile.shape, np.uint16)
         for tile in tiles.tiles(height, width, size):
             tile.put(self._tile_score(pipeline, tile.cut(luma_tile, size), size), score)
             pipeline.board.attend()
         return score
-
-    def _size(self, height_px: int, width_px: int, composed: tiles.TileSize | None) -> tiles.TileSize:
-        wanted = tiles.size_for(height_px, width_px, self._largest_tile)
-        if composed is None:
-            return wanted
-        larger = tiles.TileSize(max(wanted.height_px, composed.height_px), max(wanted.width_px, composed.width_px))
-        if tiles.count(height_px, width_px, larger) == tiles.count(height_px, width_px, composed):
-            return composed
-        self._composed = False
-        return larger
 
     def _tile_score(
         self, pipeline: Pipeline, tile: npt.NDArray[np.uint8], size: tiles.TileSize
