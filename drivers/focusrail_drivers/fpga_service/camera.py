@@ -24,7 +24,7 @@ from focusrail_drivers.base import (
 )
 from focusrail_drivers.fpga_service.fpga import Device
 from focusrail_drivers.fpga_service.messages import CloseCamera, Expose, Fetch, OpenCamera, SetCamera
-from focusrail_drivers.fpga_service.session import Handlers, Session
+from focusrail_drivers.fpga_service.session import WORKING_EVERY_S, Handlers, Session
 from focusrail_drivers.kv260_mipi.modes import mode_of
 from focusrail_drivers.kv260_mipi.stream import LOOK_EVERY_S, Capture, MipiStream
 
@@ -134,8 +134,12 @@ class CameraDesk:
             capture.step()
             return done(capture)
 
+        told_s = time.monotonic()
         while not self._do(session, look):
             time.sleep(LOOK_EVERY_S)
+            if time.monotonic() - told_s > WORKING_EVERY_S:
+                session.tell_working()
+                told_s = time.monotonic()
 
     # --- in the FPGA's thread -----------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ class Kv260MipiCamera:
 
         __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-        mode: ModeName = "1920x1080@30"
+        mode: ModeName = "1280x720@60"  # the one that pynq itself uses
         settings: Mapping[str, str] = field(default_factory=dict)  # awb, gamma, wb_gains: with pynq 4 only
         plane_order: PlaneOrder = "bgr"  # of a pixel's bytes in memory; if red is blue, the other one
         stale_frames: int = STALE_FRAMES  # passed over for each exposure; never fewer than this

@@ -17,6 +17,7 @@ from focusrail_drivers.base import DeviceNotFound, DeviceTimeout, DriverError, S
 from focusrail_drivers.kv260_mipi.modes import Mode, mode_of
 
 _I2C_LABEL, _USUAL_I2C_BUS = "RPICAM", 6
+_USED = "_used_by_focusrail"
 _NOT_THERE = (
     "no Pcam 5C answers on the camera connector J9: is it plugged in, the ribbon cable the right way round, and was "
     "the board off meanwhile?"
@@ -69,20 +70,20 @@ class LibraryPcam:
         ffi = pcam5c.cffi.FFI()
         ffi.cdef(pcam5c._pcam5c_lib_header)  # noqa: SLF001 - pynq's declaration of its own library
         self._library = ffi.dlopen(str(Path(pcam5c.LIB_SEARCH_PATH) / "libpcam5c.so"))
-        self._fresh = True
 
     def set_up(self, mode: Mode) -> str:
         if mode not in self._MODES:
             raise SettingRefused(
                 f"the camera library of pynq 3 has no mode {mode}, only {', '.join(map(str, self._MODES))}"
             )
-        if not (self._fresh and self._MODES[mode] == 0):  # making the object has set it to mode 0
+        just_made = not getattr(self._hierarchy, _USED, False)
+        setattr(self._hierarchy, _USED, True)  # pynq keeps this object, and makes no other until the overlay is opened
+        if not (just_made and self._MODES[mode] == 0):  # making it has set the sensor up in mode 0
             blocks = self._hierarchy
             registers = (blocks.gpio_ip_reset, blocks.v_proc_sys, blocks.gamma_lut, blocks.demosaic)
             addresses = [block.mmio.array.ctypes.data for block in registers]
             if self._library.pcam_mipi(_i2c_bus(), self._MODES[mode], *addresses) < 0:
                 raise DeviceNotFound(_NOT_THERE)
-        self._fresh = False
         self._hierarchy.configure(_video_mode(mode))  # three bytes a pixel; the sensor it leaves alone
         return f"Pcam 5C (OV5640), {mode}, by pynq 3's camera library"
 

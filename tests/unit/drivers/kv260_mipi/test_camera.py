@@ -103,6 +103,15 @@ def test_a_camera_that_sends_nothing_is_late_in_time_and_the_next_exposure_works
     assert camera.deliver(camera.expose(0))
 
 
+def test_a_long_exposure_is_waited_for_though_nothing_is_heard_of_it(served):
+    camera = served.camera(timeout_s=6.5)  # longer than a client believes in a service that says nothing
+    camera.open()
+    served.board.faults.inject(faults.CameraStops(at_frame=1))
+    with pytest.raises(DeviceTimeout, match=r"within 6.5 s"):
+        camera.expose(0)
+    camera.close()
+
+
 def test_a_camera_is_one_clients_until_it_goes(served, camera):
     other = served.camera()
     with pytest.raises(DeviceInUse, match="used by process"):

@@ -197,6 +197,10 @@ def test_the_larger_modes_are_those_that_pynq_has(bench, name):
     bench.stream.open()
     moment = moment_of(bench.picture())
     assert moment.until_s - moment.from_s == pytest.approx(2 / mode.frames_per_s, rel=0.01)
+    bench.stream.close()
+    bench.stream = MipiStream(bench.accelerator.board, mode_of("1280x720@60"))
+    bench.stream.open()
+    assert bench.picture().shape == (720, 1280, 3)
 
 
 def test_a_closed_stream_gives_its_memory_back_and_can_be_opened_again(bench):
