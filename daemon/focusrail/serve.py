@@ -25,7 +25,7 @@ from focusrail_drivers.fpga_service.notify import notify
 log = structlog.get_logger(__name__)
 _RETRY_S = 5.0  # between two attempts to open a rig that is not there
 _CONNECTIONS = 256
-_UNSENT_BYTES = 128 << 10
+_UNSENT_BYTES = 32 << 10
 _ENDING_S = 3  # for answers under way when it is told to end
 
 

@@ -93,7 +93,7 @@ def stack(desk: AtDesk, shoot_id: str) -> Begun:
 async def halt(desk: AtDesk) -> None:
     """Stop the rail now, whatever it is doing."""
     # In a thread of its own: those of the other requests may all be waiting for what is to be halted.
-    await to_thread.run_sync(desk.halt, limiter=CapacityLimiter(8))
+    await to_thread.run_sync(desk.halt, limiter=CapacityLimiter(1))
 
 
 def _told(desk: Desk, one: Shoot) -> ShootTold:
