@@ -24,22 +24,25 @@ from focusrail_drivers.base import (
     DeviceTimeout,
     DriverError,
     Exposure,
+    NotOffered,
     Photograph,
     Rail,
     SettingRefused,
 )
 from focusrail_drivers.cameras import lossless
 from focusrail_drivers.cameras.found import FoundCamera
+from focusrail_drivers.cameras.preview import jpeg
 from focusrail_drivers.cameras.video_grabber import Grabber, control_id
 from focusrail_drivers.clock import Clock
 
 log = logging.getLogger(__name__)
 
 QUEUE_FRAMES = 4  # buffers that OpenCV asks V4L2 for
+PREVIEW_S = 2.0
 
 
 class OpenCvCamera:
-    """A video source of OpenCV. Implements `Camera`; it has no files, so frames are delivered as PNG."""
+    """A video source of OpenCV. Implements `Camera` and `Previews`; it has no files, so frames are delivered as PNG."""
 
     @dataclass(frozen=True, slots=True)
     class Options:
@@ -116,7 +119,10 @@ class OpenCvCamera:
         self._drop()
 
     def configure(self, settings: Mapping[str, str]) -> Mapping[str, str]:
-        """Write controls by their CAP_PROP names; return them as read back. Raises SettingRefused."""
+        """Write controls by their CAP_PROP names; return them as read back. Raises SettingRefused.
+
+        With none to be written, those are returned that have been.
+        """
         values: dict[str, float] = {}
         for name, text in settings.items():
             try:
@@ -127,7 +133,7 @@ class OpenCvCamera:
         written = {name: f"{grabber.set(name, value, timeout_s=timeout_s):g}" for name, value in values.items()}
         self._controls.update(values)
         self._known.update(written)
-        return written
+        return written or dict(self._known)
 
     def expose(self, frame_index: int) -> Exposure:
         """Take the first picture that was begun after this call.
@@ -156,6 +162,18 @@ class OpenCvCamera:
         if not isinstance(frame, np.ndarray):
             raise TypeError(f"not an exposure of this camera: {exposure!r}")
         return (Photograph(lossless.png(frame, self._name), "image/png", dict(self._known)),)
+
+    def preview(self) -> Photograph:
+        """The newest picture of the video, 1280 px wide at most. Raises NotOffered of a film, and as `expose` does."""
+        grabber = self._require()
+        if not self._live:
+            raise NotOffered(f"{self._name} is a film: to look through it would use up its pictures")
+        try:
+            frame = grabber.take(stale_frames=0, timeout_s=PREVIEW_S)
+        except (DeviceTimeout, ConnectionLost):
+            self._drop()
+            raise
+        return Photograph(jpeg(frame, self._name), "image/jpeg", dict(self._known))
 
     @property
     def _name(self) -> str:

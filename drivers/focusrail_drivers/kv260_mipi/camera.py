@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from focusrail_drivers.base import (
     CaptureFailed,
@@ -27,6 +28,7 @@ from focusrail_drivers.base import (
     Rail,
 )
 from focusrail_drivers.cameras import lossless
+from focusrail_drivers.cameras.preview import jpeg
 from focusrail_drivers.clock import Clock
 from focusrail_drivers.fpga_service.client import Connection, HelperLost, NotServing
 from focusrail_drivers.fpga_service.messages import CloseCamera, Expose, Fetch, OpenCamera, SetCamera, Share
@@ -41,7 +43,7 @@ _BEYOND_S = 30.0  # what mending before an exposure, and a picture being measure
 
 
 class Kv260MipiCamera:
-    """A Pcam 5C on J9. Implements `Camera`; it has no files, so frames are delivered as PNG."""
+    """A Pcam 5C on J9. Implements `Camera` and `Previews`; it has no files, so frames are delivered as PNG."""
 
     @dataclass(frozen=True, slots=True)
     class Options:
@@ -96,10 +98,13 @@ class Kv260MipiCamera:
         self._disconnect()
 
     def configure(self, settings: Mapping[str, str]) -> Mapping[str, str]:
-        """Write settings by pynq's names; return them as read back. Raises SettingRefused, ConnectionLost."""
+        """Write settings by pynq's names; return them as read back. Raises SettingRefused, ConnectionLost.
+
+        With none to be written, those are returned that have been.
+        """
         changed = self._write(self._required(), settings)
         self._settings.update(settings)
-        return changed
+        return changed or dict(self._known)
 
     def expose(self, frame_index: int) -> Exposure:
         """Take a picture that was exposed wholly after this call; return when the exposure has ended.
@@ -118,6 +123,14 @@ class Kv260MipiCamera:
 
     def deliver(self, exposure: Exposure) -> tuple[Photograph, ...]:
         """The exposure's picture as PNG, lossless. Raises CaptureFailed."""
+        return (Photograph(lossless.png(self._frame(exposure), _NAME), "image/png", dict(self._known)),)
+
+    def preview(self) -> Photograph:
+        """A picture that was exposed after this call, 1280 px wide at most. Raises as `expose` and `deliver` do."""
+        return Photograph(jpeg(self._frame(self.expose(0)), _NAME), "image/jpeg", dict(self._known))
+
+    def _frame(self, exposure: Exposure) -> npt.NDArray[np.generic]:
+        """(height, width, 3) BGR, uint8; in shared memory, and so until the next exposure."""
         if not isinstance(exposure.token, int):
             raise TypeError(f"not an exposure of this camera: {exposure!r}")
         connection, memory = self._connection, self._memory
@@ -131,7 +144,7 @@ class Kv260MipiCamera:
         frame = memory.view(0, self._mode.shape, np.uint8)
         if self._options.plane_order == "rgb":
             frame = np.ascontiguousarray(frame[..., ::-1])
-        return (Photograph(lossless.png(frame, _NAME), "image/png", dict(self._known)),)
+        return frame
 
     def _required(self) -> Connection:
         """The connection, made anew if it was lost. Raises ConnectionLost."""

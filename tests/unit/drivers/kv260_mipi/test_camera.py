@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 
@@ -57,6 +58,17 @@ def test_each_picture_was_exposed_after_it_was_asked_for_and_is_delivered_to_the
         assert asked_s <= moment.from_s + 1e-5 and moment.until_s <= ended_s
         assert np.array_equal(picture[1:], scene[1:])
         assert exposure.frame_index == index and photograph.settings["mode"] == "1280x720@60"
+
+
+def test_live_view_is_a_jpeg_of_now_and_disturbs_no_frame(served, camera):
+    for grey in (40, 160):
+        served.board.scene = lambda *_, grey=grey: np.full((720, 1280, 3), grey, np.uint8)
+        shown = camera.preview()
+        assert shown.media_type == "image/jpeg"
+        picture = cv2.imdecode(np.frombuffer(shown.data, np.uint8), cv2.IMREAD_COLOR)
+        assert picture[32:].mean() == pytest.approx(grey, abs=2)  # the moment is written above
+    (photograph,) = camera.deliver(camera.expose(0))
+    assert (decoded(photograph)[1:] == 160).all()
 
 
 def test_the_other_plane_order_is_the_same_picture_with_its_colours_changed(served):
