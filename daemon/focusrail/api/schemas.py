@@ -122,6 +122,7 @@ class ShootTold(BaseModel):
     planned: int
     stored: int
     source: str
+    picture: str | None = Field(description="where a small picture of it is; null before there is one")
     versions: list[VersionTold]
     recipe: dict[str, Any] | None
 
@@ -136,6 +137,7 @@ class FrameTold(BaseModel):
     size_bytes: int
     media_type: str
     sha256: str
+    thumbnail: bool = Field(description="whether there is one already")
 
 
 class RecipeTold(BaseModel):
@@ -143,6 +145,7 @@ class RecipeTold(BaseModel):
 
     name: str
     yaml: str
+    recipe: dict[str, Any] = Field(description="as it is understood, with all that the rig fills in")
 
 
 class Checked(BaseModel):
