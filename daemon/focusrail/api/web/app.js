@@ -390,7 +390,7 @@ function drawStrip() {
   c.fillRect(0, base + 2, width, 1);
   if (!count) return;
   const colours = ["#59626f", "#7cc4f5", "#ffb547", "#f08a5d"];
-  const heights = [0.24, 0.62, 0.94, 0.94];
+  const heights = [0.4, 0.66, 1, 1];
   const pitch = width / count;
   const bar = Math.max(1, Math.min(4, pitch * 0.55));
   // Where there are more frames than there is room for, what is told is the least that has become of some neighbours.
@@ -789,8 +789,7 @@ const plan = {
       button.setAttribute("aria-checked", String(button.dataset.by === by));
       button.tabIndex = button.dataset.by === by ? 0 : -1;
     });
-    setText($("amount-label"), by === "step" ? "Step in µm" : "Number of frames");
-    setText($("amount-unit"), by === "step" ? "µm" : "");
+    $("amount-label").replaceChildren(...(by === "step" ? ["Step ", h("span", {}, "µm")] : ["Number of frames"]));
     $("f-amount").inputMode = by === "step" ? "decimal" : "numeric";
   },
 
@@ -849,7 +848,7 @@ async function renewPlan() {
     setText($("p-depth"), `${Number(Math.abs(answer.to_mm - answer.from_mm).toPrecision(5))} mm`);
     setText($("p-time"), answer.estimated_s === null ? "–" : duration(answer.estimated_s));
     const free = `${bytes(answer.free_bytes)} free`;
-    setText($("p-disk"), answer.needed_bytes === null ? `${free}; the first shoot tells how much a frame takes` : `${bytes(answer.needed_bytes)} of originals, ${free}`);
+    setText($("p-disk"), answer.needed_bytes === null ? `${free}; the first shoot tells what it takes` : `${bytes(answer.needed_bytes)} of originals, ${free}`);
     if (answer.needed_bytes !== null && answer.needed_bytes > 0.95 * answer.free_bytes) setText($("plan-error"), "The disk is too full for this plan: make room, or take fewer frames.");
   } else for (const id of ["p-frames", "p-step", "p-depth", "p-time", "p-disk"]) setText($(id), "–");
   renderExtras();
@@ -895,7 +894,7 @@ function store(key, value) {
 
 $("plan-form").addEventListener("input", () => plan.changed());
 $("plan-form").addEventListener("submit", (event) => event.preventDefault());
-radio(document.querySelector(".by .segments"), (button) => {
+radio(document.querySelector(".by"), (button) => {
   if (plan.by === button.dataset.by) return;
   // The same plan, said the other way.
   const same = plan.told && (button.dataset.by === "step" ? Number((Math.abs(plan.told.step_mm) * 1000).toPrecision(4)) : plan.told.frames);
