@@ -9,12 +9,15 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import structlog
 
+from focusrail.capture.by_hand import CameraByHand
 from focusrail.capture.events import FrameStored, Merging, Paused, Published, Started
+from focusrail.capture.live_view import LiveView
 from focusrail.capture.plan import Plan, plan
 from focusrail.capture.rig import Rig
 from focusrail.config.schema import Config
@@ -29,6 +32,7 @@ from focusrail_drivers.clock import Clock
 
 log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
+_SHOOTING = "the camera makes frames now: look at the newest of them, or at the composite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ class Desk:
         """Opens the journal; touches no device. Raises StoreNotWritable, DiskFull."""
         self.service, self.events = Service(config, clock=clock, listen=self._hear), events
         self.recipes = RecipeBook(config.store.root / "recipes", config)
+        self.live = LiveView(lambda: self.service.kept, self._lose)
+        self.camera = CameraByHand(self.on_rig, self.live, config.camera.settings)
         self._keys: dict[str, str] = {}  # of shoots that were begun with one
         self._operator = ThreadPoolExecutor(1, "operator")
         self._lock = threading.Lock()
@@ -111,14 +117,29 @@ class Desk:
     def _open(self) -> str:
         try:
             name = self.service.hold_rig()
+            if (rig := self.service.kept) is not None:
+                self.camera.prepare(rig)
         except (DriverError, FocusrailError) as error:
             self._trouble = str(error)
+            self.service.let_go()
             raise
         self._trouble = ""
         return name
 
+    def _lose(self, error: DriverError, rig: Rig) -> None:
+        """Live view has found the camera gone: let go of the rig, once what is going on has ended."""
+        self._trouble = str(error)
+
+        def let_go() -> None:
+            if self.service.kept is rig:
+                self.service.let_go()
+
+        with suppress(RuntimeError):  # the desk is closed
+            self._operator.submit(let_go)
+
     def close(self) -> None:
         """End what is going on in order, so that it can be gone on with, and let go of the rig."""
+        self.live.close()
         self.service.suspend()
         self._operator.submit(self.service.let_go).result()
         self._operator.shutdown()
@@ -162,7 +183,8 @@ class Desk:
         """
         if key is not None and key in self._keys:
             return self._keys[key]
-        shoot_id = self._begin("shooting", lambda: self.service.shoot(recipe))
+        wished = self.camera.wished(recipe)
+        shoot_id = self._begin("shooting", lambda: self.service.shoot(wished))
         if key is not None:
             self._keys[key] = shoot_id
         return shoot_id
@@ -200,7 +222,8 @@ class Desk:
 
         def run() -> None:
             try:
-                work()
+                with self.live.aside(_SHOOTING) if doing == "shooting" else nullcontext():
+                    work()
             except (FocusrailError, DriverError) as error:
                 self._fail(begun, error)
             except Exception as error:

@@ -25,6 +25,7 @@ from focusrail_drivers.fpga_service.notify import notify
 log = structlog.get_logger(__name__)
 _RETRY_S = 5.0  # between two attempts to open a rig that is not there
 _CONNECTIONS = 256
+_UNSENT_BYTES = 32 << 10
 _ENDING_S = 3  # for answers under way when it is told to end
 
 
@@ -114,6 +115,8 @@ def _tcp(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Every connection gets this from here: live view must not grow old in the kernel's queue before a slow viewer.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         try:
             listening.bind((host, port))
         except OSError as error:

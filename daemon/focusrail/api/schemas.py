@@ -39,6 +39,12 @@ class Distance(_Sent):
     distance_mm: Finite
 
 
+class CameraSettings(_Sent):
+    """Settings of the camera, by its own names, as it writes them."""
+
+    settings: dict[Annotated[str, Field(max_length=100)], Annotated[str, Field(max_length=200)]] = Field(max_length=100)
+
+
 class Text(_Sent):
     """A YAML file's text."""
 

@@ -25,6 +25,7 @@ from focusrail_drivers.base import (
     DeviceTimeout,
     DriverError,
     Exposure,
+    NotOffered,
     Photograph,
     Rail,
     SettingRefused,
@@ -37,10 +38,13 @@ log = logging.getLogger(__name__)
 
 QUEUE_FRAMES = 4  # buffers that OpenCV asks V4L2 for
 PNG_COMPRESSION = 1  # of 9: a quarter larger than the default, several times as fast
+PREVIEW_PX = 1280  # width at most
+PREVIEW_QUALITY = 85
+PREVIEW_S = 2.0
 
 
 class OpenCvCamera:
-    """A video source of OpenCV. Implements `Camera`; it has no files, so frames are delivered as PNG."""
+    """A video source of OpenCV. Implements `Camera` and `Previews`; it has no files, so frames are delivered as PNG."""
 
     @dataclass(frozen=True, slots=True)
     class Options:
@@ -117,7 +121,10 @@ class OpenCvCamera:
         self._drop()
 
     def configure(self, settings: Mapping[str, str]) -> Mapping[str, str]:
-        """Write controls by their CAP_PROP names; return them as read back. Raises SettingRefused."""
+        """Write controls by their CAP_PROP names; return them as read back. Raises SettingRefused.
+
+        With none to be written, those are returned that have been.
+        """
         values: dict[str, float] = {}
         for name, text in settings.items():
             try:
@@ -128,7 +135,7 @@ class OpenCvCamera:
         written = {name: f"{grabber.set(name, value, timeout_s=timeout_s):g}" for name, value in values.items()}
         self._controls.update(values)
         self._known.update(written)
-        return written
+        return written or dict(self._known)
 
     def expose(self, frame_index: int) -> Exposure:
         """Take the first picture that was begun after this call.
@@ -160,6 +167,27 @@ class OpenCvCamera:
         if not done:
             raise CaptureFailed(f"{self._name}: a picture of shape {frame.shape} {frame.dtype} cannot be made a PNG")
         return (Photograph(data.tobytes(), "image/png", dict(self._known)),)
+
+    def preview(self) -> Photograph:
+        """The newest picture of the video, 1280 px wide at most. Raises NotOffered of a film, and as `expose` does."""
+        grabber = self._require()
+        if not self._live:
+            raise NotOffered(f"{self._name} is a film: to look through it would use up its pictures")
+        try:
+            frame = grabber.take(stale_frames=0, timeout_s=PREVIEW_S)
+        except (DeviceTimeout, ConnectionLost):
+            self._drop()
+            raise
+        if frame.dtype != np.uint8:
+            frame = cv2.convertScaleAbs(frame, alpha=1 / 257)
+        height_px, width_px = frame.shape[:2]
+        if width_px > PREVIEW_PX:
+            size_px = (PREVIEW_PX, round(height_px * PREVIEW_PX / width_px))
+            frame = cv2.resize(frame, size_px, interpolation=cv2.INTER_AREA)
+        done, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY])
+        if not done:
+            raise CaptureFailed(f"{self._name}: a picture of shape {frame.shape} cannot be made a JPEG")
+        return Photograph(data.tobytes(), "image/jpeg", dict(self._known))
 
     @property
     def _name(self) -> str:

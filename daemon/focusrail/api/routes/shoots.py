@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Header, Query
 
 from focusrail.api.asked import AtDesk
@@ -90,9 +91,10 @@ def stack(desk: AtDesk, shoot_id: str) -> Begun:
 
 
 @router.post("/halt", status_code=204)
-def halt(desk: AtDesk) -> None:
+async def halt(desk: AtDesk) -> None:
     """Stop the rail now, whatever it is doing."""
-    desk.halt()
+    # In a thread of its own: those of the other requests may all be waiting for what is to be halted.
+    await to_thread.run_sync(desk.halt, limiter=CapacityLimiter(1))
 
 
 def _told(desk: Desk, one: Shoot) -> ShootTold:
