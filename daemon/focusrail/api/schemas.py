@@ -102,6 +102,7 @@ class PlanTold(BaseModel):
     step_mm: float
     from_mm: float
     to_mm: float
+    surface: bool = Field(description="whether a 3D surface is published, too")
     estimated_s: float | None = Field(description="from the pace of the newest shoot; null before the first")
     needed_bytes: int | None = Field(description="of originals, from the newest shoot; null before the first")
     free_bytes: int

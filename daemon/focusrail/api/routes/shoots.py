@@ -25,7 +25,8 @@ def plan(desk: AtDesk, wish: ShootWish) -> PlanTold:
     frames = len(planned.positions_mm)
     return PlanTold(
         frames=frames, step_mm=planned.step_mm, from_mm=planned.positions_mm[0], to_mm=planned.positions_mm[-1],
-        estimated_s=estimate.seconds(frames), needed_bytes=estimate.bytes(frames), free_bytes=estimate.free_bytes,
+        surface=recipe.outputs.mesh, estimated_s=estimate.seconds(frames), needed_bytes=estimate.bytes(frames),
+        free_bytes=estimate.free_bytes,
     )  # fmt: skip
 
 

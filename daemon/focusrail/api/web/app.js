@@ -56,7 +56,11 @@ function bytes(count) {
   return `${count >= 100 || unit === 0 ? Math.round(count) : Number(count.toPrecision(2))} ${units[unit]}`;
 }
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
-const moment = (iso) => new Date(iso).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+function moment(iso) {
+  const then = new Date(iso);
+  const year = then.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" };
+  return then.toLocaleString([], { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", ...year });
+}
 const number = (text) => {
   const value = text.trim().replace(",", ".");
   return value === "" ? null : Number(value);
@@ -215,9 +219,8 @@ const connection = {
 const HEARD = {
   missed: () => attempt(loadAll),
   started: (event) => begin(event.shoot_id, event.frames),
-  frame_stored: ({ index, position_mm }) => {
+  frame_stored: ({ index }) => {
     mark(index, STORED);
-    shown.position_mm = position_mm;
     soon();
   },
   fused: ({ index }) => {
@@ -273,9 +276,9 @@ const HEARD = {
 let status = null; // as GET /api/status tells it
 let rail = null; // what of the rail does not change: its ends and its smallest step
 let latest = null; // the newest shoot that was published
-const shown = { shoot: null, live: 0, frame: null, position_mm: null, note: "", mode: "stack" };
+const shown = { shoot: null, live: 0, frame: null, note: "", mode: "stack", pausing: false };
 const going = () => status?.progress ?? null;
-const busy = () => Boolean(status?.doing) && !["moving"].includes(status.doing);
+const busy = () => Boolean(status?.doing) && !["moving", "homing"].includes(status.doing);
 const present = () => Boolean(status?.rig) && !connection.lost;
 
 let timer = 0;
@@ -300,7 +303,10 @@ async function ask() {
   if (document.hidden && !going()) return;
   soon(connection.lost ? 1500 : status?.moving || status?.doing ? 350 : 1500);
 }
-document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
+document.addEventListener("visibilitychange", () => {
+  renderLive();
+  if (!document.hidden) soon();
+});
 
 async function readStatus() {
   status = await get("/status");
@@ -336,7 +342,7 @@ async function loadLatest() {
 /** A shoot or stack is going on: what has become of its frames so far? */
 async function begin(shoot_id, frames) {
   if (shown.shoot === shoot_id && marks.length === frames && going()) return;
-  Object.assign(shown, { shoot: shoot_id, live: 0, frame: null, note: "", mode: "stack" });
+  Object.assign(shown, { shoot: shoot_id, live: 0, frame: null, note: "", mode: "stack", pausing: false });
   setMarks(frames);
   renderStage();
   soon();
@@ -487,6 +493,11 @@ function renderStage() {
     loading.url = "";
     $("stage-picture").hidden = true;
   }
+  if (mode === "camera") {
+    loading.url = "";
+    $("stage-picture").hidden = true;
+  }
+  renderLive();
   $("stage-empty").hidden = mode === "camera" || (Boolean(url) && !trouble);
   setText($("stage-words"), words);
   setText($("stage-caption"), trouble ? "" : caption);
@@ -512,6 +523,169 @@ $("inset").addEventListener("click", () => {
   shown.mode = "frame";
   renderStage();
 });
+
+// --- live view --------------------------------------------------------------------------------------------------------
+
+const PEAKS_VERTEX = `#version 300 es
+in vec2 a_at; out vec2 v_at; void main() { v_at = a_at * 0.5 + 0.5; v_at.y = 1.0 - v_at.y; gl_Position = vec4(a_at, 0.0, 1.0); }`;
+// What is sharp is where the Laplacian of the blurred picture is large: the measure that stacking goes by, too.
+const PEAKS_FRAGMENT = `#version 300 es
+precision highp float;
+uniform sampler2D u_picture; uniform vec2 u_px; uniform float u_least; uniform bool u_peaks; in vec2 v_at; out vec4 colour;
+float luma(vec2 at) { return dot(texture(u_picture, at).rgb, vec3(0.299, 0.587, 0.114)); }
+float blurred(vec2 at) {
+  float sum = 0.0;
+  for (int y = -1; y <= 1; y++) for (int x = -1; x <= 1; x++) sum += luma(at + vec2(x, y) * u_px) * float((2 - abs(x)) * (2 - abs(y)));
+  return sum / 16.0;
+}
+void main() {
+  vec3 photo = texture(u_picture, v_at).rgb;
+  if (!u_peaks) { colour = vec4(photo, 1.0); return; }
+  float edge = abs(blurred(v_at - vec2(u_px.x, 0)) + blurred(v_at + vec2(u_px.x, 0)) + blurred(v_at - vec2(0, u_px.y)) + blurred(v_at + vec2(0, u_px.y)) - 4.0 * blurred(v_at));
+  // The picture steps back into grey, so that what is marked is told by brightness, not only by its colour.
+  colour = vec4(mix(mix(vec3(dot(photo, vec3(0.299, 0.587, 0.114))), photo, 0.25) * 0.62, vec3(1.0, 0.78, 0.2), smoothstep(u_least, u_least * 1.6, edge)), 1.0);
+}`;
+
+const live = { stop: null, peaks: true, least: 0.03 };
+
+/** Look through the camera while that is what the stage shows, somebody looks, and no shoot needs the camera. */
+function renderLive() {
+  const wanted = shown.mode === "camera" && view.name === "rig" && !document.hidden && present() && !going() && status.doing !== "shooting";
+  $("live-view").hidden = shown.mode !== "camera";
+  if (shown.mode === "camera" && !wanted && !live.stop && !$("live-view").firstChild) waiting($("live-view"), "");
+  const words = $("live-view").querySelector(".wait p");
+  if (words && shown.mode === "camera" && !wanted) setText(words, going() ? "The camera makes frames now. Look at the composite, or at the last frame." : "The rig is not ready.");
+  if (wanted && !live.stop) watchLive();
+  else if (!wanted && live.stop) {
+    live.stop();
+    $("live-view").replaceChildren();
+    if (shown.mode === "camera") renderLive();
+  }
+}
+
+async function watchLive() {
+  const ending = new AbortController();
+  const box = $("live-view");
+  let screen = null;
+  live.stop = () => {
+    ending.abort();
+    screen?.end();
+    live.stop = null;
+  };
+  box.replaceChildren();
+  const wait = waiting(box, "Opening the camera’s eye…");
+  try {
+    const answer = await fetch("/api/camera/live", { signal: ending.signal });
+    if (!answer.ok) throw new Problem("", (await answer.json().catch(() => ({}))).detail ?? "The camera shows nothing.", answer.status);
+    let newest = null;
+    let drawing = false;
+    for await (const data of parts(answer.body.getReader())) {
+      newest = data;
+      if (drawing) continue; // what comes while one is being drawn is shown next, or never
+      drawing = true;
+      (async () => {
+        while (newest) {
+          const picture = await createImageBitmap(new Blob([newest], { type: "image/jpeg" }), ((newest = null), {}));
+          if (ending.signal.aborted) return;
+          if (!screen) {
+            wait.remove();
+            screen = liveScreen(box, picture.width, picture.height);
+          }
+          screen.draw(picture);
+          picture.close();
+        }
+      })().catch(() => {}).finally(() => { drawing = false; });
+    }
+  } catch (problem) {
+    if (ending.signal.aborted) return;
+    if (wait.isConnected) setText(wait.firstChild, problem instanceof Problem ? sentence(problem.message) : "The camera’s picture does not come. It is tried again.");
+  }
+  if (ending.signal.aborted) return;
+  setTimeout(() => { if (!ending.signal.aborted) { live.stop?.(); renderLive(); } }, 2500);
+}
+
+/** The pictures of an MJPEG stream: every part says how long it is. */
+async function* parts(reader) {
+  let held = new Uint8Array(0);
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const all = new Uint8Array(held.length + value.length);
+    all.set(held);
+    all.set(value, held.length);
+    held = all;
+    for (;;) {
+      const head = new TextDecoder("latin1").decode(held.subarray(0, 1000));
+      const end = head.indexOf("\r\n\r\n");
+      const length = Number(/content-length: *(\d+)/i.exec(head.slice(0, Math.max(0, end)))?.[1]);
+      if (end < 0 || !length || held.length < end + 4 + length) break;
+      yield held.slice(end + 4, end + 4 + length);
+      held = held.slice(end + 4 + length);
+    }
+  }
+}
+
+function liveScreen(box, width, height) {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const gl = canvas.getContext("webgl2", { alpha: false });
+  const tools = [];
+  let draw;
+  if (gl) {
+    const program = compiled(gl, PEAKS_VERTEX, PEAKS_FRAGMENT);
+    gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ARRAY_BUFFER, new Float32Array([-1, -1, 3, -1, -1, 3]), gl.STATIC_DRAW);
+    const at = gl.getAttribLocation(program, "a_at");
+    gl.enableVertexAttribArray(at);
+    gl.vertexAttribPointer(at, 2, gl.FLOAT, false, 0, 0);
+    gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+    for (const [name, value] of [[gl.TEXTURE_MIN_FILTER, gl.LINEAR], [gl.TEXTURE_MAG_FILTER, gl.LINEAR], [gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE], [gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE]]) gl.texParameteri(gl.TEXTURE_2D, name, value);
+    gl.uniform2f(gl.getUniformLocation(program, "u_px"), 1 / width, 1 / height);
+    const [uPeaks, uLeast] = ["u_peaks", "u_least"].map((name) => gl.getUniformLocation(program, name));
+    const show = () => {
+      gl.uniform1i(uPeaks, live.peaks ? 1 : 0);
+      gl.uniform1f(uLeast, live.least);
+      gl.drawArrays(gl.TRIANGLES, 0, 3);
+    };
+    draw = (picture) => {
+      gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB, gl.RGB, gl.UNSIGNED_BYTE, picture);
+      show();
+    };
+    const toggle = h("button", { type: "button", "aria-pressed": String(live.peaks), class: "toggle", click: () => {
+      live.peaks = !live.peaks;
+      toggle.setAttribute("aria-pressed", String(live.peaks));
+      show();
+    } }, "Peaking");
+    const least = h("input", { type: "range", min: "-2.2", max: "-0.7", step: "0.05", value: String(Math.log10(live.least)), "aria-label": "How sharp it must be to be marked", input: () => {
+      live.least = 10 ** Number(least.value);
+      show();
+    } });
+    tools.push(toggle, h("label", { class: "least" }, least));
+  } else {
+    const context = canvas.getContext("2d");
+    draw = (picture) => context.drawImage(picture, 0, 0);
+  }
+  const end = deepZoom(box, [[canvas]], "What the camera sees", { tools, size: [width, height] });
+  return {
+    draw,
+    end() {
+      end();
+      gl?.getExtension("WEBGL_lose_context")?.loseContext();
+    },
+  };
+}
+
+function compiled(gl, ...sources) {
+  const program = gl.createProgram();
+  sources.forEach((source, k) => {
+    const shader = gl.createShader(k ? gl.FRAGMENT_SHADER : gl.VERTEX_SHADER);
+    gl.shaderSource(shader, source);
+    gl.compileShader(shader);
+    gl.attachShader(program, shader);
+  });
+  gl.linkProgram(program);
+  gl.useProgram(program);
+  return program;
+}
 
 // --- all that shows the status ----------------------------------------------------------------------------------------
 
@@ -560,7 +734,8 @@ function renderProgress(progress) {
   setText($("count-total"), String(total));
   $("progress").setAttribute("aria-valuenow", String(total ? Math.round((100 * stored) / total) : 0));
   $("progress").setAttribute("aria-valuetext", `${stored} of ${plural(total, "frame")}`);
-  const parts = { preflight: "Getting ready", paused: "Paused", merging: "Writing the results" };
+  if (progress.state !== "shooting") shown.pausing = false;
+  const parts = { preflight: "Getting ready", shooting: shown.pausing ? "Pausing after this frame" : "", paused: "Paused", merging: "Writing the results" };
   setText($("strip-note"), shown.note || parts[progress.state] || (progress.fused ? `${progress.fused} in the picture` : ""));
   setText($("time-left"), progress.state === "merging" ? "" : progress.remaining_s === null ? `${clock(progress.elapsed_s)} so far` : `${clock(progress.remaining_s)} left`);
   const quarter = total ? Math.floor((4 * stored) / total) : 0;
@@ -589,16 +764,15 @@ function renderDeck(progress) {
   setText($("capture-word"), word);
   setText($("capture-more"), more);
   const ready = present() && !status.doing && plan.told && !plan.error;
-  // A button that is switched off while it has the focus would lose it.
-  capture.disabled = !ready && document.activeElement !== capture;
+  // Not `disabled`: a button that is switched off while it has the focus would lose it.
   capture.setAttribute("aria-disabled", String(!ready));
   const pausable = shooting && ["shooting", "paused"].includes(progress?.state) && !connection.lost;
   const paused = progress?.state === "paused";
-  $("pause").disabled = !pausable && document.activeElement !== $("pause");
+  $("pause").setAttribute("aria-disabled", String(!pausable));
   $("pause").classList.toggle("waiting", Boolean(paused));
   setText($("pause-word"), paused ? "Resume" : "Pause");
   $("pause").querySelector("use").setAttribute("href", paused ? "#i-play" : "#i-pause");
-  $("abort").disabled = (!progress || connection.lost) && document.activeElement !== $("abort");
+  $("abort").setAttribute("aria-disabled", String(!progress || connection.lost));
 }
 
 // --- rail -------------------------------------------------------------------------------------------------------------
@@ -627,7 +801,7 @@ function renderRail() {
   const free = present() && !busy();
   for (const id of ["jog-back", "jog-on"]) $(id).disabled = !free || position === null;
   for (const id of ["set-near", "set-far"]) $(id).disabled = position === null || connection.lost;
-  $("home").disabled = !free && document.activeElement !== $("home");
+  $("home").disabled = !free;
   for (const [id, to] of [["go-near", plan.from()], ["go-far", plan.to()]]) $(id).disabled = !free || position === null || to === null || !Number.isFinite(to);
 }
 
@@ -718,7 +892,8 @@ document.addEventListener("keydown", (event) => {
   }
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (!by || view.name !== "rig" || event.altKey || event.ctrlKey || event.metaKey || $("save-dialog").open) return;
-  if (event.target.closest("input, select, textarea, [role=radiogroup], [role=slider], [role=tablist], summary, .zoom")) return;
+  if (event.target.closest("input, select, textarea, [role=radiogroup], [role=slider], [role=tablist], summary")) return;
+  if (event.target.closest(".zoom") && event.defaultPrevented) return;
   event.preventDefault();
   jog(by, event.shiftKey ? 10 : 1);
 });
@@ -743,6 +918,7 @@ const plan = {
   error: "",
   by: "step",
   rest: {}, // what a recipe says besides, which has no field here
+  mesh: null, // whether a 3D surface is wanted; null: as the rig does it
   touched: false,
   asked: 0,
   timer: 0,
@@ -763,7 +939,8 @@ const plan = {
     const settle = number($("f-settle").value);
     if (specimen) recipe.specimen_id = specimen;
     if (settle !== null) recipe.settle_s = settle;
-    recipe.outputs = { ...this.rest.outputs, mesh: $("f-mesh").checked };
+    // Not said: what is published is what the rig's configuration says.
+    if (this.mesh !== null) recipe.outputs = { ...this.rest.outputs, mesh: this.mesh };
     return recipe;
   },
 
@@ -779,7 +956,7 @@ const plan = {
     $("f-amount").value = String(frames ?? (step_mm === undefined ? "" : Number((step_mm * 1000).toPrecision(6))));
     $("f-specimen").value = specimen_id ?? "";
     $("f-settle").value = settle_s ?? "";
-    $("f-mesh").checked = Boolean(outputs?.mesh);
+    this.mesh = outputs?.mesh ?? null;
   },
 
   count(by) {
@@ -798,7 +975,11 @@ const plan = {
     this.touched = true;
     const kept = stored(KEPT);
     if (kept) this.fill(kept);
-    else if (newest) this.fill(newest);
+    else if (newest) {
+      // Its places, not how it was fused: that may have been set otherwise since.
+      const { name, from_mm, to_mm, depth_mm, frames, step_mm, keep_step } = newest;
+      this.fill({ name, from_mm, to_mm, depth_mm, frames, step_mm, keep_step });
+    }
     else if (/simulated/.test(status?.rig ?? "")) this.fill({ name: "demo", from_mm: 10, to_mm: 14.7, frames: 30 });
     else this.fill({ name: "stack", frames: 40 });
   },
@@ -819,8 +1000,8 @@ async function renewPlan() {
   let error = "";
   let answer = null;
   if (present()) {
-    if (!plan.complete()) error = incomplete();
-    else {
+    error = plan.complete() ? impossible() : incomplete();
+    if (!error) {
       try {
         answer = await post("/plan", { recipe: plan.recipe() });
       } catch (problem) {
@@ -843,6 +1024,7 @@ async function renewPlan() {
     else $(id).removeAttribute("aria-invalid");
   }
   if (answer) {
+    $("f-mesh").checked = answer.surface;
     setText($("p-frames"), String(answer.frames));
     setText($("p-step"), microns(answer.step_mm));
     setText($("p-depth"), `${Number(Math.abs(answer.to_mm - answer.from_mm).toPrecision(5))} mm`);
@@ -864,6 +1046,20 @@ function incomplete() {
   return `${missing.join(" and ")} ${missing.length > 1 ? "are" : "is"} not set yet.`;
 }
 
+/** What can be seen without asking. The service has the last word. */
+function impossible() {
+  const [low, high] = status?.travel_mm ?? [-Infinity, Infinity];
+  const reach = `The rail reaches from ${Number(low.toFixed(4))} to ${Number(high.toFixed(4))} mm.`;
+  for (const [name, value] of [["Near", plan.from()], ["Far", plan.to()]]) {
+    if (value < low || value > high) return `${name} lies outside the travel. ${reach}`;
+  }
+  if (plan.from() === plan.to()) return "Far is where near is: move one of them, so that there is something between them.";
+  const amount = number($("f-amount").value);
+  if (plan.by === "frames" && !(Number.isInteger(amount) && amount >= 2)) return "Frames must be a whole number, 2 or more.";
+  if (plan.by === "step" && rail && amount / 1000 < rail.resolution_mm * 0.999) return `Step is finer than the rail’s smallest, ${microns(rail.resolution_mm)}.`;
+  return "";
+}
+
 function renderExtras() {
   const { method, camera_settings, keep_step } = plan.rest;
   const parts = [];
@@ -877,7 +1073,7 @@ function renderExtras() {
 function withoutNull(value) {
   if (Array.isArray(value)) return value.map(withoutNull);
   if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== null).map(([key, one]) => [key, withoutNull(one)]));
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== null && one !== undefined).map(([key, one]) => [key, withoutNull(one)]));
 }
 function stored(key) {
   try {
@@ -892,6 +1088,7 @@ function store(key, value) {
   } catch { /* a browser that keeps nothing */ }
 }
 
+$("f-mesh").addEventListener("input", () => { plan.mesh = $("f-mesh").checked; });
 $("plan-form").addEventListener("input", () => plan.changed());
 $("plan-form").addEventListener("submit", (event) => event.preventDefault());
 radio(document.querySelector(".by"), (button) => {
@@ -906,7 +1103,7 @@ radio(document.querySelector(".by"), (button) => {
 async function loadRecipes() {
   const names = await get("/recipes");
   const list = $("recipe-list");
-  list.replaceChildren(h("option", { value: "" }, names.length ? "Recipes…" : "No recipes yet"), ...names.map((name) => h("option", { value: name }, name)));
+  list.replaceChildren(h("option", { value: "" }, "Recipes"), ...names.map((name) => h("option", { value: name }, name)));
 }
 $("recipe-list").addEventListener("change", () => attempt(async () => {
   const name = $("recipe-list").value;
@@ -962,15 +1159,15 @@ $("capture").addEventListener("click", () => {
 });
 $("pause").addEventListener("click", () => {
   const progress = going();
-  if (!progress) return;
+  if (!progress || $("pause").getAttribute("aria-disabled") === "true") return;
   attempt(() => post(`/shoots/${progress.shoot_id}/${progress.state === "paused" ? "resume" : "pause"}`)).then(() => {
+    shown.pausing = progress.state !== "paused";
     soon();
-    if (progress.state !== "paused") setText($("strip-note"), "Pausing after this frame");
   });
 });
 $("abort").addEventListener("click", () => {
   const progress = going();
-  if (progress) attempt(() => post(`/shoots/${progress.shoot_id}/abort`)).then(() => soon());
+  if (progress && !connection.lost) attempt(() => post(`/shoots/${progress.shoot_id}/abort`)).then(() => soon());
 });
 async function goOn(shoot_id) {
   if (await attempt(() => post(`/shoots/${shoot_id}/resume`))) location.hash = "#/";
@@ -1000,7 +1197,7 @@ function card(shoot) {
   const state = shoot.going_on ? "going on" : published ? "" : STATES[shoot.state] ?? shoot.state;
   return h("li", {}, h("a", { href: `#/shoots/${shoot.shoot_id}` },
     h("div", { class: "picture" },
-      shoot.picture ? h("img", { src: shoot.picture, alt: "", loading: "lazy", decoding: "async" }) : h("span", { class: "none" }, "no picture"),
+      shoot.picture ? h("img", { src: shoot.picture, class: shoot.picture.endsWith("/live") ? "grown" : null, alt: "", loading: "lazy", decoding: "async" }) : h("span", { class: "none" }, "no picture"),
       state ? h("span", { class: `pill ${shoot.going_on ? "on" : "bad"}` }, state) : null),
     h("div", { class: "words" },
       h("b", {}, [shoot.name, shoot.specimen_id].filter(Boolean).join(" · ")),
@@ -1266,7 +1463,7 @@ function deepZoom(viewer, panes, label, { tools = [], over = [], size = null } =
     event.preventDefault();
   });
 
-  viewer.append(zoom, ...over, h("div", { class: "tools" },
+  viewer.append(h("div", { class: "zoom-box" }, zoom, ...over), h("div", { class: "tools" },
     h("button", { type: "button", click: fit }, "Fit"),
     h("button", { type: "button", click: () => scaleTo(one()) }, "100 %"),
     h("button", { type: "button", "aria-label": "Smaller", click: () => scaleTo(at.scale / 1.6) }, "−"),
@@ -1346,7 +1543,8 @@ async function showSurface(viewer) {
       return;
     }
     wait.remove();
-    viewer.append(canvas);
+    const box = h("div", { class: "zoom-box" }, canvas);
+    viewer.append(box);
     seen.end = turn(viewer, canvas, gl, mesh, picture);
   } catch {
     setText(wait.firstChild, "The surface cannot be shown: its file may have been moved away.");
@@ -1354,15 +1552,7 @@ async function showSurface(viewer) {
 }
 
 function turn(viewer, canvas, gl, mesh, picture) {
-  const program = gl.createProgram();
-  for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
-    const shader = gl.createShader(kind);
-    gl.shaderSource(shader, source);
-    gl.compileShader(shader);
-    gl.attachShader(program, shader);
-  }
-  gl.linkProgram(program);
-  gl.useProgram(program);
+  const program = compiled(gl, VERTEX, FRAGMENT);
   const buffer = (kind, data) => {
     gl.bindBuffer(kind, gl.createBuffer());
     gl.bufferData(kind, data, gl.STATIC_DRAW);
@@ -1476,7 +1666,8 @@ function turn(viewer, canvas, gl, mesh, picture) {
   } });
   const times = h("span", { class: "num" }, "× 1.0");
   const size = mesh.extras.true_to_scale ? extent.map((one) => (one * 1000).toFixed(2)).join(" × ") + " mm" : "Not to scale: set camera.um_per_px in the configuration";
-  viewer.append(h("p", { class: "size num" }, size), h("div", { class: "tools" }, as, turner, h("button", { type: "button", click: () => { Object.assign(look, { yaw: 0, pitch: 0, far: 3.3 }); setTurning(false); } }, "From the front"), h("label", {}, "Relief", relief, times)));
+  canvas.parentElement.append(h("p", { class: "size num" }, size));
+  viewer.append(h("div", { class: "tools" }, as, turner, h("button", { type: "button", click: () => { Object.assign(look, { yaw: 0, pitch: 0, far: 3.3 }); setTurning(false); } }, "From the front"), h("label", {}, "Relief", relief, times)));
   const watch = new ResizeObserver(redraw);
   watch.observe(canvas);
   setTurning(look.turning);
@@ -1552,8 +1743,11 @@ function route() {
     if (link.dataset.view === view.name || (view.name === "shoot" && link.dataset.view === "gallery")) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  document.body.dataset.view = view.name;
+  $("toasts").querySelector("[data-key=ended]:not(.bad)")?.remove();
   document.title = { rig: "focusrail", gallery: "Gallery – focusrail", shoot: "Shoot – focusrail" }[view.name];
   scrollTo(0, 0);
+  renderLive();
   if (!status) return; // it is loaded with all else
   if (view.name === "gallery") attempt(loadGallery);
   if (view.name === "shoot") attempt(() => loadShoot(view.id));
