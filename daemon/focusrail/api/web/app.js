@@ -209,6 +209,7 @@ const connection = {
     } catch {
       return;
     }
+    if (!this.lost) return;
     this.lost = false;
     delete document.body.dataset.lost;
     toast("Connected again", "Everything has been read anew.", { key: "connection" });
@@ -294,7 +295,11 @@ async function ask() {
   asking = true;
   try {
     await readStatus();
-    if (connection.lost && connection.source?.readyState === EventSource.OPEN) await connection.recover();
+    if (connection.lost && connection.source) {
+      // Sooner than the browser tries: it is asked more often.
+      await connection.recover();
+      if (!connection.lost && connection.source.readyState !== EventSource.OPEN) connection.open();
+    }
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
   } finally {
@@ -459,6 +464,7 @@ function renderStage() {
   let open = "";
   let words = "";
   const mode = shown.mode;
+  $("stage").dataset.mode = mode;
   if (mode === "camera") {
     caption = "";
   } else if (progress) {
@@ -755,7 +761,7 @@ function renderDeck(progress) {
     const what = `${progress.stored} of ${progress.frames}`;
     word = { preflight: "Getting ready", shooting: `Shooting ${what}`, paused: `Paused at ${what}`, merging: "Finishing" }[progress.state] ?? "Working";
     if (!shooting) word = `Stacking ${progress.fused} of ${progress.frames}`;
-    more = progress.state === "merging" && shooting ? "writing the results" : progress.remaining_s !== null ? `${duration(progress.remaining_s)} left` : "";
+    more = progress.state === "paused" ? "Resume goes on" : progress.state === "merging" && shooting ? "writing the results" : progress.remaining_s !== null ? `${duration(progress.remaining_s)} left` : "";
   } else if (connection.lost) more = "no connection";
   else if (!present()) more = "the rig is not ready";
   else if (plan.error) more = "the plan needs a look";
@@ -1466,8 +1472,8 @@ function deepZoom(viewer, panes, label, { tools = [], over = [], size = null } =
   viewer.append(h("div", { class: "zoom-box" }, zoom, ...over), h("div", { class: "tools" },
     h("button", { type: "button", click: fit }, "Fit"),
     h("button", { type: "button", click: () => scaleTo(one()) }, "100 %"),
-    h("button", { type: "button", "aria-label": "Smaller", click: () => scaleTo(at.scale / 1.6) }, "−"),
-    h("button", { type: "button", "aria-label": "Larger", click: () => scaleTo(at.scale * 1.6) }, "+"),
+    h("button", { type: "button", class: "finer", "aria-label": "Smaller", click: () => scaleTo(at.scale / 1.6) }, "−"),
+    h("button", { type: "button", class: "finer", "aria-label": "Larger", click: () => scaleTo(at.scale * 1.6) }, "+"),
     shownScale, ...tools));
   const watch = new ResizeObserver(() => (at.fitted ? fit() : place()));
   watch.observe(zoom);
@@ -1578,7 +1584,7 @@ function turn(viewer, canvas, gl, mesh, picture) {
   const unit = 1 / (Math.hypot(extent[0], extent[1]) / 2); // the picture's half diagonal is 1
   gl.uniform3fv(uMiddle, [0, 1, 2].map((k) => (mesh.high[k] + mesh.low[k]) / 2));
 
-  const look = { yaw: -0.5, pitch: 0.42, far: 3.3, as: 0, relief: 1, turning: !still.matches, due: false, over: false };
+  const look = { yaw: -0.5, pitch: 0.42, far: 2.7, as: 0, relief: 1, turning: !still.matches, due: false, over: false };
   function draw(now) {
     look.due = false;
     if (look.over) return;
@@ -1667,7 +1673,7 @@ function turn(viewer, canvas, gl, mesh, picture) {
   const times = h("span", { class: "num" }, "× 1.0");
   const size = mesh.extras.true_to_scale ? extent.map((one) => (one * 1000).toFixed(2)).join(" × ") + " mm" : "Not to scale: set camera.um_per_px in the configuration";
   canvas.parentElement.append(h("p", { class: "size num" }, size));
-  viewer.append(h("div", { class: "tools" }, as, turner, h("button", { type: "button", click: () => { Object.assign(look, { yaw: 0, pitch: 0, far: 3.3 }); setTurning(false); } }, "From the front"), h("label", {}, "Relief", relief, times)));
+  viewer.append(h("div", { class: "tools" }, as, turner, h("button", { type: "button", click: () => { Object.assign(look, { yaw: 0, pitch: 0, far: 2.7 }); setTurning(false); } }, "Front"), h("label", {}, "Relief", relief, times)));
   const watch = new ResizeObserver(redraw);
   watch.observe(canvas);
   setTurning(look.turning);
