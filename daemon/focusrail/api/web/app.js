@@ -173,18 +173,21 @@ $("gate-form").addEventListener("submit", async (event) => {
 const connection = {
   source: null,
   lost: false,
+  deaf: false,
   last: 0, // the newest event heard of
 
   open() {
     this.source?.close();
     const source = new EventSource(`/api/events?after=${this.last}`);
     this.source = source;
-    source.addEventListener("open", () => { if (this.lost) this.recover(); });
+    source.addEventListener("open", () => { if (this.lost || this.deaf) this.recover(); });
     source.addEventListener("error", () => {
       if (source !== this.source || gated) return;
-      this.lose();
-      // The browser tries again by itself after a network error, and gives up where it is refused.
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => source === this.source && this.open(), 3000);
+      // The browser tries again by itself after a network error, and gives up where it is refused: too many watch. Then
+      // the status, which is asked for anyway, has to do.
+      if (source.readyState === EventSource.CONNECTING) return this.lose();
+      this.deaf = true;
+      setTimeout(() => source === this.source && this.open(), 5000);
     });
     for (const name of Object.keys(HEARD)) {
       source.addEventListener(name, (event) => {
@@ -209,6 +212,7 @@ const connection = {
     } catch {
       return;
     }
+    this.deaf = false;
     if (!this.lost) return;
     this.lost = false;
     delete document.body.dataset.lost;
@@ -298,14 +302,14 @@ async function ask() {
     if (connection.lost && connection.source) {
       // Sooner than the browser tries: it is asked more often.
       await connection.recover();
-      if (!connection.lost && connection.source.readyState !== EventSource.OPEN) connection.open();
+      if (!connection.lost && connection.source.readyState === EventSource.CONNECTING) connection.open();
     }
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
   } finally {
     asking = false;
   }
-  if (document.hidden && !going()) return;
+  if (document.hidden) return;
   soon(connection.lost ? 1500 : status?.moving || status?.doing ? 350 : 1500);
 }
 document.addEventListener("visibilitychange", () => {
@@ -353,9 +357,12 @@ async function begin(shoot_id, frames) {
   soon();
   const [told, stored] = await Promise.all([get(`/shoots/${shoot_id}`), get(`/shoots/${shoot_id}/frames`)]);
   if (shown.shoot !== shoot_id) return;
-  stored.forEach((frame) => mark(frame.index, frame.thumbnail ? FUSED : STORED));
-  shown.frame ??= stored.filter((frame) => frame.thumbnail).at(-1)?.index ?? null;
-  if (!shown.live && told.picture?.endsWith("/live")) shown.live = stored.length;
+  // Frames are fused in the order of their indices.
+  const progress = going()?.shoot_id === shoot_id ? going() : null;
+  const done = progress ? progress.fused + progress.left_out : 0;
+  stored.forEach((frame, k) => mark(frame.index, k < done ? FUSED : STORED));
+  if (done) shown.frame ??= stored.slice(0, done).filter((frame) => frame.thumbnail).at(-1)?.index ?? null;
+  if (!shown.live && done && told.picture?.endsWith("/live")) shown.live = SOME;
   renderStage();
 }
 
@@ -432,6 +439,7 @@ new ResizeObserver(drawStripSoon).observe($("strip"));
 
 // --- the stage: the picture that grows --------------------------------------------------------------------------------
 
+const SOME = -1; // frames: the composite was there before we were
 const loading = { url: "" };
 
 /** Show a picture once it is there, so that nothing flickers. */
@@ -470,8 +478,8 @@ function renderStage() {
   } else if (progress) {
     if (mode === "stack" && shown.live) {
       url = `/api/shoots/${id}/live?frames=${shown.live}`;
-      caption = `${plural(shown.live, "frame")} in the picture`;
-      alt = `Live composite of ${plural(shown.live, "frame")}`;
+      caption = shown.live === SOME ? "The composite so far" : `${plural(shown.live, "frame")} in the picture`;
+      alt = `Live composite: ${caption}`;
     } else if (shown.frame !== null) {
       url = thumbnail(id, shown.frame);
       caption = mode === "stack" ? `Frame ${shown.frame + 1}; the composite follows` : `Frame ${shown.frame + 1}`;
@@ -730,7 +738,7 @@ function renderProgress(progress) {
   if (!progress) {
     const done = marks.length ? marks.filter((one) => one !== PLANNED).length : 0;
     setText($("count-stored"), String(done));
-    setText($("count-total"), String(total));
+    setText($("count-total"), total ? String(total) : "–");
     setText($("strip-note"), marks.length ? shown.note : "");
     setText($("time-left"), "");
     $("progress").setAttribute("aria-valuenow", "0");
@@ -893,7 +901,7 @@ for (const [id, field] of [["set-near", "f-from"], ["set-far", "f-to"]]) {
 // Escape halts, wherever one is. Arrow keys jog where they mean nothing else.
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !gated) {
-    halt();
+    if (!$("save-dialog").open) halt(); // which Escape closes
     return;
   }
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
