@@ -158,7 +158,8 @@ def test_a_pause_outlasts_a_reload_and_an_abort_can_be_undone(service: Service, 
     page.click("#pause")
     for one in (page, other):
         expect(one.locator("#pause-word")).to_have_text("Resume")
-    stored = service.status()["progress"]["stored"]
+    told = service.wait(lambda told: told["progress"]["fused"] == told["progress"]["stored"])  # what was under way, too
+    stored = told["progress"]["stored"]
     page.reload()
     for one in (page, other):
         expect(one.locator("#capture-word")).to_have_text(f"Paused at {stored} of {FRAMES}")
