@@ -99,7 +99,7 @@ def test_a_camera_that_shows_nothing_says_so_and_goes_on(tmp_path: Path) -> None
         with pytest.raises(NotOffered, match="no live view"):
             asyncio.run(pictures(at, 1))
         assert not at.status().trouble
-        assert at.camera.test_shot().data == b"\xff\xd8\xff"
+        assert at.camera.test_shot()[0].data == b"\xff\xd8\xff"
 
 
 def test_while_frames_are_made_nobody_watches(tmp_path: Path) -> None:

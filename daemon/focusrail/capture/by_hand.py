@@ -46,14 +46,14 @@ class CameraByHand:
 
         return self._do("setting the camera" if changed else "asking the camera", work)
 
-    def test_shot(self) -> Photograph:
-        """A photograph that is not kept. Raises CaptureFailed, RigBusy, DriverError."""
+    def test_shot(self) -> tuple[Photograph, ...]:
+        """The files of an exposure that is not kept. Raises CaptureFailed, RigBusy, DriverError."""
         settings = {**self._configured, **self._set}
 
-        def work(camera: Camera) -> Photograph:
+        def work(camera: Camera) -> tuple[Photograph, ...]:
             if settings:
                 camera.configure(settings)
-            return camera.deliver(camera.expose(0))[0]
+            return camera.deliver(camera.expose(0))
 
         return self._do("photographing", work)
 

@@ -163,7 +163,7 @@ class LiveView:
             except DriverError as error:
                 self._failed(error, rig)
             except Exception as error:
-                log.exception("live_view.broken")
+                log.exception("preview.broken")
                 self._failed(DriverError(f"live view is broken: {error!r}"), None)
             else:
                 self._show(photograph)
@@ -178,7 +178,7 @@ class LiveView:
                 viewer.show(Picture(self._number, photograph))
 
     def _failed(self, error: DriverError, rig: Rig | None) -> None:
-        log.warning("live_view.failed", error=str(error))
+        log.warning("preview.failed", error=str(error))
         if rig is not None and isinstance(error, ConnectionLost | DeviceNotFound):
             self._lost(error, rig)
         with self._changed:

@@ -35,6 +35,7 @@ POLL_S = 0.05
 KEEP_AWAKE_S = 5.0  # cameras go to sleep unless spoken to; Canon's tether times out first
 BUSY_WAIT_S = 2.0  # between tries
 STALE_DRAIN_S = 2.0
+MIRROR_S = 1.0  # after live view, until nothing shakes any more
 TRIES = {CAMERA_BUSY: 3, UNSPECIFIED: 2, TIMEOUT: 2}  # in all, after draining; other errors are not tried again
 STORE_FULL_EVENT = "400a"  # PTP StoreFull: libgphoto2 passes it on as text, and no file follows
 
@@ -143,7 +144,8 @@ class Session:
         to the frame before.
         """
         camera = self._require()
-        self._live_view.end(camera)
+        if self._live_view.end(camera):
+            time.sleep(MIRROR_S)
         deadline = time.monotonic() + timeout_s
         with _reported("releasing the shutter"):
             self._give_up_stale()

@@ -36,11 +36,15 @@ class LiveView:
             raise NotOffered(NO_PREVIEW)
         return data
 
-    def end(self, camera: Any) -> None:
-        """Let the mirror come down and the sensor rest; a body that has no word for it does so when it must."""
-        if self._on:
-            self._on = False
+    def end(self, camera: Any) -> bool:
+        """Let the mirror come down and the sensor rest; return whether it was on.
+
+        A body that has no word for it does so when it must.
+        """
+        was_on, self._on = self._on, False
+        if was_on:
             with suppress(gp.GPhoto2Error):
                 widget = camera.get_single_config("viewfinder")
                 widget.set_value(0)
                 camera.set_single_config("viewfinder", widget)
+        return was_on

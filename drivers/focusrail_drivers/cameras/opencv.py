@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -30,16 +29,15 @@ from focusrail_drivers.base import (
     Rail,
     SettingRefused,
 )
+from focusrail_drivers.cameras import lossless
 from focusrail_drivers.cameras.found import FoundCamera
+from focusrail_drivers.cameras.preview import jpeg
 from focusrail_drivers.cameras.video_grabber import Grabber, control_id
 from focusrail_drivers.clock import Clock
 
 log = logging.getLogger(__name__)
 
 QUEUE_FRAMES = 4  # buffers that OpenCV asks V4L2 for
-PNG_COMPRESSION = 1  # of 9: a quarter larger than the default, several times as fast
-PREVIEW_PX = 1280  # width at most
-PREVIEW_QUALITY = 85
 PREVIEW_S = 2.0
 
 
@@ -163,10 +161,7 @@ class OpenCvCamera:
         frame = exposure.token
         if not isinstance(frame, np.ndarray):
             raise TypeError(f"not an exposure of this camera: {exposure!r}")
-        done, data = cv2.imencode(".png", frame, [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION])
-        if not done:
-            raise CaptureFailed(f"{self._name}: a picture of shape {frame.shape} {frame.dtype} cannot be made a PNG")
-        return (Photograph(data.tobytes(), "image/png", dict(self._known)),)
+        return (Photograph(lossless.png(frame, self._name), "image/png", dict(self._known)),)
 
     def preview(self) -> Photograph:
         """The newest picture of the video, 1280 px wide at most. Raises NotOffered of a film, and as `expose` does."""
@@ -178,16 +173,7 @@ class OpenCvCamera:
         except (DeviceTimeout, ConnectionLost):
             self._drop()
             raise
-        if frame.dtype != np.uint8:
-            frame = cv2.convertScaleAbs(frame, alpha=1 / 257)
-        height_px, width_px = frame.shape[:2]
-        if width_px > PREVIEW_PX:
-            size_px = (PREVIEW_PX, round(height_px * PREVIEW_PX / width_px))
-            frame = cv2.resize(frame, size_px, interpolation=cv2.INTER_AREA)
-        done, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY])
-        if not done:
-            raise CaptureFailed(f"{self._name}: a picture of shape {frame.shape} cannot be made a JPEG")
-        return Photograph(data.tobytes(), "image/jpeg", dict(self._known))
+        return Photograph(jpeg(frame, self._name), "image/jpeg", dict(self._known))
 
     @property
     def _name(self) -> str:

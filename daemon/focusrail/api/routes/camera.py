@@ -26,7 +26,7 @@ _MJPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"multipart/x-mixed-
 @router.post("/shot", response_class=Response, responses={200: {"content": {"image/*": {}}}})
 def shot(desk: AtDesk) -> Response:
     """Take a photograph; the answer is its file, as the camera delivers it. It is not kept."""
-    return _answer(desk.camera.test_shot())
+    return _answer(desk.camera.test_shot()[0])
 
 
 @router.get("/settings")
