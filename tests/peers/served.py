@@ -88,10 +88,11 @@ class Service:
 
 
 @contextmanager
-def served(folder: Path, **given: Any) -> Iterator[Service]:
-    """A service on a small rig, ready."""
+def served(folder: Path, *, port: int = 0, **given: Any) -> Iterator[Service]:
+    """A service on a small rig, ready; at this port, or at one that is free."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", port))
         port = free.getsockname()[1]
     home = Home(folder, service={"listen": f"127.0.0.1:{port}"}, **given)
     process = subprocess.Popen(home.command("serve"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=folder)

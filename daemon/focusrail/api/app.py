@@ -27,5 +27,6 @@ def make_app(desk: Desk, *, token: str, hosts: Collection[str]) -> FastAPI:
     tell_problems(app)
     for router in routes.ALL:
         app.include_router(router, prefix="/api")
+    app.include_router(routes.PAGE)
     app.add_middleware(Access, token=token, hosts=hosts)
     return app

@@ -25,7 +25,8 @@ def plan(desk: AtDesk, wish: ShootWish) -> PlanTold:
     frames = len(planned.positions_mm)
     return PlanTold(
         frames=frames, step_mm=planned.step_mm, from_mm=planned.positions_mm[0], to_mm=planned.positions_mm[-1],
-        estimated_s=estimate.seconds(frames), needed_bytes=estimate.bytes(frames), free_bytes=estimate.free_bytes,
+        surface=recipe.outputs.mesh, estimated_s=estimate.seconds(frames), needed_bytes=estimate.bytes(frames),
+        free_bytes=estimate.free_bytes,
     )  # fmt: skip
 
 
@@ -60,6 +61,7 @@ def frames(desk: AtDesk, shoot_id: str) -> list[FrameTold]:
         FrameTold(
             index=one.index, position_mm=one.position_mm, exposed_at=one.exposed_at, file=one.original.path.name,
             size_bytes=one.original.size_bytes, media_type=one.original.media_type, sha256=one.original.sha256,
+            thumbnail=desk.service.thumbnail(shoot_id, one.index).is_file(),
         )
         for one in desk.service.journal.frames(shoot_id)
     ]  # fmt: skip
@@ -99,6 +101,7 @@ async def halt(desk: AtDesk) -> None:
 def _told(desk: Desk, one: Shoot) -> ShootTold:
     journal, status = desk.service.journal, desk.status()
     recipe: Any = plain(one.recipe) if one.recipe is not None else None
+    stored = [frame.index for frame in journal.frames(one.shoot_id)]
     return ShootTold(
         shoot_id=one.shoot_id,
         name=one.name,
@@ -107,8 +110,9 @@ def _told(desk: Desk, one: Shoot) -> ShootTold:
         state=one.state,
         going_on=status.progress is not None and status.progress.shoot_id == one.shoot_id,
         planned=len(one.positions_mm),
-        stored=len(journal.frames(one.shoot_id)),
+        stored=len(stored),
         source=one.source,
+        picture=_picture(desk, one.shoot_id, stored),
         versions=[
             VersionTold(
                 version=version,
@@ -120,3 +124,12 @@ def _told(desk: Desk, one: Shoot) -> ShootTold:
         ],
         recipe=recipe,
     )
+
+
+def _picture(desk: Desk, shoot_id: str, stored: list[int]) -> str | None:
+    """Where a small picture of a shoot is: its live composite, or the frame in its middle."""
+    if desk.service.live_picture(shoot_id).is_file():
+        return f"/api/shoots/{shoot_id}/live"
+    middle = stored[len(stored) // 2] if stored else 0
+    has_one = stored and desk.service.thumbnail(shoot_id, middle).is_file()
+    return f"/api/shoots/{shoot_id}/frames/{middle}/thumbnail" if has_one else None
