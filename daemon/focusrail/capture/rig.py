@@ -109,6 +109,19 @@ def only_owner(lock_file: Path) -> Iterator[None]:
         yield
 
 
+def holder(lock_file: Path) -> int | None:
+    """The process that holds the rig; None: nobody does, or it is not for us to see."""
+    try:
+        with lock_file.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read())
+    except (OSError, ValueError):
+        pass
+    return None
+
+
 def halt_owner(lock_file: Path) -> bool:
     """Halt the rail of the process that holds the rig, as Ctrl-C there would; False when none does."""
     try:

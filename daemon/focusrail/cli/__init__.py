@@ -13,10 +13,14 @@ import structlog
 import focusrail
 from focusrail.cli.configuration import config
 from focusrail.cli.context import PATH, Context
+from focusrail.cli.doctor import doctor
 from focusrail.cli.fpga import fpga
+from focusrail.cli.going_on import abort, pause, status, watch
+from focusrail.cli.listing import results, shoots
+from focusrail.cli.recipes import recipe
 from focusrail.cli.rig import camera, rail
 from focusrail.cli.serving import serve, token
-from focusrail.cli.stacks import resume, shoot, shoots, stack
+from focusrail.cli.stacks import resume, shoot, stack
 from focusrail.errors import UNEXPECTED, ConfigError, FocusrailError, exit_code
 from focusrail_drivers.base import DriverError
 
@@ -35,7 +39,10 @@ def cli(context: click.Context, config_path: Path | None, data: Path | None, ver
     context.obj = Context(config_path, data, verbose)
 
 
-for _command in (shoot, resume, stack, shoots, serve, token, rail, camera, config, fpga):
+for _command in (
+    shoot, stack, status, watch, pause, resume, abort, shoots, results, recipe, rail, camera, serve, token, config,
+    doctor, fpga,
+):  # fmt: skip
     cli.add_command(_command)
 
 

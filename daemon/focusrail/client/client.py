@@ -219,7 +219,6 @@ class Client:
         return plan
 
 
-
 def _sent(wish: Mapping[str, Any]) -> dict[str, Any]:
     """A wish as of Service.restack and Service.stack_folder, for the API."""
     sent = {name: value for name, value in wish.items() if value is not None}

@@ -86,8 +86,9 @@ class Following:
             if answers(self._wire.socket):
                 return f"{lost}; {self._shoot_id} goes on there: `focusrail watch` shows it"
         return (
-            f"{lost}, for the service has ended; what is stored of {self._shoot_id} is safe: when the service runs "
-            f"again it goes on with a shoot, and `focusrail watch` shows it; or `focusrail resume {self._shoot_id}` does"
+            f"{lost}, for the service has ended; what is stored of {self._shoot_id} is safe. When the service runs again "
+            "it goes on with a shoot by itself, and `focusrail watch` shows it; "
+            f"`focusrail resume {self._shoot_id}` does so, too"
         )
 
     def _regained(self, catch_up: CatchUp, lost: ServiceLost) -> Published | None:
@@ -118,7 +119,9 @@ class Following:
             raise FocusrailError(f"shoot {self._shoot_id} has failed: the service's log says why")
         version = told["versions"][-1]
         page = self._wire.get(f"/api/shoots/{self._shoot_id}/versions/{version['version']}/shoot.json")
-        done = understood("published", _as_told(self._shoot_id, version, page))
+        data = _as_told(self._shoot_id, version, page)
+        self._hears(self._after, "published", data)
+        done = understood("published", data)
         assert isinstance(done, Published)
         self._listen(done)
         return done

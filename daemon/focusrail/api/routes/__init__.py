@@ -1,7 +1,16 @@
 """One module a noun."""
 
 from focusrail.api.routes import (
-    camera, configuration, events, health, publications, rail, recipes, results, shoots, stacks,
+    camera,
+    configuration,
+    events,
+    health,
+    publications,
+    rail,
+    recipes,
+    results,
+    shoots,
+    stacks,
 )  # fmt: skip
 
 ALL = (health.router, events.router, shoots.router, stacks.router, results.router, publications.router, rail.router,

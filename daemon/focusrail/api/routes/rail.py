@@ -16,8 +16,8 @@ def _told(rig: Rig) -> RailTold:
     carriage = rig.carriage
     status, travel = carriage.status(), carriage.travel
     return RailTold(
-        name=rig.rail_name, position_mm=status.position_mm, moving=status.moving, detail=status.detail, min_mm=travel.min_mm,
-        max_mm=travel.max_mm, resolution_mm=carriage.resolution_mm,
+        name=rig.rail_name, position_mm=status.position_mm, moving=status.moving, detail=status.detail,
+        min_mm=travel.min_mm, max_mm=travel.max_mm, resolution_mm=carriage.resolution_mm,
     )  # fmt: skip
 
 

@@ -15,9 +15,7 @@ router = APIRouter(tags=["stacks"])
 
 
 @router.post("/shoots/{shoot_id}/stack", status_code=202)
-def restack(
-    request: Request, desk: AtDesk, shoot_id: str, wish: Annotated[StackWish | None, Body()] = None
-) -> Begun:
+def restack(request: Request, desk: AtDesk, shoot_id: str, wish: Annotated[StackWish | None, Body()] = None) -> Begun:
     """Stack what is stored of a shoot, as its next version."""
     wish = wish or StackWish()
     return Begun(shoot_id=desk.restack(shoot_id, **_wanted(request, wish)))
