@@ -38,10 +38,9 @@ class RecipeBook:
     def save(self, name: str, text: str) -> None:
         """Keep a recipe that can be read, in place of what had its name.
 
-        Raises ConfigError, StoreNotWritable, InvalidValue: not every name is a file's.
+        Raises ConfigError, StoreNotWritable, InvalidValue.
         """
-        if not _NAME.fullmatch(name):
-            raise InvalidValue("name", "must be 1 to 60 letters, digits, spaces or ._-, a letter or digit first")
+        check_name(name)
         self.parse(text, name=name)
         make_folder(self._folder)
         write_durably(self._folder / f"{name}.yaml", text.encode())
@@ -55,3 +54,9 @@ class RecipeBook:
                 return load_recipe(path, method=self._config.stacking.method, outputs=self._config.outputs)
             except ConfigError as error:
                 raise ConfigError(str(error).replace(str(path), name)) from error
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot become the name of a file here. Raises InvalidValue."""
+    if not _NAME.fullmatch(name):
+        raise InvalidValue("name", "must be 1 to 60 letters, digits, spaces or ._-, a letter or digit first")

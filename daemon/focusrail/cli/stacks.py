@@ -154,7 +154,7 @@ def stack(
             assert folder is not None
             method = _method(notebook() if compat else config.stacking.method, options)
             wish["outputs"] = _outputs(config.outputs, more)
-            return performer.stack_folder(folder, method=method, step_mm=step_mm, aligned=aligned, **wish)
+            return performer.stack_folder(folder.absolute(), method=method, step_mm=step_mm, aligned=aligned, **wish)
 
         done = interruptible(work, abort=performer.abort)
     conclude(done, as_json=as_json)

@@ -21,6 +21,7 @@ from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import Recipe
 from focusrail.model.selection import frames_text
+from focusrail.recipe_book import check_name
 
 
 class Client:
@@ -210,6 +211,7 @@ class Client:
 
     def save_recipe(self, name: str, text: str) -> None:
         """Keep one in place of what had its name."""
+        check_name(name)
         self._wire.ask("PUT", f"/api/recipes/{quote(name, safe='')}", {"yaml": text})
 
     def plan(self, recipe: Recipe) -> dict[str, Any]:

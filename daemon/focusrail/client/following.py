@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from focusrail.capture.events import Published, Skipped, Started
-from focusrail.client.wire import Hears, Wire, answers, error_of
+from focusrail.client.wire import Hears, Wire, error_of
 from focusrail.errors import FocusrailError, ServiceLost, ShootAborted
 from focusrail.event_log import understood
 
@@ -83,11 +83,11 @@ class Following:
     def _what_becomes_of_it(self) -> str:
         lost = f"the connection to the service at {self._wire.socket} is lost"
         with suppress(FocusrailError):
-            if answers(self._wire.socket):
-                return f"{lost}; {self._shoot_id} goes on there: `focusrail watch` shows it"
+            self._wire.get("/api/health")  # one that was just killed may still be connected to
+            return f"{lost}; {self._shoot_id} goes on there: `focusrail watch` shows it"
         return (
-            f"{lost}, for the service has ended; what is stored of {self._shoot_id} is safe. When the service runs again "
-            "it goes on with a shoot by itself, and `focusrail watch` shows it; "
+            f"{lost}, for the service has ended; what is stored of {self._shoot_id} is safe. When it runs again, it "
+            "goes on with a shoot by itself, and `focusrail watch` shows it; "
             f"`focusrail resume {self._shoot_id}` does so, too"
         )
 
