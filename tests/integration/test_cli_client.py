@@ -28,7 +28,7 @@ from peers.small_rig import Home, Said, published, small_rig
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Unix sockets and their permissions")
 SERVED: dict[str, Any] = {"service": {"listen": "127.0.0.1:0"}, "rail": {"max_speed_mm_s": 40}}
-SLOW = {"frames": 24, "settle_s": 0.1}  # three seconds: time to interfere
+SLOW: dict[str, Any] = {"frames": 24, "settle_s": 0.1}  # three seconds: time to interfere
 
 
 @pytest.fixture(scope="module")

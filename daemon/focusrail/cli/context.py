@@ -8,19 +8,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 import focusrail
-from focusrail.cli.in_process import InProcess
-from focusrail.client.client import Client
 from focusrail.client.wire import answers
 from focusrail.config.loader import default_config_path, load_config
 from focusrail.config.schema import Config
 from focusrail.console import interruptible
-from focusrail.service import Service
+from focusrail.errors import NoService
 from focusrail.telemetry.logging import configure_logging
+
+if TYPE_CHECKING:  # one of the two is imported, when it is known which
+    from focusrail.cli.in_process import InProcess
+    from focusrail.client.client import Client
 
 PATH = click.Path(path_type=Path, readable=False)  # what is wrong with one has a sentence and a code of ours
 _T = TypeVar("_T")
@@ -75,6 +77,9 @@ class Context:
             finally:
                 client.close()
             return
+        from focusrail.cli.in_process import InProcess  # noqa: PLC0415
+        from focusrail.service import Service  # noqa: PLC0415
+
         service = Service(config, listen=listen, command=self.command)
         try:
             yield InProcess(service)
@@ -94,8 +99,15 @@ def service_at(
     path = config.service_socket
     if not answers(path):
         return None
+    from focusrail.client.client import Client  # noqa: PLC0415
+
     client = Client(path, listen)
     other = "" if client.version == focusrail.__version__ else f" (version {client.version})"
     if not quietly:
         click.echo(f"by the service at {path}{other}", err=True)
     return client
+
+
+def no_service(path: Path, what: str) -> NoService:
+    """The error where only a service will do."""
+    return NoService(f"no service answers at {path}: {what} takes one, `focusrail serve` starts it")

@@ -11,18 +11,13 @@ from typing import Any
 import click
 
 import focusrail
-from focusrail.capture.rig import holder
-from focusrail.cli.context import Context, service_at
-from focusrail.cli.in_process import no_service
+from focusrail.cli.context import Context, no_service, service_at
 from focusrail.cli.listing import shoot_facts
 from focusrail.cli.stacks import conclude
 from focusrail.cli.telling import span, tell, with_json
-from focusrail.client.client import Client
 from focusrail.console import ProgressDisplay
 
-_NOTHING = {
-    "doing": "", "progress": None, "rig": "", "trouble": "", "position_mm": None, "moving": False, "travel_mm": None,
-}  # fmt: skip
+_TOLD = ("doing", "progress", "rig", "trouble", "position_mm", "moving", "travel_mm")
 
 
 @click.command()
@@ -32,14 +27,14 @@ def status(context: Context, as_json: bool) -> None:
     """Everything at a glance: service, rig, what is going on, the newest shoot, room on the disk. Nothing is opened."""
     config = context.config()
     with context.performer(quietly=True) as performer:
-        told = performer.status() if isinstance(performer, Client) else dict(_NOTHING)
+        told = performer.status()
         newest = next(iter(performer.shoots()), None)
         facts = {
             "version": focusrail.__version__,
-            "service": performer.version if isinstance(performer, Client) else None,
+            "service": performer.version,
             "socket": str(config.service_socket),
-            **{key: told[key] for key in _NOTHING},
-            "held_by": None if isinstance(performer, Client) else holder(config.store.root / ".rig.lock"),
+            **{key: told[key] for key in _TOLD},
+            "held_by": told.get("held_by"),
             "newest": None if newest is None else shoot_facts(newest),
             "outbound": str(config.store.outbound_folder),
             "free_bytes": _free_bytes(config.store.spool_folder),
@@ -103,7 +98,7 @@ def watch(context: Context, as_json: bool) -> None:
 
     client = service_at(config, hear)
     if client is None:
-        raise no_service(config, "to watch it")
+        raise no_service(config.service_socket, "to watch it")
     try:
         doing = client.status()["doing"]
         with ProgressDisplay(shooting=doing == "shooting") as bars:

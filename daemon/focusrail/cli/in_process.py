@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from focusrail.capture.events import Published
 from focusrail.capture.plan import plan
 from focusrail.capture.rig import Rig
-from focusrail.config.schema import Config
-from focusrail.errors import IllegalTransition, NoService, UnknownShoot
+from focusrail.cli.context import no_service
+from focusrail.errors import IllegalTransition, UnknownShoot
 from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import Recipe
@@ -26,6 +26,8 @@ _T = TypeVar("_T")
 
 class InProcess:
     """Does it with a Service of its own, which opens the rig for as long as it is needed."""
+
+    version = None  # of the service
 
     def __init__(self, service: Service) -> None:
         self._service, self._config = service, service.config
@@ -61,7 +63,7 @@ class InProcess:
 
     def pause(self) -> str:
         """Another process's shoot cannot be paused. Raises NoService."""
-        raise no_service(self._config, "to pause a shoot")
+        raise no_service(self._config.service_socket, "to pause a shoot")
 
     def end(self) -> str:
         """End what goes on in another terminal, as Ctrl-C there would. Raises IllegalTransition."""
@@ -70,6 +72,13 @@ class InProcess:
         return ""
 
     # --- facts --------------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """That nothing is open, and nothing goes on; of another process it is known only that it holds the rig."""
+        return {
+            "doing": "", "progress": None, "rig": "", "trouble": "", "position_mm": None, "moving": False,
+            "travel_mm": None, "held_by": self._service.held_elsewhere(),
+        }  # fmt: skip
 
     def shoots(self) -> Iterator[dict[str, Any]]:
         """All shoots, newest first."""
@@ -167,8 +176,3 @@ class InProcess:
         first_mm, last_mm = planned.positions_mm[0], planned.positions_mm[-1]
         frames = len(planned.positions_mm)
         return {"frames": frames, "step_mm": planned.step_mm, "from_mm": first_mm, "to_mm": last_mm}
-
-
-def no_service(config: Config, what: str) -> NoService:
-    """The error where only a service will do."""
-    return NoService(f"no service answers at {config.service_socket}: {what} takes one, `focusrail serve` starts it")

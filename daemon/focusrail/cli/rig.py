@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from focusrail.cli.context import PATH, Context
-from focusrail.cli.in_process import InProcess
 from focusrail.cli.telling import tell, with_json
-from focusrail.client.client import Client
 from focusrail.errors import StoreNotWritable
 from focusrail.store.durable import write_durably
 from focusrail_drivers import registry
 from focusrail_drivers.base import Travel
+
+if TYPE_CHECKING:
+    from focusrail.cli.in_process import InProcess
+    from focusrail.client.client import Client
 
 
 @click.group()
