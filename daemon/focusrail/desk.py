@@ -19,7 +19,7 @@ from focusrail.capture.events import FrameStored, Merging, Paused, Published, St
 from focusrail.capture.plan import Plan, plan
 from focusrail.capture.rig import Rig
 from focusrail.config.schema import Config
-from focusrail.errors import FocusrailError, RigBusy, name_of
+from focusrail.errors import FocusrailError, IllegalTransition, RigBusy, name_of
 from focusrail.event_log import EventLog
 from focusrail.model.recipe import Recipe
 from focusrail.recipe_book import RecipeBook
@@ -182,8 +182,11 @@ class Desk:
         return self._begin("stacking", lambda: self.service.stack_folder(folder, **wish)[1])
 
     def pause(self, shoot_id: str) -> None:
-        """Wait before the next frame. Raises UnknownShoot if that shoot is not going on."""
+        """Wait before the next frame. Raises UnknownShoot, RigBusy, IllegalTransition if there is none to wait before."""
         self._check_going_on(shoot_id)
+        progress = self._progress
+        if self._doing != "shooting" or progress is None or progress.state == "merging":
+            raise IllegalTransition(f"{shoot_id} is being stacked: only shooting can be paused")
         self.service.pause()
 
     def resume(self, shoot_id: str) -> str:

@@ -16,7 +16,6 @@ import focusrail
 from focusrail.client.wire import answers
 from focusrail.config.loader import default_config_path, load_config
 from focusrail.config.schema import Config
-from focusrail.console import interruptible
 from focusrail.errors import NoService
 from focusrail.telemetry.logging import configure_logging
 
@@ -88,6 +87,8 @@ class Context:
 
     def ask(self, work: Callable[[Client | InProcess], _T]) -> _T:
         """Have something done; Ctrl-C ends it in order."""
+        from focusrail.console import interruptible  # noqa: PLC0415
+
         with self.performer() as performer:
             return interruptible(lambda: work(performer), abort=performer.abort)
 

@@ -13,9 +13,7 @@ import click
 import focusrail
 from focusrail.cli.context import Context, no_service, service_at
 from focusrail.cli.listing import shoot_facts
-from focusrail.cli.stacks import conclude
 from focusrail.cli.telling import span, tell, with_json
-from focusrail.console import ProgressDisplay
 
 _TOLD = ("doing", "progress", "rig", "trouble", "position_mm", "moving", "travel_mm")
 
@@ -89,6 +87,9 @@ def _free_bytes(folder: Path) -> int | None:
 @click.pass_obj
 def watch(context: Context, as_json: bool) -> None:
     """Show what the service is doing until it ends; with --json one event a line. Ctrl-C ends only the watching."""
+    from focusrail.cli.stacks import conclude  # noqa: PLC0415 - `status` needs neither
+    from focusrail.console import ProgressDisplay  # noqa: PLC0415
+
     config = context.config()
     display: list[ProgressDisplay] = []
 

@@ -57,8 +57,9 @@ class Wire:
         self.socket = path
         self._httpx = httpx
         self._waits = httpx.Timeout(ANSWER_S, read=None)  # a move takes as long as it takes; Ctrl-C ends it
-        transport = httpx.HTTPTransport(uds=str(path))
-        self._http = httpx.Client(transport=transport, base_url="http://localhost", timeout=ANSWER_S)
+        # There is no TLS on a Unix socket: certificates need not be loaded, which takes a while.
+        transport = httpx.HTTPTransport(uds=str(path), verify=False, trust_env=False)
+        self._http = httpx.Client(transport=transport, base_url="http://localhost", timeout=ANSWER_S, trust_env=False)
 
     def close(self) -> None:
         """Let go of the connection."""
