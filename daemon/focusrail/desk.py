@@ -182,7 +182,7 @@ class Desk:
         return self._begin("stacking", lambda: self.service.stack_folder(folder, **wish)[1])
 
     def pause(self, shoot_id: str) -> None:
-        """Wait before the next frame. Raises UnknownShoot, RigBusy, IllegalTransition if there is none to wait before."""
+        """Wait before the next frame. Raises UnknownShoot, RigBusy, IllegalTransition where none is to come."""
         self._check_going_on(shoot_id)
         progress = self._progress
         if self._doing != "shooting" or progress is None or progress.state == "merging":

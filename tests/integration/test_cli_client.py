@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from focusrail import errors
 from focusrail.api.app import make_app
 from focusrail.capture.rig import halt_owner, only_owner
 from focusrail.client import following, wire
@@ -115,6 +116,13 @@ def test_json_has_the_keys_that_are_documented(served: Home) -> None:
         told = json.loads(served.run_here(*command, "--json").out)
         for key in told[0] if isinstance(told, list) else told:
             assert f'"{key}"' in documented, (command, key)
+
+
+def test_every_exit_code_is_documented() -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    table = documented[documented.index("| exit code |") :]
+    codes = {int(code) for row in re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE) for code in row.split(",")}
+    assert {code for code, _ in errors._OUTCOMES.values()} | {errors.UNEXPECTED} <= codes
 
 
 # --- seen, paused, ended ------------------------------------------------------------------------------------------
