@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -21,7 +22,7 @@ from focusrail.capture.live_view import LiveView
 from focusrail.capture.plan import Plan, plan
 from focusrail.capture.rig import Rig
 from focusrail.config.schema import Config
-from focusrail.errors import FocusrailError, RigBusy
+from focusrail.errors import FocusrailError, IllegalTransition, RigBusy, name_of
 from focusrail.event_log import EventLog
 from focusrail.model.recipe import Recipe
 from focusrail.recipe_book import RecipeBook
@@ -93,9 +94,12 @@ class Estimate:
 class Desk:
     """Takes orders from any thread, refuses what does not go together, tells the event log what happens."""
 
-    def __init__(self, config: Config, events: EventLog, *, clock: Clock | None = None) -> None:
-        """Opens the journal; touches no device. Raises StoreNotWritable, DiskFull."""
-        self.service, self.events = Service(config, clock=clock, listen=self._hear), events
+    def __init__(
+        self, config: Config, events: EventLog, *, clock: Clock | None = None, command: str = "focusrail"
+    ) -> None:
+        """Opens the journal; touches no device. `command` as of Service. Raises StoreNotWritable, DiskFull."""
+        self.service = Service(config, clock=clock, listen=self._hear, command=command)
+        self.events = events
         self.recipes = RecipeBook(config.store.root / "recipes", config)
         self.live = LiveView(lambda: self.service.kept, self._lose)
         self.camera = CameraByHand(self.on_rig, self.live, config.camera.settings)
@@ -154,8 +158,10 @@ class Desk:
         return self._submit(doing, run).result()
 
     def halt(self) -> None:
-        """Stop the rail now, and what moves it."""
+        """Stop the rail now, and what moves it; where another process holds the rig, that one's. Raises ShootInUse."""
         self.service.abort()
+        if self.service.kept is None:
+            self.service.halt_elsewhere()
 
     # --- shoots and stacks --------------------------------------------------------------------------------------------
 
@@ -193,9 +199,16 @@ class Desk:
         """Begin to stack a shoot again; `wish` as of Service.restack. Return its ID."""
         return self._begin("stacking", lambda: self.service.restack(shoot_id, **wish))
 
+    def stack_folder(self, folder: Path, **wish: Any) -> str:
+        """Begin to stack a folder of photographs; `wish` as of Service.stack_folder. Return the stack's ID."""
+        return self._begin("stacking", lambda: self.service.stack_folder(folder, **wish)[1])
+
     def pause(self, shoot_id: str) -> None:
-        """Wait before the next frame. Raises UnknownShoot if that shoot is not going on."""
+        """Wait before the next frame. Raises UnknownShoot, RigBusy, IllegalTransition where none is to come."""
         self._check_going_on(shoot_id)
+        progress = self._progress
+        if self._doing != "shooting" or progress is None or progress.state == "merging":
+            raise IllegalTransition(f"{shoot_id} is being stacked: only shooting can be paused")
         self.service.pause()
 
     def resume(self, shoot_id: str) -> str:
@@ -239,7 +252,7 @@ class Desk:
         if not begun.done():
             begun.set_exception(error)
             return
-        self.events.add(Ended(begun.result(), type(error).__name__, str(error)))
+        self.events.add(Ended(begun.result(), name_of(error), str(error)))
 
     def _submit(self, doing: str, work: Callable[[], _T], *, begun: Future[str] | None = None) -> Future[_T]:
         with self._lock:

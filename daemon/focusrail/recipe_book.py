@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
 from focusrail.config.loader import load_recipe
 from focusrail.config.schema import Config
-from focusrail.errors import ConfigError, UnknownRecipe
+from focusrail.errors import ConfigError, InvalidValue, UnknownRecipe
 from focusrail.model.recipe import Recipe
 from focusrail.store.durable import make_folder, write_durably
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,59}")
 
 
 class RecipeBook:
@@ -33,7 +36,11 @@ class RecipeBook:
         return self.parse(self.text(name), name=name)
 
     def save(self, name: str, text: str) -> None:
-        """Keep a recipe that can be read, in place of what had its name. Raises ConfigError, StoreNotWritable."""
+        """Keep a recipe that can be read, in place of what had its name.
+
+        Raises ConfigError, StoreNotWritable, InvalidValue.
+        """
+        check_name(name)
         self.parse(text, name=name)
         make_folder(self._folder)
         write_durably(self._folder / f"{name}.yaml", text.encode())
@@ -47,3 +54,9 @@ class RecipeBook:
                 return load_recipe(path, method=self._config.stacking.method, outputs=self._config.outputs)
             except ConfigError as error:
                 raise ConfigError(str(error).replace(str(path), name)) from error
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot become the name of a file here. Raises InvalidValue."""
+    if not _NAME.fullmatch(name):
+        raise InvalidValue("name", "must be 1 to 60 letters, digits, spaces or ._-, a letter or digit first")

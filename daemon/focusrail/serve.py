@@ -29,10 +29,13 @@ _UNSENT_BYTES = 32 << 10
 _ENDING_S = 3  # for answers under way when it is told to end
 
 
-def serve(config: Config) -> None:
-    """Open the rig, go on with what was interrupted, answer, until SIGTERM or SIGINT. Raises FocusrailError."""
+def serve(config: Config, *, command: str = "focusrail") -> None:
+    """Open the rig, go on with what was interrupted, answer, until SIGTERM or SIGINT. Raises FocusrailError.
+
+    `command` is what a person types to reach this configuration.
+    """
     with ExitStack() as stack:
-        desk = Desk(config, EventLog())
+        desk = Desk(config, EventLog(), command=command)
         stack.callback(desk.service.close)
         tcp, unix = (
             stack.enter_context(_tcp(*config.service.address)),

@@ -124,7 +124,7 @@ class Access:
         path, writes = scope["path"], scope["method"] not in _SAFE
         if int(headers.get("content-length") or 0) > LARGEST_BODY:
             return problem(413, "Too large", f"a request has at most {LARGEST_BODY >> 10} kB")
-        if _local(scope):
+        if is_local(scope):
             return None
         host = headers.get("host", "")
         if _name(host) not in self._hosts:
@@ -155,7 +155,7 @@ class Access:
         return hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
 
 
-def _local(scope: Scope) -> bool:
+def is_local(scope: Scope) -> bool:
     """Whether a request came by the Unix socket: uvicorn gives those no client address."""
     return scope.get("client") is None or (scope.get("server") or (None, 0))[1] is None
 

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from focusrail.errors import FocusrailError, http_status
+from focusrail.errors import FocusrailError, http_status, name_of
 from focusrail_drivers.base import DriverError
 
 
@@ -34,7 +34,7 @@ def tell_problems(app: FastAPI) -> None:
 
 
 async def _known(_request: Request, error: Exception) -> Response:
-    name = type(error).__name__
+    name = name_of(error)
     words = re.sub(r"(?<!^)(?=[A-Z])", " ", name).capitalize()
     return problem(http_status(error), words, str(error), kind=f"/problems/{words.lower().replace(' ', '-')}")
 
