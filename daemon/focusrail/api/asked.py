@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from focusrail.desk import Desk
 
 
-def _desk(request: Request) -> Desk:
+async def _desk(request: Request) -> Desk:
     desk: Desk = request.app.state.desk
     return desk
 

@@ -157,3 +157,12 @@ class HealthTold(BaseModel):
 
     healthy: bool
     version: str
+
+
+class ProblemTold(BaseModel):
+    """What went wrong, as RFC 9457 has it: `type` is for programs, `detail` is one sentence for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
