@@ -49,6 +49,10 @@ class RigBusy(FocusrailError):
     """Something else is going on at the rig, or what was to be stopped is not."""
 
 
+class KeyReused(FocusrailError):
+    """A shoot was begun with that idempotency key, and for another recipe."""
+
+
 class UnknownRecipe(FocusrailError):
     """No saved recipe has that name."""
 
@@ -149,6 +153,7 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     AcceleratorFailed: (29, 502),
     RigBusy: (31, 409),
     UnknownRecipe: (32, 404),
+    KeyReused: (40, 422),
     OutOfTravel: (21, 422),
     PositionUnknown: (22, 409),
     DriverError: (30, 502),

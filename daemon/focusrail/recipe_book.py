@@ -26,7 +26,11 @@ class RecipeBook:
         """A recipe as it was written. Raises UnknownRecipe."""
         if name not in self.names():
             raise UnknownRecipe(f"no recipe {name!r}; there are: {', '.join(self.names()) or 'none'}")
-        return (self._folder / f"{name}.yaml").read_text(encoding="utf-8")
+        path = self._folder / f"{name}.yaml"
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:  # somebody has been at it with an editor
+            raise ConfigError(f"{path}: cannot be read: {error}") from error
 
     def load(self, name: str) -> Recipe:
         """A saved recipe. Raises UnknownRecipe, ConfigError."""
@@ -42,7 +46,7 @@ class RecipeBook:
         """The recipe that a text is. Raises ConfigError, with `name` where a file's name would stand."""
         with tempfile.TemporaryDirectory(prefix="focusrail-") as folder:
             path = Path(folder, "recipe.yaml")
-            path.write_text(text, encoding="utf-8")
+            path.write_text(text, encoding="utf-8", errors="replace")
             try:
                 return load_recipe(path, method=self._config.stacking.method, outputs=self._config.outputs)
             except ConfigError as error:

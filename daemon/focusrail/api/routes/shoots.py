@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
@@ -39,10 +41,7 @@ def begin(
 @router.get("/shoots")
 def shoots(desk: AtDesk, limit: Annotated[int, Query(ge=1, le=200)] = 50, before: str | None = None) -> list[ShootTold]:
     """Shoots, newest first; `before`: older than that one."""
-    every = desk.service.journal.shoots()
-    if before is not None:
-        every = [shoot for shoot in every if shoot.shoot_id < before]
-    return [_told(desk, shoot) for shoot in every[:limit]]
+    return [_told(desk, shoot) for shoot in desk.service.journal.shoots(before=before, limit=limit)]
 
 
 @router.get("/shoots/{shoot_id}")
@@ -77,9 +76,9 @@ def resume(desk: AtDesk, shoot_id: str) -> Begun:
 
 
 @router.post("/shoots/{shoot_id}/abort", status_code=204)
-def abort(desk: AtDesk, shoot_id: str) -> None:
+async def abort(desk: AtDesk, shoot_id: str) -> None:
     """End it; what is stored is safe."""
-    desk.abort(shoot_id)
+    await asyncio.to_thread(desk.abort, shoot_id)  # these threads are for this, whatever the other routes wait for
 
 
 @router.post("/shoots/{shoot_id}/stack", status_code=202)
@@ -89,9 +88,9 @@ def stack(desk: AtDesk, shoot_id: str) -> Begun:
 
 
 @router.post("/halt", status_code=204)
-def halt(desk: AtDesk) -> None:
+async def halt(desk: AtDesk) -> None:
     """Stop the rail now, whatever it is doing."""
-    desk.halt()
+    await asyncio.to_thread(desk.halt)
 
 
 def _told(desk: Desk, one: Shoot) -> ShootTold:
@@ -105,16 +104,23 @@ def _told(desk: Desk, one: Shoot) -> ShootTold:
         state=one.state,
         going_on=status.progress is not None and status.progress.shoot_id == one.shoot_id,
         planned=len(one.positions_mm),
-        stored=len(journal.frames(one.shoot_id)),
+        stored=journal.frame_count(one.shoot_id),
         source=one.source,
         versions=[
             VersionTold(
                 version=version,
                 folder=str(folder),
                 without=journal.left_out(one.shoot_id, version),
-                files=sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else [],
+                files=_files(folder),
             )
             for version, folder in journal.publications(one.shoot_id)
         ],
         recipe=recipe,
     )
+
+
+def _files(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.is_file() and not path.is_symlink())
+    except OSError:  # somebody has moved it away
+        return []
