@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,25 +15,31 @@ from pathlib import Path
 import structlog
 import uvicorn
 
-from focusrail.api.access import names, token_at
+from focusrail.api.addresses import names
 from focusrail.api.app import make_app
+from focusrail.api.connections import Connection
+from focusrail.api.token import token_at
 from focusrail.config.schema import Config
 from focusrail.desk import Desk
 from focusrail.errors import ConfigError, FocusrailError, ShootInUse
 from focusrail.event_log import EventLog
+from focusrail.inbound import InboundFolder
 from focusrail_drivers.base import DriverError
 from focusrail_drivers.fpga_service.notify import notify
 
 log = structlog.get_logger(__name__)
 _RETRY_S = 5.0  # between two attempts to open a rig that is not there
-_CONNECTIONS = 256
+_BACKLOG = 128
+_STALE_S = 60  # a peer that acknowledges nothing for so long is gone: a phone that has left the room
+_LONGEST_PATH_BYTES = 107  # of a Unix socket
 _ENDING_S = 3  # for answers under way when it is told to end
 
 
 def serve(config: Config) -> None:
     """Open the rig, go on with what was interrupted, answer, until SIGTERM or SIGINT. Raises FocusrailError."""
     with ExitStack() as stack:
-        desk = Desk(config, EventLog())
+        # No event of this log has the number of one that an earlier service has told.
+        desk = Desk(config, EventLog(first=int(time.time() * 1000)))
         stack.callback(desk.service.close)
         tcp, unix = (
             stack.enter_context(_tcp(*config.service.address)),
@@ -45,17 +53,26 @@ def serve(config: Config) -> None:
             app,
             log_config=None,
             access_log=False,
+            log_level="error",  # that a stranger sends nonsense is not worth a line each time
             server_header=False,
             date_header=False,
             lifespan="off",
-            limit_concurrency=_CONNECTIONS,
+            ws="none",
+            http=Connection,
+            proxy_headers=False,  # who asks is who is connected, whatever a header says
+            backlog=_BACKLOG,
             timeout_graceful_shutdown=_ENDING_S,
         )
+        if config.service.inbound.folder is not None:
+            inbound = InboundFolder(desk, config.service.inbound)
+            inbound.start()
+            stack.callback(inbound.stop)
+            stack.callback(desk.suspend)
         asyncio.run(_serve(settings, [tcp, unix], desk, config))
 
 
 async def _serve(config: uvicorn.Config, sockets: list[socket.socket], desk: Desk, given: Config) -> None:
-    server = _Server(config)
+    server = _Server(config, desk)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.end)
@@ -70,9 +87,14 @@ async def _serve(config: uvicorn.Config, sockets: list[socket.socket], desk: Des
 class _Server(uvicorn.Server):
     """uvicorn's, whose signals are ours, and which does not wait for those who only listen to events."""
 
+    def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
+        super().__init__(config)
+        self._desk = desk
+
     def end(self) -> None:
-        """Answer what is under way, and end."""
+        """Answer what is under way, and end. Whoever waits for a move, or for events, is answered now."""
         self.should_exit = True
+        threading.Thread(target=self._desk.suspend, name="ending").start()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -89,6 +111,8 @@ async def _keep_open(desk: Desk, config: Config) -> None:
                 devices = await asyncio.to_thread(desk.open)
             except (DriverError, FocusrailError) as error:
                 log.warning("rig.not_opened", error=str(error), again_in_s=_RETRY_S)
+            except Exception:  # a driver's bug; the next attempt may find it in a better mood
+                log.exception("rig.open_failed")
             else:
                 log.info("service.started", devices=devices, listens=config.service.listen)
                 notify("READY=1")
@@ -116,26 +140,34 @@ def _tcp(host: str, port: int) -> Iterator[socket.socket]:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
-        except OSError as error:
-            raise ConfigError(f"service.listen: cannot listen on {host}:{port}: {error.strerror}") from error
-        listening.listen(128)
+        except (OSError, OverflowError) as error:
+            why = error.strerror if isinstance(error, OSError) else "there is no such port"
+            raise ConfigError(f"service.listen: cannot listen on {host}:{port}: {why}") from error
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALE_S * 1000)
+        listening.listen(_BACKLOG)
         yield listening
 
 
 @contextmanager
 def _unix(path: Path) -> Iterator[socket.socket]:
     """A socket that only the owner and its group may use; one that a killed service has left is replaced."""
+    if len(os.fsencode(path)) > _LONGEST_PATH_BYTES:
+        raise ConfigError(f"service.socket: {path} is longer than {_LONGEST_PATH_BYTES} bytes: choose another place")
+    if path.exists() and not path.is_socket():
+        raise ConfigError(f"service.socket: {path} is there, and is no socket: remove it, or choose another place")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         if path.exists() and probe.connect_ex(str(path)) == 0:
             raise ShootInUse(f"a service answers at {path} already: stop it, or use it")
-    path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         before = os.umask(0o117)
         try:
+            path.unlink(missing_ok=True)
             listening.bind(str(path))
+        except OSError as error:
+            raise ConfigError(f"service.socket: cannot listen at {path}: {error.strerror}") from error
         finally:
             os.umask(before)
-        listening.listen(128)
+        listening.listen(_BACKLOG)
         try:
             yield listening
         finally:

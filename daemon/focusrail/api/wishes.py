@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import yaml
 
 from focusrail.api.schemas import ShootWish
 from focusrail.desk import Desk
 from focusrail.errors import InvalidValue
 from focusrail.model.recipe import Recipe
+
+_LONGEST = 20_000  # characters; ten times what all keys take
 
 
 def recipe_of(desk: Desk, wish: ShootWish) -> Recipe:
@@ -16,4 +20,10 @@ def recipe_of(desk: Desk, wish: ShootWish) -> Recipe:
         raise InvalidValue("recipe", "give either a recipe or the name of a saved one")
     if wish.saved is not None:
         return desk.recipes.load(wish.saved)
+    try:
+        text = json.dumps(wish.recipe)
+    except RecursionError:
+        text = ""
+    if not text or len(text) > _LONGEST:
+        raise InvalidValue("recipe", f"has more than {_LONGEST} characters, or is nested without end")
     return desk.recipes.parse(yaml.safe_dump(wish.recipe), name="recipe")
