@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
-from focusrail.config.loader import load_recipe
+from focusrail.config.loader import parse_recipe
 from focusrail.config.schema import Config
 from focusrail.errors import ConfigError, UnknownRecipe
 from focusrail.model.recipe import Recipe
@@ -44,10 +43,4 @@ class RecipeBook:
 
     def parse(self, text: str, *, name: str) -> Recipe:
         """The recipe that a text is. Raises ConfigError, with `name` where a file's name would stand."""
-        with tempfile.TemporaryDirectory(prefix="focusrail-") as folder:
-            path = Path(folder, "recipe.yaml")
-            path.write_text(text, encoding="utf-8", errors="replace")
-            try:
-                return load_recipe(path, method=self._config.stacking.method, outputs=self._config.outputs)
-            except ConfigError as error:
-                raise ConfigError(str(error).replace(str(path), name)) from error
+        return parse_recipe(text, shown=name, method=self._config.stacking.method, outputs=self._config.outputs)

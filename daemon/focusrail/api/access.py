@@ -80,6 +80,10 @@ class Access:
             refused = problem(413, "Too large", f"a request has at most {LARGEST_BODY >> 10} kB")
             refused.headers["Connection"] = "close"  # what is still coming is not waited for
             return refused
+        if "transfer-encoding" in headers:
+            refused = problem(411, "Length required", "say by Content-Length how long the request is")
+            refused.headers["Connection"] = "close"
+            return refused
         if is_local(scope):
             return None
         host = headers.get("host", "")
@@ -150,7 +154,7 @@ def _foreign(headers: Mapping[str, str], host: str) -> str:
 
 
 def _has_body(headers: Mapping[str, str]) -> bool:
-    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    return headers.get("content-length", "0") != "0"
 
 
 def _is_json(headers: Mapping[str, str]) -> bool:
@@ -177,7 +181,7 @@ def _with_headers(send: Send) -> Send:
 
 
 def _limited(receive: Receive) -> Receive:
-    """Bodies that do not say how long they are end where the longest would."""
+    """A body ends where the longest would, whatever has let it by."""
     got = 0
 
     async def receiving() -> Message:

@@ -21,9 +21,9 @@ def recipe_of(desk: Desk, wish: ShootWish) -> Recipe:
     if wish.saved is not None:
         return desk.recipes.load(wish.saved)
     try:
-        text = json.dumps(wish.recipe)
+        text = yaml.safe_dump(wish.recipe) if len(json.dumps(wish.recipe)) <= _LONGEST else ""
     except RecursionError:
         text = ""
-    if not text or len(text) > _LONGEST:
-        raise InvalidValue("recipe", f"has more than {_LONGEST} characters, or is nested without end")
-    return desk.recipes.parse(yaml.safe_dump(wish.recipe), name="recipe")
+    if not text:
+        raise InvalidValue("recipe", f"has more than {_LONGEST} characters, or is nested too deep")
+    return desk.recipes.parse(text, name="recipe")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from fastapi import APIRouter
 from starlette.responses import PlainTextResponse
 
 from focusrail.api.asked import AtDesk
 from focusrail.api.schemas import Checked, Text
-from focusrail.config.loader import dump, load_config
+from focusrail.config.loader import check_config, dump
 from focusrail.errors import ConfigError
 
 router = APIRouter(prefix="/configuration", tags=["configuration"])
+
+_SHOWN = "focusrail.yaml"
 
 
 @router.get("", response_class=PlainTextResponse)
@@ -25,11 +24,8 @@ def configuration(desk: AtDesk) -> PlainTextResponse:
 @router.post("/check")
 def check(text: Text) -> Checked:
     """What is wrong with a configuration's text."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "focusrail.yaml")
-        path.write_text(text.yaml, encoding="utf-8")
-        try:
-            load_config(path)
-        except ConfigError as error:
-            return Checked(good=False, problems=[line.removeprefix(f"{path}:") for line in str(error).splitlines()])
+    try:
+        check_config(text.yaml, shown=_SHOWN)
+    except ConfigError as error:
+        return Checked(good=False, problems=[line.removeprefix(f"{_SHOWN}:") for line in str(error).splitlines()])
     return Checked(good=True, problems=[])
