@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import mimetypes
 import os
 import random
 import sys
@@ -17,7 +18,7 @@ from focusrail.event_log import EventLog
 from focusrail.service import Service
 from peers.asgi import OURS, app_of, ask, operations
 
-CASES = int(os.environ.get("FOCUSRAIL_PATHS", "5000"))
+CASES = int(os.environ.get("FOCUSRAIL_PATHS", "3000"))
 SECRET = b"the contents of a file that nobody asked for"
 _DOTS = (
     "..",
@@ -114,6 +115,7 @@ def test_no_path_leads_to_a_file_that_is_not_named(desk: Desk, shot: tuple[Servi
         return told
 
     before = {path for path in root.rglob("*") if "recipes" not in path.parts}
+    mimetypes.init()  # which reads the system's list
     opened.watching = True
     told = asyncio.run(tried())
     opened.watching = False

@@ -35,7 +35,7 @@ class Served:
             folder, **{**given, "service": {"listen": f"127.0.0.1:{self.port}", **given.get("service", {})}}
         )
         self.process: subprocess.Popen[bytes] | None = None
-        self.start()
+        self.clients: list[httpx.Client] = []
 
     def start(self) -> None:
         """Start it, and wait until the rig is open."""
@@ -50,6 +50,8 @@ class Served:
             base_url=f"http://127.0.0.1:{self.port}", timeout=30, headers={"Authorization": f"Bearer {self.token}"}
         )
 
+        self.clients += [self.local, self.tcp]
+
     def is_healthy(self) -> bool:
         """Whether it says so."""
         assert self.process is not None and self.process.poll() is None, self.log()
@@ -62,8 +64,6 @@ class Served:
         """End it; return how long that has taken (s)."""
         assert self.process is not None
         began_s = time.monotonic()
-        self.local.close()
-        self.tcp.close()
         self.process.send_signal(number)
         self.process.wait(20)
         return time.monotonic() - began_s
@@ -108,7 +108,10 @@ def served(folder: Path, **given: Any) -> Iterator[Served]:
     """A service that is ended in the end."""
     service = Served(folder, **given)
     try:
+        service.start()
         yield service
     finally:
+        for client in service.clients:
+            client.close()
         if service.process is not None and service.process.poll() is None:
             service.stop()

@@ -42,7 +42,7 @@ class Distance(_Sent):
 class Text(_Sent):
     """A YAML file's text."""
 
-    yaml: str = Field(max_length=200_000)
+    yaml: str = Field(max_length=80_000)  # as JSON has them, each of twelve bytes at most, they fit into a body
 
 
 class Begun(_Told):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from starlette.responses import PlainTextResponse
+from starlette.responses import Response
 
 from focusrail.api.asked import AtDesk
 from focusrail.api.schemas import Checked, Text
@@ -15,10 +15,14 @@ router = APIRouter(prefix="/configuration", tags=["configuration"])
 _SHOWN = "focusrail.yaml"
 
 
-@router.get("", response_class=PlainTextResponse)
-def configuration(desk: AtDesk) -> PlainTextResponse:
+@router.get(
+    "",
+    response_class=Response,
+    responses={200: {"content": {"application/yaml": {}}}},
+)
+def configuration(desk: AtDesk) -> Response:
     """The configuration in force, defaults included, as YAML."""
-    return PlainTextResponse(dump(desk.service.config), media_type="application/yaml")
+    return Response(dump(desk.service.config), media_type="application/yaml")
 
 
 @router.post("/check")
