@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from focusrail.capture.events import FrameStored, Paused, Published, Started
 from focusrail.worker.messages import Fused, LeftOut
 
-disable_created_metrics()  # a second series for each that nobody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each that nobody asks for
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 300.0)  # one frame: a webcam's to a long exposure's
 _OUTCOMES = ("published", "failed", "aborted")

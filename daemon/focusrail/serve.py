@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from focusrail_drivers.fpga_service.notify import notify
 log = structlog.get_logger(__name__)
 _RETRY_S = 5.0  # between two attempts to open a rig that is not there
 _BACKLOG = 128
+_TURN_S = 0.001  # until another thread may go on: the shutter does not wait for those who ask
 _STALE_S = 60  # a peer that acknowledges nothing for so long is gone: a phone that has left the room
 _LONGEST_PATH_BYTES = 107  # of a Unix socket
 _ENDING_S = 3  # for answers under way when it is told to end
@@ -37,6 +39,7 @@ _ENDING_S = 3  # for answers under way when it is told to end
 
 def serve(config: Config) -> None:
     """Open the rig, go on with what was interrupted, answer, until SIGTERM or SIGINT. Raises FocusrailError."""
+    sys.setswitchinterval(_TURN_S)
     with ExitStack() as stack:
         # No event of this log has the number of one that an earlier service has told.
         desk = Desk(config, EventLog(first=int(time.time() * 1000)))

@@ -252,7 +252,7 @@ def test_shoots_are_listed_in_pages_without_gaps(service: Served) -> None:
     assert len(every) >= 2
     paged: list[str] = []
     while True:
-        given = {"limit": 1, **({"before": paged[-1]} if paged else {})}
+        given: dict[str, str] = {"limit": "1", **({"before": paged[-1]} if paged else {})}
         page = service.local.get("/api/shoots", params=given).json()
         if not page:
             break

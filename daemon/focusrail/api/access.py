@@ -58,6 +58,7 @@ class Access:
         headers = Headers(scope=scope)
         refused = self._refusal(scope, headers)
         if refused is not None:
+            refused.headers["Connection"] = "close"  # what is still coming is not waited for; and who begins anew waits
             await refused(scope, receive, _with_headers(send))
             return
         if scope["path"] == "/" and self._brings_token(scope):
@@ -77,13 +78,9 @@ class Access:
         path, writes = scope["path"], scope["method"] not in _SAFE
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 18 or int(length) > LARGEST_BODY:
-            refused = problem(413, "Too large", f"a request has at most {LARGEST_BODY >> 10} kB")
-            refused.headers["Connection"] = "close"  # what is still coming is not waited for
-            return refused
+            return problem(413, "Too large", f"a request has at most {LARGEST_BODY >> 10} kB")
         if "transfer-encoding" in headers:
-            refused = problem(411, "Length required", "say by Content-Length how long the request is")
-            refused.headers["Connection"] = "close"
-            return refused
+            return problem(411, "Length required", "say by Content-Length how long the request is")
         if is_local(scope):
             return None
         host = headers.get("host", "")
