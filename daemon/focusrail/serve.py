@@ -29,6 +29,7 @@ from focusrail_drivers.base import DriverError
 from focusrail_drivers.fpga_service.notify import notify
 
 log = structlog.get_logger(__name__)
+_LOOK_S = 1.0  # after the rig
 _RETRY_S = 5.0  # between two attempts to open a rig that is not there
 _BACKLOG = 128
 _TURN_S = 0.001  # until another thread may go on: the shutter does not wait for those who ask
@@ -114,6 +115,7 @@ async def _keep_open(desk: Desk, config: Config) -> None:
                 devices = await asyncio.to_thread(desk.open)
             except (DriverError, FocusrailError) as error:
                 log.warning("rig.not_opened", error=str(error), again_in_s=_RETRY_S)
+                await asyncio.sleep(_RETRY_S - _LOOK_S)
             except Exception:  # a driver's bug; the next attempt may find it in a better mood
                 log.exception("rig.open_failed")
             else:
@@ -122,7 +124,7 @@ async def _keep_open(desk: Desk, config: Config) -> None:
                 if config.service.resume and not resumed:
                     await asyncio.to_thread(_go_on, desk)
                 resumed = True
-        await asyncio.sleep(_RETRY_S)
+        await asyncio.sleep(_LOOK_S)
 
 
 def _go_on(desk: Desk) -> None:

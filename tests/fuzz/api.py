@@ -35,29 +35,34 @@ def main() -> int:
         service.local.put("/api/recipes/beetle", json={"yaml": "\n".join(f"{k}: {v}" for k, v in RECIPE.items())})
         shoot_id = service.begin().json()["shoot_id"]
         service.idle()
-        examples = Path(folder, "schemathesis.toml")
-        # So that half of all requests get beyond the first check: names of what there is.
-        examples.write_text(
-            f'[parameters]\n"path.shoot_id" = ["{shoot_id}", "20260101T000000-0000", "x"]\n"path.name" = ["beetle", '
+        # Once with the names of what there is, so that requests get beyond the first check, and once with any names.
+        known = Path(folder, "known.toml")
+        known.write_text(
+            f'[parameters]\n"path.shoot_id" = ["{shoot_id}", "20260101T000000-0000"]\n"path.name" = ["beetle", '
             '"shoot.json", "x"]\n"path.version" = [1, 2]\n"path.index" = [0, 1, 70000]\n',
             encoding="utf-8",
         )
-        done = subprocess.run(
-            [
-                arguments.schemathesis, "--config-file", str(examples), "run",
-                f"http://127.0.0.1:{service.port}/api/openapi.json", "--header",
-                f"Authorization: Bearer {service.token}", "--exclude-path", _ENDLESS, "--checks", _CHECKS,
-                "--max-examples", str(arguments.examples), "--seed", str(arguments.seed), "--phases",
-                "examples,coverage,fuzzing", "--continue-on-failure", "--no-color", "--suppress-health-check", "all",
-                "--request-timeout", "30", "--workers", "2", "--generation-unique-inputs",
-                "--generation-database", "none", "--warnings", "off",
-            ],
-            check=False, cwd=folder,
-        )  # fmt: skip
+        any_name = Path(folder, "any.toml")
+        any_name.touch()
+        failed = False
+        for names in (any_name, known):
+            done = subprocess.run(
+                [
+                    arguments.schemathesis, "--config-file", str(names), "run",
+                    f"http://127.0.0.1:{service.port}/api/openapi.json", "--header",
+                    f"Authorization: Bearer {service.token}", "--exclude-path", _ENDLESS, "--checks", _CHECKS,
+                    "--max-examples", str(arguments.examples), "--seed", str(arguments.seed), "--phases",
+                    "examples,coverage,fuzzing", "--continue-on-failure", "--no-color", "--suppress-health-check",
+                    "all", "--request-timeout", "30", "--workers", "2", "--generation-database", "none",
+                    "--warnings", "off",
+                ],
+                check=False, cwd=folder,
+            )  # fmt: skip
+            failed = failed or done.returncode != 0
         bugs = [event for name in ("request.failed", "desk.failed") for event in service.logged(name)]
         for bug in bugs:
             print(bug["event"], bug.get("path", ""), str(bug.get("exception", ""))[-2000:])  # noqa: T201
-        return done.returncode or bool(bugs) or not service.is_healthy()
+        return failed or bool(bugs) or not service.is_healthy()
 
 
 if __name__ == "__main__":
