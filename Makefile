@@ -67,6 +67,10 @@ format: $(READY) ## let ruff format and fix what it can
 	$(VENV)/bin/ruff format
 	$(VENV)/bin/ruff check --fix
 
+.PHONY: kv260-faults
+kv260-faults: $(READY) ## half an hour: every fault of the emulated KV260 at every tile of 24 megapixels
+	$(VENV)/bin/python -m benchmarks.kv260_faults $(ARGS)
+
 .PHONY: install
 install: $(READY) ## only set up the environment
 

@@ -25,7 +25,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from peers.service_process import Served, served
+from peers.running import Served, served
 
 CAMERA = {"exposure_s": 0.1, "transfer_s": 0.1}  # a frame takes a fifth of a second or more
 FRAMES = 24

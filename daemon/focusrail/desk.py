@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,9 @@ from typing import Any, TypeVar
 import structlog
 from pydantic import TypeAdapter
 
+from focusrail.capture.by_hand import CameraByHand
 from focusrail.capture.events import FrameStored, Merging, Paused, Published, Started
+from focusrail.capture.live_view import LiveView
 from focusrail.capture.plan import Plan, plan
 from focusrail.capture.rig import Rig
 from focusrail.config.schema import Config
@@ -37,6 +39,7 @@ log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 _RECIPE = TypeAdapter(Recipe)
 _MAKES_WAY_S = 10.0  # for a stack that is ended to come to its end
+_SHOOTING = "the camera makes frames now: look at the newest of them, or at the composite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class Desk:
         self.service, self.events = Service(config, clock=clock, listen=self._hear), events
         self.recipes = RecipeBook(config.store.root / "recipes", config)
         self.metrics = Metrics()
+        self.live = LiveView(lambda: self.service.kept, self._lose)
+        self.camera = CameraByHand(self.on_rig, self.live, config.camera.settings)
         self._keyed = threading.Lock()
         self._operator = ThreadPoolExecutor(1, "operator")
         self._lock = threading.Lock()  # of what is told; never held for long
@@ -124,11 +129,25 @@ class Desk:
     def _open(self) -> str:
         try:
             name = self.service.hold_rig()
+            if (rig := self.service.kept) is not None:
+                self.camera.prepare(rig)
         except (DriverError, FocusrailError) as error:
             self._trouble = str(error)
+            self.service.let_go()
             raise
         self._trouble = ""
         return name
+
+    def _lose(self, error: DriverError, rig: Rig) -> None:
+        """Live view has found the camera gone: let go of the rig, once what is going on has ended."""
+        self._trouble = str(error)
+
+        def let_go() -> None:
+            if self.service.kept is rig:
+                self.service.let_go()
+
+        with suppress(RuntimeError):  # the desk is closed
+            self._operator.submit(let_go)
 
     def close(self) -> None:
         """End what is going on in order, so that it can be gone on with, and let go of the rig."""
@@ -140,6 +159,7 @@ class Desk:
         """End what is going on in order; from now on nothing begins."""
         with self._change:
             self._closed = True
+        self.live.close()
         self.service.suspend()
         self.events.close()
 
@@ -182,16 +202,20 @@ class Desk:
         With a `key` that began one before, that one's ID is all that happens. Raises KeyReused for another recipe.
         """
         if key is None:
-            return self._begin("shooting", lambda: self.service.shoot(recipe))
+            return self._shoot(recipe)
         wish = hashlib.sha256(_RECIPE.dump_json(recipe)).hexdigest()
         with self._keyed:  # whoever comes second with the same key waits for what the first begins
             before = self.service.journal.begun_with(key)
             if before is None:
-                return self._begin("shooting", lambda: self.service.shoot(recipe, key=key, wish=wish))
+                return self._shoot(recipe, key=key, wish=wish)
         shoot_id, wished = before
         if wished != wish:
             raise KeyReused(f"shoot {shoot_id} was begun with this key, and for another recipe: take a new key")
         return shoot_id
+
+    def _shoot(self, recipe: Recipe, **journalled: str) -> str:
+        wished = self.camera.wished(recipe)
+        return self._begin("shooting", lambda: self.service.shoot(wished, **journalled))
 
     def restack(self, shoot_id: str, **wish: Any) -> str:
         """Begin to stack a shoot again; `wish` as of Service.restack. Return its ID."""
@@ -260,7 +284,8 @@ class Desk:
 
         def run() -> None:
             try:
-                done = work()
+                with self.live.aside(_SHOOTING) if doing == "shooting" else nullcontext():
+                    done = work()
                 if not begun.done():
                     begun.set_result(done.shoot_id)
             except (FocusrailError, DriverError) as error:

@@ -5,7 +5,7 @@ A message is one sentence for the person at the rig: which file or value, the nu
 
 from __future__ import annotations
 
-from focusrail_drivers.base import DriverError, Halted, OutOfTravel, PositionUnknown
+from focusrail_drivers.base import DriverError, Halted, NotOffered, OutOfTravel, PositionUnknown, SettingRefused
 
 
 class FocusrailError(Exception):
@@ -156,6 +156,8 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     KeyReused: (40, 422),
     OutOfTravel: (21, 422),
     PositionUnknown: (22, 409),
+    SettingRefused: (30, 422),
+    NotOffered: (30, 501),
     DriverError: (30, 502),
     Halted: (130, 409),
     ShootAborted: (130, 409),

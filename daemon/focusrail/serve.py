@@ -35,6 +35,7 @@ _BACKLOG = 128
 _TURN_S = 0.001  # until another thread may go on: the shutter does not wait for those who ask
 _STALE_S = 60  # a peer that acknowledges nothing for so long is gone: a phone that has left the room
 _LONGEST_PATH_BYTES = 107  # of a Unix socket
+_UNSENT_BYTES = 32 << 10
 _ENDING_S = 3  # for answers under way when it is told to end
 
 
@@ -143,6 +144,8 @@ def _tcp(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Every connection gets this from here: live view must not grow old in the kernel's queue before a slow viewer.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         try:
             listening.bind((host, port))
         except (OSError, OverflowError) as error:

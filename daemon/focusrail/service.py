@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from focusrail.capture.begin import LIVE, usual_outputs
+from focusrail.capture.begin import LIVE, THUMBNAILS, usual_outputs
 from focusrail.capture.carriage import Carriage
 from focusrail.capture.events import Published, Skipped
 from focusrail.capture.plan import plan
@@ -150,6 +150,10 @@ class Service:
     def live_picture(self, shoot_id: str) -> Path:
         """Where the live composite of a shoot is, if there is one."""
         return self._spool.folder(shoot_id) / LIVE
+
+    def thumbnail(self, shoot_id: str, index: int) -> Path:
+        """Where a small picture of a frame is, once the stacking process has seen that frame."""
+        return self._spool.folder(shoot_id) / THUMBNAILS / f"{index:06d}.jpg"
 
     def look(self) -> tuple[str, RailStatus | None, Travel | None]:
         """What the kept rig calls itself, where its rail is, and how far it may go. From any thread."""

@@ -65,6 +65,10 @@ class SettingRefused(DriverError):
     """A setting was written and did not stick: what is read back differs."""
 
 
+class NotOffered(DriverError):
+    """This device cannot do that at all. Nothing is wrong with it."""
+
+
 class CaptureFailed(DriverError):
     """The camera made no picture, or did not deliver it. The frame may be tried again."""
 
@@ -210,13 +214,28 @@ class Camera(Protocol):
         """Let go of the camera. Never raises; closing twice is fine."""
 
     def configure(self, settings: Mapping[str, str]) -> Mapping[str, str]:
-        """Write settings by the camera's own names, read them back, return them. Raises SettingRefused."""
+        """Write settings by the camera's own names, read them back, return them. Raises SettingRefused.
+
+        With none to be written, what is returned are those that say how the next picture is made.
+        """
 
     def expose(self, frame_index: int) -> Exposure:
         """Make frame `frame_index`; return when the exposure has ended and the rail may move. Raises CaptureFailed."""
 
     def deliver(self, exposure: Exposure) -> tuple[Photograph, ...]:
         """Fetch the pictures of an exposure: at least one, first the one to be stacked (then its raw companion)."""
+
+
+@runtime_checkable
+class Previews(Protocol):
+    """A camera that shows what it sees without making a frame."""
+
+    def preview(self) -> Photograph:
+        """What it sees now, as a JPEG of whatever size it gives; called in the camera's thread like all else.
+
+        No frame is disturbed by it. It ends within a deadline of its own, a few seconds, because a shoot may have to
+        wait for it. Raises NotOffered, CaptureFailed, DeviceTimeout, ConnectionLost.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from peers.service_process import RECIPE, served
+from peers.running import RECIPE, served
 
 # What it is not told: a route that never ends by itself; see test_api_service.py for it.
 _ENDLESS = "/api/events"

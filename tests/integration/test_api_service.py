@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from peers.service_process import RECIPE, Served, served
+from peers.running import RECIPE, Served, served
 from peers.small_rig import FRAMES
 
 SLOW = {"max_speed_mm_s": 4, "acceleration_mm_s2": 1000}

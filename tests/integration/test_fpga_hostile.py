@@ -34,11 +34,11 @@ class Stranger:
         self._socket.settimeout(10)
         try:
             self._socket.connect(str(path))
+            if greet:
+                assert self.ask(HELLO)["result"] == {"version": 1}
         except BaseException:
             self._socket.close()
             raise
-        if greet:
-            assert self.ask(HELLO)["result"] == {"version": 1}
 
     def send(self, message, *descriptors):
         data = message if isinstance(message, bytes) else json.dumps(message).encode()

@@ -23,6 +23,7 @@ from focusrail_drivers.base import (
     DeviceNotFound,
     DeviceTimeout,
     Exposure,
+    NotOffered,
     SettingRefused,
 )
 from focusrail_drivers.cameras import gphoto2
@@ -410,3 +411,15 @@ def test_numbers_in_the_settings_are_what_the_camera_calls_them() -> None:
     options = TypeAdapter(Options).validate_python({"settings": {"iso": 100, "zoom": 0.5, "fastfs": True}})
 
     assert Gphoto2Camera(options, VirtualClock())._settings == {"iso": "100", "zoom": "0.5", "fastfs": "1"}
+
+
+def test_a_camera_without_live_view_says_so_and_goes_on_shooting(camera: Gphoto2Camera) -> None:
+    for _ in range(2):
+        with pytest.raises(NotOffered, match="no live view over USB; look at its own display"):
+            camera.preview()
+
+    assert camera.deliver(camera.expose(0))[0].media_type == "image/jpeg"
+
+
+def test_settings_can_be_read_without_writing_any(camera: Gphoto2Camera) -> None:
+    assert camera.configure({}) == {"shutterspeed": "0.0100s", "f-number": "f/2.8"}

@@ -21,6 +21,7 @@ from focusrail_drivers.base import (
     DeviceNotFound,
     DeviceTimeout,
     DriverError,
+    NotOffered,
     Photograph,
     SettingRefused,
 )
@@ -173,6 +174,28 @@ def test_a_control_is_set_and_read_back(make: Callable[..., OpenCvCamera], film:
     (photograph,) = camera.deliver(camera.expose(0))
     assert brightness(photograph) == pytest.approx(120, abs=2)
     assert photograph.settings == {"pos_frames": "4"}
+
+
+def test_live_view_shows_the_scene_as_it_is(make: Callable[..., OpenCvCamera], stream: Stream) -> None:
+    camera = make(stream.url)
+    camera.open()
+
+    for scene in (40, 120, 200):
+        stream.scene = scene
+        late = time.monotonic() + 5  # the network's queue is emptied meanwhile
+        while abs(brightness(photograph := camera.preview()) - scene) > 4:
+            assert time.monotonic() < late
+        assert photograph.media_type == "image/jpeg"
+
+
+def test_a_film_is_not_used_up_by_looking(make: Callable[..., OpenCvCamera], film: Path) -> None:
+    camera = make(film)
+    camera.open()
+
+    with pytest.raises(NotOffered, match="use up its pictures"):
+        camera.preview()
+
+    assert brightness(camera.deliver(camera.expose(0))[0]) == pytest.approx(0, abs=2)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def make_app(desk: Desk, *, token: str, hosts: Collection[str]) -> FastAPI:
     tell_problems(app)
     for router in routes.ALL:
         app.include_router(router, prefix="/api", responses=ANY_PROBLEM)
+    app.include_router(routes.PAGE)
     _publish_problems(app)
     app.add_middleware(Unbroken)
     app.add_middleware(Access, token=token, hosts=hosts)

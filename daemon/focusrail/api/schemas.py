@@ -39,6 +39,12 @@ class Distance(_Sent):
     distance_mm: Finite
 
 
+class CameraSettings(_Sent):
+    """Settings of the camera, by its own names, as it writes them."""
+
+    settings: dict[Annotated[str, Field(max_length=100)], Annotated[str, Field(max_length=200)]] = Field(max_length=100)
+
+
 class Text(_Sent):
     """A YAML file's text."""
 
@@ -96,6 +102,7 @@ class PlanTold(BaseModel):
     step_mm: float
     from_mm: float
     to_mm: float
+    surface: bool = Field(description="whether a 3D surface is published, too")
     estimated_s: float | None = Field(description="from the pace of the newest shoot; null before the first")
     needed_bytes: int | None = Field(description="of originals, from the newest shoot; null before the first")
     free_bytes: int
@@ -122,6 +129,7 @@ class ShootTold(BaseModel):
     planned: int
     stored: int
     source: str
+    picture: str | None = Field(description="where a small picture of it is; null before there is one")
     versions: list[VersionTold]
     recipe: dict[str, Any] | None
 
@@ -136,6 +144,7 @@ class FrameTold(BaseModel):
     size_bytes: int
     media_type: str
     sha256: str
+    thumbnail: bool = Field(description="whether there is one already")
 
 
 class RecipeTold(BaseModel):
@@ -143,6 +152,7 @@ class RecipeTold(BaseModel):
 
     name: str
     yaml: str
+    recipe: dict[str, Any] = Field(description="as it is understood, with all that the rig fills in")
 
 
 class Checked(BaseModel):

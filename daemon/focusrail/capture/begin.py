@@ -13,6 +13,7 @@ from focusrail.store.outbound import Destination
 from focusrail.worker.messages import Begin
 
 LIVE = "live.jpg"
+THUMBNAILS = "thumbnails"
 
 
 def usual_outputs(config: Config, shoot: Shoot | None = None) -> Outputs:
@@ -44,6 +45,7 @@ def begin(
         depth_unit="mm" if in_mm else "frames",
         live=folder / LIVE if shoot.recipe is not None else None,
         live_every=config.stacking.preview_every,
+        thumbnails=folder / THUMBNAILS,
         truth=folder / "truth",
         um_per_px=config.camera.um_per_px,
         threads=config.stacking.threads,

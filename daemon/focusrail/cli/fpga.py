@@ -146,11 +146,12 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # it takes none in olde
 @click.pass_obj
 def predict(context: Context, sizes: tuple[tuple[int, int], ...]) -> None:
     """Foretell the time for a frame. A prediction by arithmetic, with what a self-test measured where there is one."""
+    from focusrail.stacking.laying import measured_pieces  # noqa: PLC0415
     from focusrail_drivers.accelerators.kv260 import forecast  # noqa: PLC0415
 
     options = _options(context)
     proven, why = _proven(options.limits)
-    click.echo(forecast.forecast(sizes or forecast.USUAL_SIZES, options, proven, why))
+    click.echo(forecast.forecast(sizes or forecast.USUAL_SIZES, options, proven, why, cut=measured_pieces))
 
 
 def _proven(path: Path | None) -> tuple[Proven | None, str]:

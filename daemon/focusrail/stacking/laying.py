@@ -13,6 +13,7 @@ from focusrail.model.method import Method
 from focusrail.stacking import kernels
 from focusrail.stacking.arrays import Gain, Image, Tile, Transform
 from focusrail.stacking.canvas import STRIPE_ROWS, Stripe, stripes, warp_stripe
+from focusrail.stacking.focus_measure import ENERGY_HALO_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,15 @@ def stripes_of(height: int, method: Method, *, halo_px: int) -> Iterator[Stripe]
     # The notebook's own arithmetic is defined on whole frames: a stripe's warp may round otherwise.
     rows = height if method.border == "black" else STRIPE_ROWS
     return stripes(height, halo_px=halo_px, rows=rows)
+
+
+def measured_pieces(height: int, width: int) -> list[tuple[int, int]]:
+    """The (rows, columns) of what an accelerator is given of each frame: every stripe, at full and at half size."""
+    pieces = []
+    for stripe in stripes(height, halo_px=ENERGY_HALO_PX):
+        rows = stripe.halo_bottom - stripe.halo_top
+        pieces += [(rows, width), ((rows + 1) // 2, (width + 1) // 2)]
+    return pieces
 
 
 def lay_stripe(frame: Image, transform: Transform, stripe: Stripe, method: Method, *, gain: Gain) -> Tile:

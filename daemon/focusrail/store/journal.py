@@ -210,6 +210,15 @@ class Journal:
         with self._lock, self._refusing():
             return int(self._db.execute("SELECT count(*) FROM frame WHERE shoot_id=?", (shoot_id,)).fetchone()[0])
 
+    def frame_index(self, shoot_id: str, number: int) -> int:
+        """The index of the frame that is stored with so many before it. There must be one."""
+        with self._lock, self._refusing():
+            row = self._db.execute(
+                "SELECT frame_index FROM frame WHERE shoot_id=? ORDER BY frame_index LIMIT 1 OFFSET ?",
+                (shoot_id, number),
+            ).fetchone()
+        return int(row[0])
+
     def frames(self, shoot_id: str) -> list[FrameRecord]:
         """A shoot's frames in shooting order."""
         with self._lock, self._refusing():

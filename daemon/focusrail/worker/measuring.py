@@ -49,7 +49,8 @@ class Measuring:
     def by(self) -> str:
         """What measures, in words: the driver, its setting, its device."""
         driver = f"{self._wanted.driver}, by its double on the processor" if self.lost else self._wanted.driver
-        return ", ".join(filter(None, (driver, self._choice, "" if self.lost else self._device)))
+        measure = ", ".join(filter(None, (driver, self._choice)))
+        return measure if self.lost or not self._device else f"{measure}: {self._device}"
 
     def probe(self, luma_tile: npt.NDArray[np.uint8]) -> str:
         """As AdaptsToPicture, where the accelerator adapts; else nothing."""

@@ -37,6 +37,7 @@ class Begin:
     depth_unit: Literal["mm", "frames"]
     live: Path | None = None  # where the live composite goes
     live_every: int = 5  # frames
+    thumbnails: Path | None = None  # a folder for small pictures of the frames, for whoever looks on
     truth: Path | None = None  # the folder with a simulated scene's truth
     um_per_px: float | None = None
     threads: int | None = None  # None: as many as there are processors

@@ -26,7 +26,7 @@ from focusrail.stacking.exposure import luma_gain
 from focusrail.stacking.features import Found
 from focusrail.stacking.pipeline import Examined, Registered, Result, Stacker, relative_to, smallest_field
 from focusrail.stacking.resynthesis import SecondLook
-from focusrail.store.image_io import Metadata, encode_jpeg
+from focusrail.store.image_io import Metadata
 from focusrail.worker import doubts, results, suspects
 from focusrail.worker.aligned import save_aligned
 from focusrail.worker.debug import StageRecorder
@@ -48,10 +48,10 @@ from focusrail.worker.messages import (
     Surveyed,
 )
 from focusrail.worker.planes import Planes
-from focusrail.worker.reduction import thumbnail
 from focusrail.worker.scratch import Scratch
 from focusrail.worker.slabs import SlabFiles
 from focusrail.worker.survey import position_of, survey
+from focusrail.worker.thumbnails import Thumbnails
 
 _NAMED = 3  # frames that cannot be used, of those that an error names
 _SHAKEN = "it is much less sharp than its neighbour in all places"
@@ -85,8 +85,7 @@ class Stack:
         self._reference = begin.survey[0].index if begin.survey else 0
         self._shape: tuple[int, ...] = ()
         self._depth = 8
-        self._thumbnails = begin.scratch / "thumbnails"
-        self._thumbnails.mkdir(exist_ok=True)
+        self._thumbnails = Thumbnails(begin.scratch / "thumbnails", begin.thumbnails)
         self._read = read
         self._records: dict[int, FrameRecord] = {}  # of the frames fused
         self._unregistered = 0  # frames that fit none before them
@@ -139,8 +138,7 @@ class Stack:
     def examine(self, record: FrameRecord, image: Image) -> Examined:
         """See what can be seen in a frame alone, and save its thumbnail. Raises DiskFull, NotEnoughMemory."""
         self._foresee(record, image)
-        small = encode_jpeg(thumbnail(image), quality=85)
-        (self._thumbnails / f"{record.index:06d}.jpg").write_bytes(small)
+        self._thumbnails.save(record.index, image)
         return self._stacker.examine(image)
 
     def _foresee(self, record: FrameRecord, image: Image) -> None:

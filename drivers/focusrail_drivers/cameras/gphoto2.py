@@ -40,6 +40,7 @@ OPEN_S = 40.0  # a body with thousands of pictures on its card takes its time
 SETTING_S = 25.0
 SETTING_SHOWS_S = 3.0  # until a written setting is read back; some bodies take seconds
 CLOSE_S = 10.0
+PREVIEW_S = 5.0  # the first one has to raise the mirror
 SLACK_S = 2.0  # the helper's own deadline passes first, and its message says more
 RECONNECT_AFTER_S = 2.0  # a body needs that to come back onto the bus
 EXPOSURE_SETTINGS = ("shutterspeed", "shutterspeed2", "f-number", "aperture", "iso", "whitebalance")
@@ -55,7 +56,10 @@ class _Announced:
 
 
 class Gphoto2Camera:
-    """A camera that libgphoto2 knows. Implements `Camera`; every frame must be delivered before the next is exposed."""
+    """A camera that libgphoto2 knows. Implements `Camera` and `Previews`.
+
+    Every frame must be delivered before the next is exposed.
+    """
 
     @dataclass(frozen=True, slots=True)
     class Options:
@@ -135,12 +139,13 @@ class Gphoto2Camera:
     def configure(self, settings: Mapping[str, str]) -> Mapping[str, str]:
         """Write settings by libgphoto2's names, in order; return them as read back.
 
-        They are applied again after a reconnection. Raises SettingRefused, and then remembers none of them.
+        They are applied again after a reconnection. Raises SettingRefused, and then remembers none of them. With none
+        to be written, those are read and returned that say how the next picture is made.
         """
         written = self._lastingly(lambda: {name: self._write(name, value) for name, value in settings.items()})
         self._settings.update(settings)
         self._lastingly(self._look)
-        return written
+        return written or dict(self._known)
 
     def expose(self, frame_index: int) -> Exposure:
         """Release the shutter, or wait until somebody does; return when the camera has announced the picture.
@@ -171,6 +176,22 @@ class Gphoto2Camera:
             for folder, name in files:
                 self._delete(folder, name)
         return photographs
+
+    def preview(self) -> Photograph:
+        """What the camera's live view shows; it goes off before an exposure, and when nobody has asked for seconds.
+
+        Tried once: whoever looks, looks again. Raises NotOffered, CaptureFailed, DeviceTimeout, ConnectionLost.
+        """
+        if not self._is_open:
+            raise ConnectionLost(f"{self._name} is not open")
+        if self._suspect:
+            self._reconnect(None)
+        try:
+            data = self._child.call("preview", timeout_s=PREVIEW_S).payload
+        except (ConnectionLost, DeviceTimeout):
+            self._suspect = True
+            raise
+        return Photograph(data, "image/jpeg", dict(self._known))
 
     def _files(self, first: _Announced) -> list[tuple[str, str]]:
         expected = self._options.files_per_frame

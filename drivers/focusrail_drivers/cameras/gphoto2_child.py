@@ -25,6 +25,7 @@ from focusrail_drivers.base import (
     SettingRefused,
 )
 from focusrail_drivers.cameras.gphoto2_errors import CAMERA_BUSY, TIMEOUT, UNSPECIFIED, Phase, driver_error
+from focusrail_drivers.cameras.gphoto2_preview import LiveView
 from focusrail_drivers.cameras.gphoto2_widgets import choices, same, text, typed
 from focusrail_drivers.transport.isolated_child import serve
 
@@ -34,6 +35,7 @@ POLL_S = 0.05
 KEEP_AWAKE_S = 5.0  # cameras go to sleep unless spoken to; Canon's tether times out first
 BUSY_WAIT_S = 2.0  # between tries
 STALE_DRAIN_S = 2.0
+MIRROR_S = 1.0  # after live view, until nothing shakes any more
 TRIES = {CAMERA_BUSY: 3, UNSPECIFIED: 2, TIMEOUT: 2}  # in all, after draining; other errors are not tried again
 STORE_FULL_EVENT = "400a"  # PTP StoreFull: libgphoto2 passes it on as text, and no file follows
 
@@ -49,6 +51,7 @@ class Session:
         self._previous: frozenset[File] = frozenset()  # announced for the frame before this one
         self._complete = False
         self._store_full = False
+        self._live_view = LiveView()
 
     def find(self) -> list[File]:
         """(model, port) of every camera on the bus."""
@@ -92,7 +95,7 @@ class Session:
 
     def close(self) -> None:
         """Let go of the camera."""
-        camera, self._camera = self._camera, None
+        camera, self._camera, self._live_view = self._camera, None, LiveView()
         self._announced, self._deleted, self._previous = [], set(), frozenset()
         if camera is not None:
             with _reported("closing the camera"):
@@ -141,6 +144,8 @@ class Session:
         to the frame before.
         """
         camera = self._require()
+        if self._live_view.end(camera):
+            time.sleep(MIRROR_S)
         deadline = time.monotonic() + timeout_s
         with _reported("releasing the shutter"):
             self._give_up_stale()
@@ -213,6 +218,10 @@ class Session:
             self._patiently(self._require().file_delete, folder, name)
         self._deleted.add((folder, name))
 
+    def preview(self) -> bytes:
+        """What live view shows, a JPEG; it is on from then on, until the next exposure or until nobody asks."""
+        return self._live_view.picture(self._require())
+
     def in_ram(self) -> bool:
         """Whether the camera keeps new pictures in its memory, where they must not stay."""
         return self._in_ram
@@ -220,6 +229,7 @@ class Session:
     def keep_awake(self) -> None:
         """A word to the camera while nobody wants anything of it."""
         if self._camera is not None:
+            self._live_view.end(self._camera)  # nobody looks any more, and it drains the battery and warms the sensor
             try:
                 self._poll(0.01)
             except gp.GPhoto2Error:
@@ -357,6 +367,7 @@ def main() -> None:
                 "collect": session.collect,
                 "siblings": session.siblings,
                 "download": session.download,
+                "preview": session.preview,
                 "delete": session.delete,
             },
             idle=session.keep_awake,

@@ -15,14 +15,18 @@ from focusrail_drivers.base import (
     DeviceNotFound,
     DeviceTimeout,
     DriverError,
+    NotOffered,
     SettingRefused,
 )
 
-Phase = Literal["opening", "setting", "shooting", "fetching"]
+Phase = Literal["opening", "setting", "shooting", "looking", "fetching"]
 
 UNSPECIFIED = -1
+NOT_SUPPORTED = -6
 TIMEOUT = -10
 CAMERA_BUSY = -110
+
+NO_PREVIEW = "this camera shows no live view over USB; look at its own display"
 
 _GONE = "check that the camera is on, its automatic power-off disabled, its battery full and the cable seated"
 _BUSY_ELSEWHERE = (
@@ -37,7 +41,10 @@ _TABLE: dict[int, tuple[type[DriverError], str]] = {
     ),
     -2: (CaptureFailed, "the camera does not allow that in this mode; turn the dial to M"),
     -3: (CameraStorageFull, "no room for another picture: put in an empty card, or let pictures be deleted"),
-    -6: (CaptureFailed, "this camera does not offer that over USB; release it by a relay and set trigger: external"),
+    NOT_SUPPORTED: (
+        CaptureFailed,
+        "this camera does not offer that over USB; release it by a relay and set trigger: external",
+    ),
     -7: (ConnectionLost, _GONE),
     TIMEOUT: (DeviceTimeout, "the camera did not answer in time; wait until it has stored its pictures"),
     -31: (ConnectionLost, _GONE),
@@ -69,6 +76,10 @@ def driver_error(code: int, text: str, doing: str, *, phase: Phase = "shooting")
         kind, advice = DeviceNotFound, _GONE
     if phase == "setting" and kind is CaptureFailed:
         kind, advice = SettingRefused, "the camera has no such setting, or does not allow it in this mode: use its menu"
+    if phase == "looking" and code == NOT_SUPPORTED:
+        return NotOffered(NO_PREVIEW)
+    if phase == "looking" and kind is CaptureFailed:
+        advice = "there is no live view in this mode of the camera, or not now: look at its display"
     if phase == "fetching" and code == UNSPECIFIED:
         advice = "the camera did not hand over the picture; the frame must be made again"
     return kind(f"{doing}: libgphoto2 says {text} [{code}]; {advice}")

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
     from focusrail_drivers.clock import Clock
     from focusrail_drivers.simulation.darkroom import Darkroom
+    from focusrail_drivers.simulation.viewfinder import Viewfinder
 
 MODEL = "focusrail simulated camera"
 SMALLEST_MP, LARGEST_MP = 0.05, 26.0
+PREVIEW_PX = 800  # width at most: painted afresh some ten times a second
 
 
 @runtime_checkable
@@ -49,7 +51,7 @@ class _Token:
 
 
 class SimulatedCamera:
-    """Implements `Camera` and `TruthfulCamera`. The scene is painted at the first picture, and takes seconds."""
+    """Implements `Camera`, `Previews` and `TruthfulCamera`. The scene is painted at the first picture: seconds."""
 
     @dataclass(frozen=True, slots=True)
     class Options:
@@ -93,6 +95,7 @@ class SimulatedCamera:
         dark_at: tuple[int, ...] = ()  # the shutter stays closed
         hangs_at: tuple[int, ...] = ()  # deliver() is stuck for `hang_s`, then raises DeviceTimeout
         hang_s: float = 60.0
+        preview_lost_at: tuple[int, ...] = ()  # this preview, counted from 0, raises ConnectionLost, as above
 
         def __post_init__(self) -> None:
             if (
@@ -140,8 +143,10 @@ class SimulatedCamera:
         self._iso = 100.0
         self._to_fail = {
             name: Counter(getattr(options, name))
-            for name in ("capture_fails_at", "connection_lost_at", "truncated_at", "hangs_at")
+            for name in ("capture_fails_at", "connection_lost_at", "truncated_at", "hangs_at", "preview_lost_at")
         }
+        self._viewfinder: Viewfinder | None = None
+        self._previews = 0
 
     # --- the contract -------------------------------------------------------------------------------------------------
 
@@ -205,6 +210,20 @@ class SimulatedCamera:
         if self._strikes("truncated_at", index):
             data = data[: len(data) // 2]
         return (Photograph(data, f"image/{options.file_format}", self._settings(token.exposure_s, token.iso)),)
+
+    def preview(self) -> Photograph:
+        """What falls on the sensor now, binned to 800 px. Raises ConnectionLost, CaptureFailed."""
+        self._require_open()
+        number, self._previews = self._previews, self._previews + 1
+        if self._strikes("preview_lost_at", number):
+            self._open = False
+            raise ConnectionLost("the camera went away while it was looked through; open it again")
+        if self._viewfinder is None:
+            from focusrail_drivers.simulation.viewfinder import Viewfinder  # noqa: PLC0415  as in _darkroom
+
+            self._viewfinder = Viewfinder(self._options, width_px=PREVIEW_PX)
+        data = self._viewfinder.picture(self._look(), number, exposure_s=self._exposure_s, iso=self._iso)
+        return Photograph(data, "image/jpeg", self._settings(self._exposure_s, self._iso))
 
     # --- the truth ----------------------------------------------------------------------------------------------------
 

@@ -20,12 +20,14 @@ from focusrail_drivers.accelerators.kv260 import reference
 from focusrail_drivers.base import DriverError, ProtocolError
 from focusrail_drivers.fpga_service.shared_memory import LIMIT_BYTES as MEMORY_LIMIT_BYTES
 from focusrail_drivers.fpga_service.shared_memory import MAX_SIDE_PX
+from focusrail_drivers.kv260_mipi.modes import MAX_STALE_FRAMES, STALE_FRAMES, mode_of
 from focusrail_drivers.transport.isolated import error_fields, error_from, unpack_header
 
 VERSION = 1
 LIMIT_BYTES = 4096
 _MESSAGE_CHARACTERS = 600  # of an error; an ASCII escape takes six bytes of a character
 _MAX_ID = (1 << 53) - 1
+_MAX_SETTINGS, _SETTING_CHARACTERS = 8, 100
 
 
 class Request:
@@ -80,6 +82,67 @@ class Measure(Request):
         check_whole("width_px", self.width_px, 1, MAX_SIDE_PX)
         if self.shift != "bracket":
             check_whole("shift", self.shift, reference.SHIFTS[0], reference.SHIFTS[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCamera(Request):
+    """Set the MIPI camera up, and have it until CloseCamera or the connection's end. Result: `camera`, a line."""
+
+    kind: ClassVar[str] = "open camera"
+    mode: str
+    stale_frames: int
+
+    def __post_init__(self) -> None:
+        try:
+            mode_of(self.mode)
+        except (ValueError, TypeError) as error:
+            raise ProtocolError(str(error)[:200]) from None
+        check_whole("stale_frames", self.stale_frames, STALE_FRAMES, MAX_STALE_FRAMES)
+
+
+@dataclass(frozen=True, slots=True)
+class SetCamera(Request):
+    """Change settings of the camera. Result: `settings`, as they now are."""
+
+    kind: ClassVar[str] = "set camera"
+    settings: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        given = self.settings
+        if not isinstance(given, dict) or len(given) > _MAX_SETTINGS:
+            raise ProtocolError(f"settings are {_quoted(given)}, not an object of at most {_MAX_SETTINGS} texts")
+        for each in (*given, *given.values()):
+            if not isinstance(each, str) or len(each) > _SETTING_CHARACTERS:
+                raise ProtocolError(f"a setting has {_quoted(each)}, no text of at most {_SETTING_CHARACTERS}")
+
+
+@dataclass(frozen=True, slots=True)
+class Expose(Request):
+    """Take a picture of what is from now on. Result, when the exposure has ended: `capture`, its number."""
+
+    kind: ClassVar[str] = "expose"
+    timeout_ms: int
+
+    def __post_init__(self) -> None:
+        check_whole("timeout_ms", self.timeout_ms, 1, 600_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch(Request):
+    """Lay the picture of that capture into the shared memory: height x width x 3 bytes. Result: nothing."""
+
+    kind: ClassVar[str] = "fetch"
+    capture: int
+
+    def __post_init__(self) -> None:
+        check_whole("capture", self.capture, 0, _MAX_ID)
+
+
+@dataclass(frozen=True, slots=True)
+class CloseCamera(Request):
+    """Let the camera go. Result: nothing."""
+
+    kind: ClassVar[str] = "close camera"
 
 
 def check_whole(name: str, value: object, least: int, most: int) -> None:

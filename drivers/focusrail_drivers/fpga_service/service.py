@@ -17,13 +17,13 @@ from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
 from focusrail_drivers.base import DeviceNotFound
 from focusrail_drivers.clock import Clock
 from focusrail_drivers.fpga_service import scores
+from focusrail_drivers.fpga_service.camera import CameraDesk
 from focusrail_drivers.fpga_service.fpga import REOPEN_AFTER_S, STUCK_AFTER_S, Device, Fpga
 from focusrail_drivers.fpga_service.kept_memory import KeptMemory
 from focusrail_drivers.fpga_service.ownership import sole_owner
 from focusrail_drivers.fpga_service.server import Server
 from focusrail_drivers.fpga_service.session import Handlers
 
-HANDLERS = scores.HANDLERS
 SOCKET = Path("/run/focusrail-fpga/socket")
 
 
@@ -32,7 +32,7 @@ def serve(
     socket: Path = SOCKET,
     *,
     device: str | None = None,
-    handlers: Handlers = HANDLERS,
+    handlers: Handlers | None = None,
 ) -> None:
     """Serve the KV260's focus measure at `socket` until SIGTERM or SIGINT; for the main thread.
 
@@ -52,21 +52,28 @@ def serve_device(
     make: Callable[[Clock], Device],
     socket: Path,
     *,
-    handlers: Handlers = HANDLERS,
+    handlers: Handlers | None = None,
     stuck_after_s: float = STUCK_AFTER_S,
     reopen_after_s: float = REOPEN_AFTER_S,
 ) -> None:
-    """Serve what `make` makes, which gets the clock that it must wait by. As `serve`, but nothing is locked."""
+    """Serve what `make` makes, which gets the clock that it must wait by. As `serve`, but nothing is locked.
+
+    `handlers` answer requests; without any, those of the focus measure and the camera do.
+    """
     logging.getLogger(__package__).setLevel(logging.INFO)  # who connects belongs into the journal
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         opened = KeptMemory().renew
         fpga = Fpga(make, opened=opened, stuck_after_s=stuck_after_s, reopen_after_s=reopen_after_s)
-        Server(socket, fpga, handlers).run(stop)
+        Server(socket, fpga, handlers or _handlers()).run(stop)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _handlers() -> Handlers:
+    return {**scores.HANDLERS, **CameraDesk().handlers}
 
 
 def using_device(module: str, options: Kv260Accelerator.Options, folder: Path) -> Kv260Accelerator.Options:

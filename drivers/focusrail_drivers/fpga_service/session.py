@@ -53,12 +53,19 @@ class Session:
     def wait(self, future: Future[T]) -> T:
         """The result of what the FPGA was asked for. Raises what it raised, or EOFError when the client has gone."""
         while not futures.wait([future], WORKING_EVERY_S).done:
-            if self._packets.gone():
+            try:
+                self.tell_working()
+            except EOFError:
                 future.cancel()
-                raise EOFError("it hung up while the FPGA worked for it")
-            if self.fpga.alive():
-                self._packets.send(messages.encode_working(self._request_id), timeout_s=SEND_S)
+                raise
         return future.result()
+
+    def tell_working(self) -> None:
+        """Every WORKING_EVERY_S, by whoever works in many short waits. Raises EOFError when the client has gone."""
+        if self._packets.gone():
+            raise EOFError("it hung up while the FPGA worked for it")
+        if self.fpga.alive():
+            self._packets.send(messages.encode_working(self._request_id), timeout_s=SEND_S)
 
     def run(self) -> None:
         """Until the client or the service ends it. Raises nothing."""

@@ -20,6 +20,24 @@ if TYPE_CHECKING:
     from focusrail_drivers.cameras.simulated import SimulatedCamera
 
 
+def stage_options(options: SimulatedCamera.Options) -> StageOptions:
+    """What of a camera's options decides what falls on its sensor."""
+    o = options
+    return StageOptions(
+        scene=SceneOptions(o.seed, o.near_mm, o.far_mm, o.background_mm, o.subject),
+        width_px=o.width_px,
+        height_px=o.height_px,
+        field_mm=o.field_mm,
+        numerical_aperture=o.numerical_aperture,
+        breathing_per_mm=o.breathing_per_mm,
+        drift_um_per_mm=(o.drift_x_um_per_mm, o.drift_y_um_per_mm),
+        rotation_deg_per_mm=o.rotation_deg_per_mm,
+        jitter_um=o.jitter_um,
+        projection=o.projection,
+        working_distance_mm=o.working_distance_mm,
+    )
+
+
 class Darkroom:
     """One camera's stage and sensor. Making one paints the scene, unless another camera has the same: seconds."""
 
@@ -28,21 +46,7 @@ class Darkroom:
         self._options, self._model = options, model
         o = options
         self.sensor = Sensor(o.seed, o.full_well_electrons, o.read_noise_electrons, o.flicker, o.colour_flicker)
-        self.stage = stage_for(
-            StageOptions(
-                scene=SceneOptions(o.seed, o.near_mm, o.far_mm, o.background_mm, o.subject),
-                width_px=o.width_px,
-                height_px=o.height_px,
-                field_mm=o.field_mm,
-                numerical_aperture=o.numerical_aperture,
-                breathing_per_mm=o.breathing_per_mm,
-                drift_um_per_mm=(o.drift_x_um_per_mm, o.drift_y_um_per_mm),
-                rotation_deg_per_mm=o.rotation_deg_per_mm,
-                jitter_um=o.jitter_um,
-                projection=o.projection,
-                working_distance_mm=o.working_distance_mm,
-            )
-        )
+        self.stage = stage_for(stage_options(o))
 
     def truth(self) -> Truth:
         """The scene as it is, on the frames' pixel size."""

@@ -40,6 +40,7 @@ ERRORS: Mapping[str, type[base.DriverError]] = {
         base.DeviceTimeout,
         base.ProtocolError,
         base.SettingRefused,
+        base.NotOffered,
         base.CaptureFailed,
         base.CameraStorageFull,
         base.AcceleratorLost,

@@ -17,6 +17,7 @@ from focusrail_drivers.base import (
     ConnectionLost,
     DeviceTimeout,
     Exposure,
+    Previews,
     SettingRefused,
     TruthfulCamera,
 )
@@ -72,6 +73,7 @@ def _scene_painted_once() -> Any:
 def test_it_is_a_camera_that_knows_the_truth() -> None:
     camera: Camera = Bench(QUIET).camera
     assert isinstance(camera, TruthfulCamera)
+    assert isinstance(camera, Previews)
 
 
 def test_same_seed_index_and_position_give_the_same_bytes() -> None:
@@ -254,6 +256,42 @@ def test_settings_change_the_brightness_and_are_read_back() -> None:
     assert decoded(photograph.data).mean() == pytest.approx(normal.mean() / 2, rel=0.02)
     bench.camera.configure({"iso": "200"})
     assert bench.shot(12.0).mean() == pytest.approx(normal.mean(), rel=0.02)
+
+
+def preview(bench: Bench, position_mm: float) -> npt.NDArray[np.floating[Any]]:
+    bench.rail.move_to(position_mm)
+    bench.clock.wait(LONG_S)
+    return decoded(bench.camera.preview().data).astype(np.float32)
+
+
+def test_live_view_shows_what_a_frame_would_show() -> None:
+    bench = Bench(QUIET)
+    for position_mm in (11.0, 13.0):
+        shown = preview(bench, position_mm)
+        here, there = bench.shot(position_mm), bench.shot(position_mm + 1.0)
+        assert np.abs(shown - here).mean() < 0.5 * np.abs(shown - there).mean()  # and one is a JPEG
+
+
+def test_live_view_has_the_cameras_noise_and_settings() -> None:
+    bench = Bench({**SMALL, "full_well_electrons": 2000.0})
+    one, other = preview(bench, 11.5), preview(bench, 11.5)
+    assert (one - other).std() > 2
+    bench.camera.configure({"iso": "50"})
+    assert preview(bench, 11.5).mean() < 0.7 * one.mean()
+
+
+def test_a_large_frame_is_shown_in_800_px() -> None:
+    bench = Bench({"width_px": 1728, "height_px": 1152})
+    assert preview(bench, 11.5).shape == (533, 800, 3)
+
+
+def test_looking_through_the_camera_disturbs_no_frame() -> None:
+    looked, other = Bench(SMALL), Bench(SMALL)
+    looked.rail.move_to(11.5)
+    looked.camera.preview()
+    exposure = looked.expose(11.5, 7)
+    looked.camera.preview()
+    assert looked.data(exposure) == other.data(other.expose(11.5, 7))
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_a_lost_accelerators_double_goes_on_with_the_same_scores() -> None:
         assert np.array_equal(found, score(tile, "bracket"))
     assert accelerator.configure() == scale
     assert told == [
-        ("breaks, a board that breaks", ""),
+        ("breaks: a board that breaks", ""),
         ("breaks, by its double on the processor, bracket", "the board failed 4 times in a row"),
     ], "it is told once, whichever thread sees it first"
     assert accelerator.lost == told[1][1]

@@ -33,6 +33,13 @@ def original(desk: AtDesk, shoot_id: str, index: Annotated[int, InPath(ge=0, le=
     raise HTTPException(404, f"shoot {shoot_id} has no frame {index}")
 
 
+@router.get("/frames/{index}/thumbnail", response_class=FileResponse, responses=_FILE)
+def thumbnail(desk: AtDesk, shoot_id: str, index: Annotated[int, InPath(ge=0, le=65535)]) -> FileResponse:
+    """A frame made small, as soon as it has been looked at for stacking."""
+    desk.service.journal.shoot(shoot_id)
+    return _file(desk.service.thumbnail(shoot_id, index), "image/jpeg")
+
+
 @router.get("/live", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
 def live(desk: AtDesk, shoot_id: str) -> Response:
     """The newest live composite."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Header, Query
 
 from focusrail.api.asked import AtDesk
@@ -26,7 +26,8 @@ def plan(desk: AtDesk, wish: ShootWish) -> PlanTold:
     frames = len(planned.positions_mm)
     return PlanTold(
         frames=frames, step_mm=planned.step_mm, from_mm=planned.positions_mm[0], to_mm=planned.positions_mm[-1],
-        estimated_s=estimate.seconds(frames), needed_bytes=estimate.bytes(frames), free_bytes=estimate.free_bytes,
+        surface=recipe.outputs.mesh, estimated_s=estimate.seconds(frames), needed_bytes=estimate.bytes(frames),
+        free_bytes=estimate.free_bytes,
     )  # fmt: skip
 
 
@@ -58,6 +59,7 @@ def frames(desk: AtDesk, shoot_id: str) -> list[FrameTold]:
         FrameTold(
             index=one.index, position_mm=one.position_mm, exposed_at=one.exposed_at, file=one.original.path.name,
             size_bytes=one.original.size_bytes, media_type=one.original.media_type, sha256=one.original.sha256,
+            thumbnail=desk.service.thumbnail(shoot_id, one.index).is_file(),
         )
         for one in desk.service.journal.frames(shoot_id)
     ]  # fmt: skip
@@ -78,7 +80,7 @@ def resume(desk: AtDesk, shoot_id: str) -> Begun:
 @router.post("/shoots/{shoot_id}/abort", status_code=204)
 async def abort(desk: AtDesk, shoot_id: str) -> None:
     """End it; what is stored is safe."""
-    await asyncio.to_thread(desk.abort, shoot_id)  # these threads are for this, whatever the other routes wait for
+    await to_thread.run_sync(desk.abort, shoot_id, limiter=CapacityLimiter(1))  # as for halting
 
 
 @router.post("/shoots/{shoot_id}/stack", status_code=202)
@@ -90,12 +92,14 @@ def stack(desk: AtDesk, shoot_id: str) -> Begun:
 @router.post("/halt", status_code=204)
 async def halt(desk: AtDesk) -> None:
     """Stop the rail now, whatever it is doing."""
-    await asyncio.to_thread(desk.halt)
+    # In a thread of its own: those of the other requests may all be waiting for what is to be halted.
+    await to_thread.run_sync(desk.halt, limiter=CapacityLimiter(1))
 
 
 def _told(desk: Desk, one: Shoot) -> ShootTold:
     journal, status = desk.service.journal, desk.status()
     recipe: Any = plain(one.recipe) if one.recipe is not None else None
+    stored = journal.frame_count(one.shoot_id)
     return ShootTold(
         shoot_id=one.shoot_id,
         name=one.name,
@@ -104,8 +108,9 @@ def _told(desk: Desk, one: Shoot) -> ShootTold:
         state=one.state,
         going_on=status.progress is not None and status.progress.shoot_id == one.shoot_id,
         planned=len(one.positions_mm),
-        stored=journal.frame_count(one.shoot_id),
+        stored=stored,
         source=one.source,
+        picture=_picture(desk, one.shoot_id, stored),
         versions=[
             VersionTold(
                 version=version,
@@ -124,3 +129,14 @@ def _files(folder: Path) -> list[str]:
         return sorted(path.name for path in folder.iterdir() if path.is_file() and not path.is_symlink())
     except OSError:  # somebody has moved it away
         return []
+
+
+def _picture(desk: Desk, shoot_id: str, stored: int) -> str | None:
+    """Where a small picture of a shoot is: its live composite, or the frame in its middle."""
+    if desk.service.live_picture(shoot_id).is_file():
+        return f"/api/shoots/{shoot_id}/live"
+    if not stored:
+        return None
+    middle = desk.service.journal.frame_index(shoot_id, stored // 2)
+    there = desk.service.thumbnail(shoot_id, middle).is_file()
+    return f"/api/shoots/{shoot_id}/frames/{middle}/thumbnail" if there else None

@@ -16,7 +16,7 @@ from focusrail_drivers.accelerators.kv260.board import Board, open_board
 from focusrail_drivers.accelerators.kv260.options import ShiftSetting, check_shift, in_words, settle_shift
 from focusrail_drivers.accelerators.kv260.pipeline import Pipeline
 from focusrail_drivers.accelerators.kv260.transport import TransportSetting, settle_transport
-from focusrail_drivers.base import AcceleratorLost, DriverError, ProtocolError, ScoreScale
+from focusrail_drivers.base import AcceleratorLost, ConnectionLost, DriverError, ProtocolError, ScoreScale
 from focusrail_drivers.clock import Clock, SystemClock
 
 _BANDS = 16  # of each tile one is computed by the processor as well
@@ -87,7 +87,7 @@ class Kv260Accelerator:
         )
         self._composed, self._lost, self.recoveries = False, None, 0
         told = "not self-tested" if proven is None else f"self-test of {proven.tested_at[:10]}"
-        return f"KV260 focus measure: {board}, tiles up to {self._largest_tile} ({told})"
+        return f"{board}, tiles up to {self._largest_tile} ({told})"
 
     def close(self) -> None:
         """Bring the overlay to rest and let go of it. Never raises; closing twice is fine."""
@@ -99,6 +99,18 @@ class Kv260Accelerator:
         except DriverError:
             return  # buffers that a running VDMA may still write to stay allocated until the process ends
         pipeline.release()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has its overlay."""
+        return self._pipeline is not None
+
+    @property
+    def board(self) -> Board:
+        """The open overlay, for what else is on it. Raises ConnectionLost if it is not open."""
+        if self._pipeline is None:
+            raise ConnectionLost("the overlay is not open")
+        return self._pipeline.board
 
     def probe(self, luma_tile: npt.NDArray[np.uint8]) -> str:
         """Let `auto` choose the shift by this (height, width) of luma; before a shoot, for scores change with it."""
@@ -133,21 +145,13 @@ class Kv260Accelerator:
         assert pipeline is not None
         self._refuse_what_is_not_exact()
         height, width = luma_tile.shape
-        size = self._size(height, width, pipeline.size)
+        size = tiles.grown(height, width, self._largest_tile, pipeline.size)
+        self._composed &= size == pipeline.size
         score = np.empty(luma_tile.shape, np.uint16)
         for tile in tiles.tiles(height, width, size):
             tile.put(self._tile_score(pipeline, tile.cut(luma_tile, size), size), score)
+            pipeline.board.attend()
         return score
-
-    def _size(self, height_px: int, width_px: int, composed: tiles.TileSize | None) -> tiles.TileSize:
-        wanted = tiles.size_for(height_px, width_px, self._largest_tile)
-        if composed is None:
-            return wanted
-        larger = tiles.TileSize(max(wanted.height_px, composed.height_px), max(wanted.width_px, composed.width_px))
-        if tiles.count(height_px, width_px, larger) == tiles.count(height_px, width_px, composed):
-            return composed
-        self._composed = False
-        return larger
 
     def _tile_score(
         self, pipeline: Pipeline, tile: npt.NDArray[np.uint8], size: tiles.TileSize

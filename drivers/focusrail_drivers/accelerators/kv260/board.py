@@ -11,7 +11,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,20 +52,28 @@ class Board:
     """An open overlay. One thread owns it."""
 
     def __init__(self, pynq: Any, overlay: Any, layout: Layout, clock: Clock, *, timeout_s: float) -> None:
-        self._pynq, self._overlay, self._layout, self._clock = pynq, overlay, layout, clock
+        self._pynq, self._overlay, self._layout, self.clock = pynq, overlay, layout, clock
         self.control = Control(
             self._registers(layout.control), decouple_bit=layout.decouple_bit, decoupled_bit=layout.decoupled_bit
         )
         self.switch = Switch(self._registers(layout.switch), layout.switch_outputs)
-        self.vdma = Vdma(self._registers(layout.vdma), clock, timeout_s=timeout_s)
+        self.vdma = self._vdma(layout.vdma, timeout_s)
         self.converters = tuple(PixelConverter(self._registers(path)) for path in (layout.pack, layout.unpack))
         self.first = Filter2d(self._registers(layout.first_filter))
         self.second: Filter2d = self.first  # until the region is loaded
         self.route: dict[int, int] = {}
+        self.camera = layout.camera
+        self.camera_vdma = None if self.camera is None else self._vdma(self.camera.vdma, timeout_s)
+        self.downloads = 0
+        self.attention: Callable[[], None] | None = None  # quick, and raises nothing
 
     def download(self) -> None:
-        """Load the whole overlay, then the region. Raises DriverError."""
+        """Load the whole overlay, then the region; all that was set up in it is gone. Raises DriverError."""
+        if self.downloads:  # before that, nobody knows what lies at these addresses
+            with suppress(DeviceTimeout):  # then the new bitstream ends what does not end by itself
+                self._quiet()
         _load(self._overlay.download, Path(self._overlay.bitfile_name).name)
+        self.downloads += 1
         self.load_region()
 
     def load_region(self) -> None:
@@ -96,22 +104,39 @@ class Board:
 
     def recouple(self) -> None:
         """Connect the region again. Raises DeviceTimeout if its decoupler does not let go."""
-        deadline_s = self._clock.monotonic_s() + _DECOUPLER_TIMEOUT_S
+        deadline_s = self.clock.monotonic_s() + _DECOUPLER_TIMEOUT_S
         while True:
             self.control.decouple(False)
             if not self.control.decoupled():
                 return
-            if self._clock.monotonic_s() > deadline_s:
+            if self.clock.monotonic_s() > deadline_s:
                 raise DeviceTimeout(f"the decoupler of {self._layout.region} still cuts it off")
-            self._clock.wait(_DECOUPLER_TIMEOUT_S / 20)
+            self.clock.wait(_DECOUPLER_TIMEOUT_S / 20)
 
     def allocate(self, shape: tuple[int, ...]) -> Any:
         """An array of bytes (a Buffer) that the VDMA reaches, zeroed. Raises DriverError."""
-        with _clear_errors():
+        with clear_errors():
             buffer = self._pynq.allocate(shape, dtype=np.uint8, target=self._overlay.device, cacheable=1)
         _plain(buffer)[...] = 0
         buffer.flush()
         return buffer
+
+    def hierarchy(self, path: str) -> Any:
+        """Pynq's driver of a hierarchy of blocks, made when it is first asked for. Raises DriverError."""
+        found: Any = self._overlay
+        with clear_errors():
+            for name in path.split("/"):
+                found = getattr(found, name)
+        return found
+
+    def registers(self, path: str) -> Registers:
+        """The registers of a block that is there whatever is loaded into the regions. Raises WrongOverlay."""
+        return self._registers(path)
+
+    def attend(self) -> None:
+        """Between two pieces of a long work: let whoever shares the board's thread look after what it began."""
+        if self.attention is not None:
+            self.attention()
 
     def close(self) -> None:
         """Leave the overlay loaded and at rest, as one that takes it over expects it: nothing runs, nothing is routed.
@@ -119,8 +144,9 @@ class Board:
         Raises DeviceTimeout if the VDMA cannot be brought to rest.
         """
         try:
-            self.vdma.quiet()
+            self._quiet()
         finally:
+            self.switch.keep({})
             self.switch.route({})
             self.control.reset()
 
@@ -148,6 +174,16 @@ class Board:
             raise DeviceNotFound(f"{partial} is missing: the overlay is not installed in full; install it again")
         return partial
 
+    def _quiet(self) -> None:
+        try:
+            if self.camera_vdma is not None:
+                self.camera_vdma.quiet(receiving_only=True)
+        finally:
+            self.vdma.quiet()
+
+    def _vdma(self, path: str, timeout_s: float) -> Vdma:
+        return Vdma(self._registers(path), self.clock, timeout_s=timeout_s)
+
     def _registers(self, path: str) -> Registers:
         found = self._overlay.ip_dict.get(path)
         if found is None:
@@ -165,7 +201,7 @@ def open_board(bitstream: str, region: str, clock: Clock, *, timeout_s: float) -
     bitstream = _beside_pynq(bitstream)
     if Path(bitstream).is_file():  # pynq has no words of its own for what may be wrong with what lies beside it
         layout_of(_design(bitstream), region)
-    with _clear_errors():
+    with clear_errors():
         try:
             overlay = pynq.Overlay(bitstream, download=False)
         except FileNotFoundError as error:
@@ -179,7 +215,7 @@ def open_board(bitstream: str, region: str, clock: Clock, *, timeout_s: float) -
             ) from error
     # Recognised before it is loaded: a wrong one must not even be tried.
     layout = layout_of(_design(overlay.bitfile_name), region)
-    with _clear_errors():
+    with clear_errors():
         board = Board(pynq, overlay, layout, clock, timeout_s=timeout_s)
     board.download()
     return board
@@ -209,7 +245,7 @@ def _missing(bitstream: str, error: FileNotFoundError) -> DeviceNotFound:
 def _load(load: Callable[[], None], name: str) -> None:
     for attempt in range(1, _LOADS + 1):
         try:
-            with _clear_errors():
+            with clear_errors():
                 load()
             return
         except FileNotFoundError as error:
@@ -249,7 +285,7 @@ def _active_device(pynq: Any) -> Any:
 
 
 @contextmanager
-def _clear_errors() -> Iterator[None]:
+def clear_errors() -> Iterator[None]:
     """What pynq raises while it reaches for hardware, as DriverError; its warnings about other matters are silent."""
     try:
         with warnings.catch_warnings():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from focusrail_drivers.accelerators.kv260 import reference, tiles
 from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
@@ -17,22 +17,36 @@ _FULL_PX = tiles.USUAL_MAX_HEIGHT_PX * tiles.MAX_WIDTH_PX
 _USUAL_FRAMES_UNTIL_NEW = 2  # a tile's own and one old one
 
 
+def _whole(rows: int, cols: int) -> Sequence[tuple[int, int]]:
+    return [(rows, cols)]
+
+
 def assumptions(
-    frame_px: tuple[int, int], options: Kv260Accelerator.Options, limits: Limits | None = None
+    pieces: Sequence[tuple[int, int]], options: Kv260Accelerator.Options, limits: Limits | None = None
 ) -> Assumptions:
-    """What a frame of (rows, cols) px costs by these options, as the driver cuts it; `limits` are a board's."""
+    """What a frame costs by these options that is measured in pieces of (rows, cols) px; `limits` are a board's."""
     height_px = options.tile_height_px or (limits.whole_height_px if limits else 0) or tiles.USUAL_MAX_HEIGHT_PX
-    size = tiles.size_for(*frame_px, tiles.TileSize(height_px, options.tile_width_px))
+    size = _composed(pieces, tiles.TileSize(height_px, options.tile_width_px))
     ms, measured_px = _ASSUMED_MS, _FULL_PX
     if limits is not None and limits.ms_processor is not None and limits.timed_px is not None:
         ms, measured_px = limits.ms_processor, limits.timed_px[0] * limits.timed_px[1]
     return Assumptions(
         tile_px=size.shape,
+        tiles=sum(tiles.count(*piece, size) for piece in pieces),
         halo_px=reference.HALO_PX,
         passes=1 if isinstance(options.shift, int) else 2,  # auto takes one pass only where the first frame allows it
         frames_per_pass=_frames_until_used(options, limits),
         processor_ms_per_tile=ms * size.height_px * size.width_px / measured_px,
     )
+
+
+def _composed(pieces: Sequence[tuple[int, int]], limit: tiles.TileSize) -> tiles.TileSize:
+    """The tile size that the driver has settled on once it has measured these."""
+    size: tiles.TileSize | None = None
+    for piece in pieces:
+        size = tiles.grown(*piece, limit, size)
+    assert size is not None
+    return size
 
 
 def _frames_until_used(options: Kv260Accelerator.Options, limits: Limits | None) -> int:
@@ -44,11 +58,19 @@ def _frames_until_used(options: Kv260Accelerator.Options, limits: Limits | None)
 
 
 def forecast(
-    sizes: Sequence[tuple[int, int]], options: Kv260Accelerator.Options, proven: Proven | None, why_not: str = ""
+    sizes: Sequence[tuple[int, int]],
+    options: Kv260Accelerator.Options,
+    proven: Proven | None,
+    why_not: str = "",
+    *,
+    cut: Callable[[int, int], Sequence[tuple[int, int]]] = _whole,
 ) -> str:
-    """The table for frames of (width, height) px. `why_not` says why there is no self-test to stand on."""
+    """The table for frames of (width, height) px. `why_not` says why there is no self-test to stand on.
+
+    `cut` says in which pieces of (rows, cols) px whoever uses the accelerator measures a frame of (rows, cols) px.
+    """
     limits = proven.limits if proven is not None else None
-    told = [assumptions((height, width), options, limits) for width, height in sizes]
+    told = [assumptions(cut(height, width), options, limits) for width, height in sizes]
     predictions = [predict((height, width), each) for (width, height), each in zip(sizes, told, strict=True)]
     lines = ["A prediction by arithmetic, not a measurement: milliseconds for one frame on a KV260.", ""]
     lines.append(f"{'frame':<24}{'tiles':<17}{'logic':>7}{'memory':>8}{'processor':>11}{'total':>8}{'MP/s':>7}")

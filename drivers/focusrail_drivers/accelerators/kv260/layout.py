@@ -11,6 +11,18 @@ FILTER = "filter2d_accel"
 
 
 @dataclass(frozen=True, slots=True)
+class CameraLayout:
+    """The MIPI camera's hierarchy: it feeds the switch, and takes its frames back from there, to memory."""
+
+    hierarchy: str
+    vdma: str
+    frame_stores: int
+    receiver: str
+    into_memory: int
+    out_of_sensor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """Paths are keys of pynq's ip_dict; ports are the switch's: `into` a block (MI), `out of` a block (SI)."""
 
@@ -30,6 +42,7 @@ class Layout:
     out_of_first: int
     into_region: dict[str, int]  # by the region's own port name, as stream_in0
     out_of_region: dict[str, int]
+    camera: CameraLayout | None = None
 
 
 def layout_of(design: Design, region: str) -> Layout:
@@ -74,9 +87,25 @@ def layout_of(design: Design, region: str) -> Layout:
             out_of_first=sources[Port(first, "stream_out")],
             into_region={p.name: number for p, number in sinks.items() if p and p.module == region_path},
             out_of_region={p.name: number for p, number in sources.items() if p and p.module == region_path},
+            camera=_camera(design, vdma, sinks, sources),
         )
     except KeyError as error:
         raise WrongOverlay(f"{design.file.name}: the switch is not connected to {error.args[0]}") from None
+
+
+def _camera(
+    design: Design, vdma: str, sinks: dict[Port | None, int], sources: dict[Port | None, int]
+) -> CameraLayout | None:
+    """The hierarchy of a MIPI receiver, if both of its streams hang on the switch."""
+    for receiver in design.paths("mipi_csi2_rx_subsystem"):
+        hierarchy = receiver.rpartition("/")[0]
+        into = {p.module: number for p, number in sinks.items() if p and p.name == "S_AXIS_S2MM" and p.module != vdma}
+        dma = next((path for path in into if path.rpartition("/")[0] == hierarchy), None)
+        out_of = [number for p, number in sources.items() if p and p.module.rpartition("/")[0] == hierarchy]
+        if dma is not None and len(out_of) == 1:
+            stores = int(design.parameter(dma, "C_NUM_FSTORES") or 0)
+            return CameraLayout(hierarchy, dma, stores, receiver, into[dma], out_of[0])
+    return None
 
 
 def _beside(design: Design, vdma: str, kind: str) -> str:

@@ -24,6 +24,7 @@ class Assumptions:
     """What a prediction stands on; sizes in pixels, times in milliseconds, rates in bytes a second."""
 
     tile_px: tuple[int, int] = (1080, 1920)  # (rows, cols) as sent
+    tiles: int | None = None  # of a frame; None: as many as cover it once
     halo_px: int = 8  # on every side: two are spoilt, eight keep the width's alignment
     passes: int = 1  # 2 for a bracket
     frames_per_pass: int = 1  # sent for one that is used: 1 one-shot, more where stale frames are thrown away
@@ -83,7 +84,7 @@ def predict(frame_px: tuple[int, int], assumptions: Assumptions | None = None) -
     """The time for one frame of (rows, cols) px."""
     given = assumptions or Assumptions()
     rows, cols = given.tile_px
-    tiles = tile_count(frame_px, given.tile_px, given.halo_px)
+    tiles = given.tiles or tile_count(frame_px, given.tile_px, given.halo_px)
     sent = given.passes * given.frames_per_pass
     stream_bytes = rows * cols * _BYTES_PER_PIXEL
     through_ddr = 2 * stream_bytes * sent + rows * cols * given.processor_bytes_per_px

@@ -102,9 +102,9 @@ def suitable_shift(luma: Plane) -> Shift:
     """What to measure a stack with, by a probe (height, width): 2 to 4 where one pass will do, else the bracket.
 
     The finest shift at which 99.9 % of the probe's pixels stay in the lower half of the range; the other half is for
-    frames that are sharper than the probe. But a probe that a finer one than 2 would suit may be of something faint or
-    of something out of focus, and sharper frames would saturate: scores that are too coarse cost nothing that could be
-    measured, saturated ones 3 dB. So then it is the bracket, which suits both.
+    frames that are sharper than the probe. A probe that a finer one than 2 would suit may be of something faint, where
+    coarse scores cost up to 1.3 dB, or of something out of focus, where saturated ones cost 3 dB once it is sharp. The
+    bracket costs nothing in either, but a second pass. (Measured: benchmarks/README.md.)
     """
     reached = np.zeros(len(SHIFTS), np.int64)
     for top in range(0, luma.shape[0], _PROBE_ROWS):

@@ -23,18 +23,32 @@ class Registers(Protocol):
 
 
 class Switch:
-    """The stream switch: each output takes one input or none, all changed at once by a commit."""
+    """The stream switch: each output takes one input or none, all changed at once by a commit.
+
+    A commit resets the switch for some clocks (PG085), which breaks whatever frame is in it: `commits` counts them.
+    """
 
     _OFF = 0x8000_0000
 
     def __init__(self, registers: Registers, outputs: int) -> None:
         self._registers, self._outputs = registers, outputs
+        self._routes: dict[int, int] = {}
+        self._kept: dict[int, int] = {}
+        self.commits = 0
 
     def route(self, routes: dict[int, int]) -> None:
-        """Connect outputs (MI) to inputs (SI) as {output: input}; every other output is switched off."""
+        """Connect outputs (MI) to inputs (SI) as {output: input}; every other output that is not kept is off."""
+        self._routes = dict(routes)
+        wanted = self._kept | self._routes
         for output in range(self._outputs):
-            self._registers.write(0x40 + 4 * output, routes.get(output, self._OFF))
+            self._registers.write(0x40 + 4 * output, wanted.get(output, self._OFF))
         self._registers.write(0x00, 2)
+        self.commits += 1
+
+    def keep(self, routes: dict[int, int]) -> None:
+        """Connect these beside whatever `route` does, then and now; in place of those that were kept before."""
+        self._kept = dict(routes)
+        self.route(self._routes)
 
 
 class Filter2d:

@@ -108,6 +108,19 @@ def count(height_px: int, width_px: int, size: TileSize) -> int:
     return -(-height_px // rows) * -(-width_px // columns)
 
 
+def grown(height_px: int, width_px: int, limit: TileSize, composed: TileSize | None) -> TileSize:
+    """The tile size for a picture when the pipeline is `composed` for one: that, unless a larger one makes fewer tiles.
+
+    Composing anew costs more than the empty part of a tile, so that it never shrinks.
+    """
+    wanted = size_for(height_px, width_px, limit)
+    if composed is None:
+        return wanted
+    larger = TileSize(max(wanted.height_px, composed.height_px), max(wanted.width_px, composed.width_px))
+    fewer = count(height_px, width_px, larger) < count(height_px, width_px, composed)
+    return larger if fewer else composed
+
+
 def tiles(height_px: int, width_px: int, size: TileSize) -> Iterator[Tile]:
     """All tiles of a picture, row by row; together they cover each pixel once."""
     rows, columns = size.height_px - 2 * _HALO, size.width_px - 2 * _HALO

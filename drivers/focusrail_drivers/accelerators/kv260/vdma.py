@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from focusrail_drivers.accelerators.kv260.registers import Registers
 from focusrail_drivers.base import DeviceTimeout, ProtocolError
@@ -28,6 +30,7 @@ _SPOILT = {  # of these it recovers by itself with the next start of frame; they
 _CLEAR = sum(_FATAL) | sum(_SPOILT) | _FRAME_DONE | 0x6000
 PARKED = 0x0001_1089  # what pynq starts a sending channel with: repeats one store for ever
 CIRCULAR = 0x0001_1083  # what pynq starts a receiving channel with: store after store
+PARKED_RECEIVING = 0x0001_1081  # as circular, but fills the store that the park pointer names, again and again
 ONE_FRAME = 0x0001_1093  # as circular, but halts after one frame (FrameCntEn)
 
 
@@ -47,6 +50,13 @@ _RECEIVING = _Map(0x30, 0x34, 0xA0, 0xA4, 0xA8, 0xAC, "pipeline to memory")
 _PARK = 0x28
 
 
+class Look(NamedTuple):
+    """What a channel did since it was last looked at."""
+
+    done: bool  # finished at least one frame, and showed no error meanwhile
+    spoilt: bool  # showed an error
+
+
 class Channel:
     """One direction of the VDMA."""
 
@@ -55,7 +65,7 @@ class Channel:
         self.last_error = ""
 
     def start(self, control: int, addresses: Sequence[int], *, line_bytes: int, lines: int) -> None:
-        """Run over frame stores at physical `addresses` (as many as FRAME_STORES). Raises DeviceTimeout."""
+        """Run over frame stores at physical `addresses` (as many as it has). Raises DeviceTimeout."""
         for index, address in enumerate(addresses):
             self._registers.write(self._at.addresses + 4 * index, address)
         self._registers.write(self._at.line_bytes, line_bytes)
@@ -84,6 +94,10 @@ class Channel:
 
         Raises ProtocolError if the VDMA cannot reach its memory; any other error spoils a frame and is kept as words.
         """
+        return self.look().done
+
+    def look(self) -> Look:
+        """What happened since this, or `frame_done`, was last asked. Raises as `frame_done`."""
         status = self._registers.read(self._at.status)
         if status & _CLEAR:
             self._registers.write(self._at.status, status & _CLEAR)
@@ -92,7 +106,7 @@ class Channel:
             self.last_error = f"VDMA, {self._at.name}: {', '.join(fatal + spoilt)} (status 0x{status:08x})"
         if fatal:
             raise ProtocolError(self.last_error)
-        return bool(status & _FRAME_DONE) and not spoilt
+        return Look(bool(status & _FRAME_DONE) and not spoilt, bool(spoilt))
 
     def _wait(self, done: Callable[[], bool], what: str) -> None:
         deadline_s = self._clock.monotonic_s() + self._timeout_s
@@ -114,19 +128,23 @@ class Vdma:
         """Let the sending channel repeat this frame store, from its next frame on."""
         self._registers.write(_PARK, (self._registers.read(_PARK) & ~0x1F & 0xFFFF_FFFF) | store)
 
+    def park_receiving(self, store: int) -> None:
+        """Let a receiving channel that is parked fill this frame store, from its next frame on."""
+        self._registers.write(_PARK, (self._registers.read(_PARK) & ~0x1F00 & 0xFFFF_FFFF) | store << 8)
+
     def store_being_received(self) -> int:
         """The frame store that is being filled."""
         return (self._registers.read(_PARK) >> 24) & 0x1F
 
-    def quiet(self) -> None:
+    def quiet(self, *, receiving_only: bool = False) -> None:
         """Stop and reset both channels. Raises DeviceTimeout if they do not even reset.
 
         A stalled channel cannot stop, which is no reason not to reset it: so stopping has its deadline and no more.
+        `receiving_only` is for a VDMA that was built without its sending half.
         """
-        for channel in (self.sending, self.receiving):
-            try:
+        channels = (self.receiving,) if receiving_only else (self.sending, self.receiving)
+        for channel in channels:
+            with suppress(DeviceTimeout):
                 channel.stop()
-            except DeviceTimeout:
-                continue
-        for channel in (self.sending, self.receiving):
+        for channel in channels:
             channel.reset()

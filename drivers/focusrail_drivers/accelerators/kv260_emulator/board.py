@@ -1,7 +1,8 @@
 """The emulated board without pynq: registers by physical address, memory, and a time of its own.
 
-Time passes when a status register of the DMA is looked at, a frame for every few looks, or when `pass_frames` says
+Time passes when a status register of a DMA is looked at, a frame for every few looks, or when `pass_frames` says
 so: a driver that polls sees the same, however fast the machine is. One lock makes it safe for several threads.
+The camera's frames come by the same time, at the rate that its sensor is set to.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
-from focusrail_drivers.accelerators.kv260_emulator import vdma
+from focusrail_drivers.accelerators.kv260_emulator import scene, vdma
 from focusrail_drivers.accelerators.kv260_emulator.faults import FaultMenu
 from focusrail_drivers.accelerators.kv260_emulator.filter2d import Filter2d
 from focusrail_drivers.accelerators.kv260_emulator.interrupts import InterruptController
 from focusrail_drivers.accelerators.kv260_emulator.layout import CV_DFX_3_PR, MODULES, Layout, Window
 from focusrail_drivers.accelerators.kv260_emulator.memory import Memory
+from focusrail_drivers.accelerators.kv260_emulator.mipi import MipiPath
 from focusrail_drivers.accelerators.kv260_emulator.passage import Parts
 from focusrail_drivers.accelerators.kv260_emulator.pipeline import Pipeline
 from focusrail_drivers.accelerators.kv260_emulator.pixels import PixelFormat
 from focusrail_drivers.accelerators.kv260_emulator.regions import PipelineControl, Region, stage
+from focusrail_drivers.accelerators.kv260_emulator.sensor import Ov5640
 from focusrail_drivers.accelerators.kv260_emulator.switch import AxisSwitch
 
 MAX_ROWS = 8191  # VSIZE has 13 bits; the filters' template says 1080, which only bounds a loop (unproven in silicon)
+FRAME_S = 0.007  # of full size, through the filters
 LOOKS_PER_FRAME = 4  # a frame of full size takes 7 ms; who waits for it looks every millisecond or two
 _STATUS_REGISTERS = (0x04, 0x34)
 # PLL and clock registers of the processing system that pynq reads to set the clocks: 33.333 MHz times 90 / 2.
@@ -51,7 +55,10 @@ class _Plain:
 
 
 class Board:
-    """One board. `faults` is its fault menu; `pipeline.standing` says why nothing flows."""
+    """One board. `faults` is its fault menu; `pipeline.standing` and `mipi.standing` say why nothing flows.
+
+    The `sensor` hangs on its camera connector and sees `scene`, which may be replaced.
+    """
 
     def __init__(
         self,
@@ -67,6 +74,9 @@ class Board:
         self.lock = threading.RLock()
         self.looks_per_frame = looks_per_frame
         self._looks = 0
+        self.time_s = 0.0
+        self.sensor = Ov5640()
+        self.scene: scene.Scene = scene.wandering_disc
         self._max_rows = max_rows
         self._elsewhere = dict(_PROCESSING_SYSTEM)
         self.load_full()
@@ -84,7 +94,9 @@ class Board:
             for region in self.regions.values():
                 region.reset()
             self.control = PipelineControl(tuple(self.regions.values()), self.faults, self._soft_reset)
-            self.switch = AxisSwitch(layout)
+            self.switch = AxisSwitch(layout, self._switch_updated)
+            self.sensor.power(False)  # the GPIO that feeds it comes up as 0
+            self.mipi = MipiPath(self.memory, self.switch, self.sensor, self.faults, lambda: self.scene)
             pack, unpack = PixelFormat(), PixelFormat()
             static = {name: stage(name) for name in layout.ports if "/" not in name and name != "ps_video"}
             self.pipeline = Pipeline(
@@ -107,6 +119,13 @@ class Board:
                 "video/axi_vdma": self.dma,
                 "video/pixel_pack": pack,
                 "video/pixel_unpack": unpack,
+                "mipi/axi_vdma": self.mipi.dma,
+                "mipi/mipi_csi2_rx_subsyst": self.mipi.receiver,
+                "mipi/demosaic": self.mipi.demosaic,
+                "mipi/gamma_lut": self.mipi.gamma,
+                "mipi/gpio_ip_reset": self.mipi.gpio,
+                "mipi/pixel_pack": self.mipi.pack,
+                "mipi/v_proc_sys": self.mipi.matrix,
                 "composable/axis_switch": self.switch,
                 "composable/pipeline_control": self.control,
             }
@@ -131,6 +150,9 @@ class Board:
     def _soft_reset(self) -> None:
         self.pipeline.reset_filters()
 
+    def _switch_updated(self) -> None:
+        self.mipi.disturb()
+
     # --- registers ----------------------------------------------------------------------------------------------------
 
     def read(self, address: int) -> int:
@@ -140,7 +162,7 @@ class Board:
             if block is None:
                 return self._elsewhere.get(address, 0)
             offset = address - window.address
-            if block is self.dma and offset in _STATUS_REGISTERS:
+            if (block is self.dma or block is self.mipi.dma) and offset in _STATUS_REGISTERS:
                 self._look()
             return block.read(offset) & 0xFFFFFFFF
 
@@ -172,11 +194,16 @@ class Board:
         self._looks += 1
         if self._looks >= self.looks_per_frame:
             self._looks = 0
-            self.pipeline.pass_frame()
+            self._pass_frame()
 
     def _interrupt_lines(self) -> int:
         lines = self.layout.interrupts
-        return self.dma.mm2s.interrupt << lines["mm2s"] | self.dma.s2mm.interrupt << lines["s2mm"]
+        channels = {
+            "video/axi_vdma/mm2s_introut": self.dma.mm2s,
+            "video/axi_vdma/s2mm_introut": self.dma.s2mm,
+            "mipi/axi_vdma/s2mm_introut": self.mipi.dma.s2mm,
+        }
+        return sum(channel.interrupt << lines[name] for name, channel in channels.items())
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -184,4 +211,15 @@ class Board:
         """Let the time of so many frames pass."""
         with self.lock:
             for _ in range(frames):
-                self.pipeline.pass_frame()
+                self._pass_frame()
+
+    def pass_time(self, duration_s: float) -> None:
+        """Let time pass for the camera alone: whoever sets it up sleeps a lot, and nobody looks at the pipeline."""
+        with self.lock:
+            self.time_s += duration_s
+            self.mipi.pass_until(self.time_s)
+
+    def _pass_frame(self) -> None:
+        self.pipeline.pass_frame()
+        self.time_s += FRAME_S
+        self.mipi.pass_until(self.time_s)

@@ -4,8 +4,8 @@
     emulated = device.install()          # is pynq.Device.active_device from now on
     overlay = pynq.Overlay(str(device.overlay_files(directory)))
 
-Works with pynq 3.0.1, 3.1.2 and 4.0.0, on a machine that is not a board. It repairs three things that pynq cannot do
-there: parse partial metadata, set clocks (3.0.1), and wait for interrupts.
+Works with pynq 3.0.1, 3.1.2 and 4.0.0, on a machine that is not a board. It repairs four things that pynq cannot do
+there: parse partial metadata, set clocks (3.0.1), wait for interrupts, and reach a camera (camera_library.py).
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from pynq.pl_server import hwh_parser
 from pynq.pl_server.embedded_device import RuntimeMetadataParser
 from pynqmetadata.frontends import Metadata
 
-from focusrail_drivers.accelerators.kv260_emulator import faults, metadata
+from focusrail_drivers.accelerators.kv260_emulator import camera_library, faults, metadata
 from focusrail_drivers.accelerators.kv260_emulator.board import Board
 from focusrail_drivers.accelerators.kv260_emulator.layout import CV_DFX_3_PR, Layout
+from focusrail_drivers.accelerators.kv260_emulator.mapped import RegisterArray
 from focusrail_drivers.accelerators.kv260_emulator.memory import Block
 
 _PARTIAL = re.compile(r"_composable_(?P<region>pr_\d)_(?P<module>\w+)_partial\.bit$")
@@ -109,7 +110,7 @@ class EmulatedKv260(pynq.Device):  # type: ignore[misc]
         self.board = board or Board()
         self.name = "KV260"
         self.arch = "aarch64"
-        self.capabilities = {"REGISTER_RW": True, "MEMORY_MAPPED": False, "CALLABLE": False}
+        self.capabilities = {"REGISTER_RW": True, "MEMORY_MAPPED": True, "CALLABLE": False}
         self.default_memory = _Memory(self)
         self.timestamp = ""
         self.bitfile_name = ""
@@ -125,6 +126,10 @@ class EmulatedKv260(pynq.Device):  # type: ignore[misc]
         """Bytes, a multiple of four, from `address` on."""
         for place, word in enumerate(np.frombuffer(bytes(data), "<u4")):
             self.board.write(address + 4 * place, int(word))
+
+    def mmap(self, address: int, length: int) -> RegisterArray:
+        """The registers of a window, as pynq maps them on a board."""
+        return RegisterArray(self.board, address, length)
 
     def get_memory(self, _description: Any) -> _Memory:
         return self.default_memory
@@ -176,6 +181,7 @@ def install(layout: Layout = CV_DFX_3_PR, board: Board | None = None) -> Emulate
     for fault in faults.parse(os.environ.get("FOCUSRAIL_EMULATED_FAULTS", "")):
         emulated.board.faults.inject(fault)
     pynq.Device.active_device = emulated
+    camera_library.install(emulated.board)
     controllers = interrupt._InterruptController  # noqa: SLF001 - pynq offers no other place
     controllers._controllers.clear()  # noqa: SLF001
     controllers._uio_devices[_RAW_INTERRUPT] = _Uio(emulated.board)  # noqa: SLF001

@@ -81,6 +81,43 @@ class BitFlip(Fault):
     bit: int = 3
 
 
+@dataclass(frozen=True, kw_only=True)
+class CameraStops(Fault):
+    """The camera's `at_frame`-th frame begins and never ends, nor does another: until the DMA is reset (`restart`),
+    the sensor is set up anew (`configure`), or `never`.
+    """
+
+    at_frame: int | None = 0
+    until: Literal["restart", "configure", "never"] = "restart"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraWrongSize(Fault):
+    """The camera's frame has so many rows and columns more than it was set to (negative: fewer)."""
+
+    at_frame: int | None = 0
+    rows: int = 0
+    cols: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraSpoilt(Fault):
+    """The camera's frame is lost on its way, and the DMA sees that one begins too early."""
+
+    at_frame: int | None = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraSetupFails(Fault):
+    """The sensor does not answer while it is set up; neither tile nor frame matter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraSetupHangs(Fault):
+    """Setting the sensor up never comes back, as a C library on a stuck bus; neither tile nor frame matter."""
+
+
+_CAMERA = (CameraStops, CameraWrongSize, CameraSpoilt, CameraSetupFails, CameraSetupHangs)
 _BY_NAME: Mapping[str, type[Fault]] = {
     "stall": Stall,
     "wrong_size": WrongSize,
@@ -89,6 +126,11 @@ _BY_NAME: Mapping[str, type[Fault]] = {
     "download_timeout": DownloadTimeout,
     "vdma_errors": VdmaErrors,
     "bit_flip": BitFlip,
+    "camera_stops": CameraStops,
+    "camera_wrong_size": CameraWrongSize,
+    "camera_spoilt": CameraSpoilt,
+    "camera_setup_fails": CameraSetupFails,
+    "camera_setup_hangs": CameraSetupHangs,
 }
 
 
@@ -142,12 +184,14 @@ class FaultMenu:
     fired: list[tuple[Fault, int, int]] = field(default_factory=list)
     tiles: int = 0  # that were sent so far
     frames: int = 0
+    camera_frames: int = 0
     _pending: list[_Pending] = field(default_factory=list)
     _last: npt.NDArray[np.uint8] | None = None
 
     def inject(self, fault: Fault) -> None:
         """From now on, let `fault` happen when it is due."""
-        self._pending.append(_Pending(fault, self.tiles, self.frames, fault.times))
+        frames = self.camera_frames if isinstance(fault, _CAMERA) else self.frames
+        self._pending.append(_Pending(fault, self.tiles, frames, fault.times))
 
     def clear(self) -> None:
         """Nothing goes wrong any more."""
@@ -160,7 +204,28 @@ class FaultMenu:
             self.tiles += 1
         self.frames += 1
         tile, number = self.tiles - 1, self.frames - 1
-        return [self._happens(each) for each in self._pending if each.due(tile, number)]
+        return [
+            self._happens(each)
+            for each in self._pending
+            if not isinstance(each.fault, _CAMERA) and each.due(tile, number)
+        ]
+
+    def begin_camera(self) -> list[Fault]:
+        """The camera begins a frame: count it, and take what is due."""
+        self.camera_frames += 1
+        number = self.camera_frames - 1
+        return [
+            self._happens(each)
+            for each in self._pending
+            if isinstance(each.fault, (CameraStops, CameraWrongSize, CameraSpoilt)) and each.due(-1, number)
+        ]
+
+    def take_camera_setup(self) -> Fault | None:
+        """What goes wrong with setting the sensor up now, if anything."""
+        for each in self._pending:
+            if isinstance(each.fault, (CameraSetupFails, CameraSetupHangs)) and each.left != 0:
+                return self._happens(each)
+        return None
 
     def take_release(self, region: str) -> bool:
         """Whether the decoupler that is being released now stays on."""

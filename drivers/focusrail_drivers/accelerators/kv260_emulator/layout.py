@@ -11,6 +11,12 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+_INTERRUPTS = {
+    "video/axi_vdma/s2mm_introut": 0,
+    "video/axi_vdma/mm2s_introut": 1,
+    "mipi/mipi_csi2_rx_subsyst/csirxss_csi_irq": 2,
+    "mipi/axi_vdma/s2mm_introut": 3,
+}
 REGION_WINDOW_BYTES = 0x8000  # a reconfigurable region has two such windows of registers
 PARTIAL_NAME = "{overlay}_composable_{region}_{module}_partial.bit"
 
@@ -42,7 +48,7 @@ class Layout:
     windows: Mapping[str, Window]
     ports: Mapping[str, Port]
     regions: tuple[str, ...] = ("pr_0", "pr_1", "pr_2")
-    interrupts: Mapping[str, int] = field(default_factory=lambda: {"s2mm": 0, "mm2s": 1})  # inputs of axi_intc
+    interrupts: Mapping[str, int] = field(default_factory=lambda: dict(_INTERRUPTS))  # inputs of axi_intc
     frame_stores: int = 4
 
     def region_windows(self, region: str) -> tuple[Window, Window]:
@@ -101,6 +107,13 @@ CV_DFX_3_PR = Layout(
         "composable/pr_0": Window(0x80120000),
         "composable/pr_1": Window(0x80130000),
         "composable/pr_2": Window(0x80140000),
+        "mipi/axi_vdma": Window(0x80200000),
+        "mipi/mipi_csi2_rx_subsyst": Window(0x80210000, 0x2000),
+        "mipi/demosaic": Window(0x80220000),
+        "mipi/gamma_lut": Window(0x80230000),
+        "mipi/gpio_ip_reset": Window(0x80240000),
+        "mipi/pixel_pack": Window(0x80250000),
+        "mipi/v_proc_sys": Window(0x80260000),
     },
     ports={
         "ps_video": Port(0, 0),

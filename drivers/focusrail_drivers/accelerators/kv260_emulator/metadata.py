@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from focusrail_drivers.accelerators.kv260_emulator import mipi
 from focusrail_drivers.accelerators.kv260_emulator.layout import MODULES, Layout, Window
 
 _PROCESSOR = "ps_e"
@@ -36,6 +38,13 @@ _TYPES = {
     "pixel_unpack": _Type("xilinx.com:hls:pixel_unpack_2:1.0", "s_axi_control"),
     "axis_switch": _Type("xilinx.com:ip:axis_switch:1.1", "S_AXI_CTRL"),
     "pipeline_control": _Type("xilinx.com:ip:axi_gpio:2.0", "S_AXI"),
+    "gpio_ip_reset": _Type("xilinx.com:ip:axi_gpio:2.0", "S_AXI"),
+    "mipi_csi2_rx_subsyst": _Type("xilinx.com:ip:mipi_csi2_rx_subsystem:5.1", "csirxss_s_axi"),
+    "demosaic": _Type("xilinx.com:ip:v_demosaic:1.1", "s_axi_CTRL"),
+    "gamma_lut": _Type("xilinx.com:ip:v_gamma_lut:1.1", "s_axi_CTRL"),
+    "v_proc_sys": _Type("xilinx.com:ip:v_proc_ss:2.3", "s_axi_ctrl"),
+    "axis_channel_swap": _Type("xilinx.com:ip:axis_subset_converter:1.1"),
+    "axis_subset_converter": _Type("xilinx.com:ip:axis_subset_converter:1.1"),
     "duplicate_accel": _Type("xilinx.com:ip:axis_broadcaster:1.1"),
     "axis_data_fifo_0": _Type("xilinx.com:ip:axis_data_fifo:2.0"),
     "pixel_reorder_mm2s": _Type("xilinx.com:ip:axis_subset_converter:1.1"),
@@ -53,11 +62,13 @@ def _type(name: str) -> _Type:
     return _TYPES.get(name) or _Type(_HLS.format(name), "s_axi_control")
 
 
-def _parameters(name: str, layout: Layout) -> Mapping[str, object]:
+def _parameters(path: str, layout: Layout) -> Mapping[str, object]:
+    name = path.rpartition("/")[2]
     if name == "axi_vdma":
+        camera = path == "mipi/axi_vdma"
         return {
-            "C_NUM_FSTORES": layout.frame_stores,
-            "C_INCLUDE_MM2S": 1,
+            "C_NUM_FSTORES": mipi.FRAME_STORES if camera else layout.frame_stores,
+            "C_INCLUDE_MM2S": int(not camera),
             "C_INCLUDE_S2MM": 1,
             "C_M_AXI_MM2S_ADDR_WIDTH": 32,
             "C_M_AXI_S2MM_ADDR_WIDTH": 32,
@@ -108,7 +119,7 @@ class _Design:
     def block(self, path: str, layout: Layout) -> None:
         """Add a block of the overlay with its register interface."""
         name = path.rpartition("/")[2]
-        self.module(path, _parameters(name, layout))
+        self.module(path, _parameters(path, layout))
         if _type(name).registers:
             self.interface(path, _type(name).registers, "SLAVE", "aximm", f"{path.replace('/', '_')}_control")
 
@@ -185,7 +196,9 @@ def full(layout: Layout) -> str:
             design.block("composable/duplicate_accel", layout)
             design.stream(into, ("composable/duplicate_accel", "S_AXIS"))
             design.stream(("composable/duplicate_accel", "M00_AXIS"), out_of)
-        elif name != "mipi":
+        elif name == "mipi":
+            _add_camera(design, layout, into, out_of)
+        else:
             design.stream(into, (f"composable/{name}", "stream_in"))
             design.stream((f"composable/{name}", "stream_out"), out_of)
     _add_decoupling(design, layout)
@@ -223,11 +236,32 @@ def _add_video(design: _Design, layout: Layout) -> None:
     design.stream(("video/pixel_pack", "stream_out_64"), ("video/axi_vdma", "S_AXIS_S2MM"))
     lines = sorted(layout.interrupts.items(), key=lambda line: line[1])
     design.module("xlconcat", {"NUM_PORTS": 1 + lines[-1][1]}, MODTYPE="xlconcat", VLNV="xilinx.com:ip:xlconcat:2.1")
-    for channel, place in lines:
-        source = ("video/axi_vdma", f"{channel}_introut")
-        design.wire(source, ("xlconcat", f"In{place}"), SIGIS="INTERRUPT")
+    for line, place in lines:
+        path, _, pin = line.rpartition("/")
+        design.wire((path, pin), ("xlconcat", f"In{place}"), SIGIS="INTERRUPT")
     design.wire(("xlconcat", "dout"), ("axi_intc", "intr"), SIGIS="INTERRUPT")
     design.wire(("axi_intc", "irq"), (_PROCESSOR, "pl_ps_irq0"), SIGIS="INTERRUPT")
+
+
+def _add_camera(design: _Design, layout: Layout, into: tuple[str, str], out_of: tuple[str, str]) -> None:
+    """The camera's hierarchy: receiver to switch, switch to memory."""
+    for name in ("axis_subset_converter", "axis_channel_swap", "axis_dwidth_48_24", "axis_dwidth_24_48"):
+        design.block(f"mipi/{name}", layout)
+    chain = [
+        ("mipi/mipi_csi2_rx_subsyst", "", "video_out"),
+        ("mipi/axis_subset_converter", "S_AXIS", "M_AXIS"),
+        ("mipi/demosaic", "s_axis_video", "m_axis_video"),
+        ("mipi/gamma_lut", "s_axis_video", "m_axis_video"),
+        ("mipi/v_proc_sys", "s_axis", "m_axis"),
+        ("mipi/axis_channel_swap", "S_AXIS", "M_AXIS"),
+        ("mipi/axis_dwidth_48_24", "S_AXIS", "M_AXIS"),
+    ]
+    for (path, _, out), (following, port, _) in pairwise(chain):
+        design.stream((path, out), (following, port))
+    design.stream((chain[-1][0], chain[-1][2]), out_of)
+    design.stream(into, ("mipi/axis_dwidth_24_48", "S_AXIS"))
+    design.stream(("mipi/axis_dwidth_24_48", "M_AXIS"), ("mipi/pixel_pack", "stream_in_48"))
+    design.stream(("mipi/pixel_pack", "stream_out_64"), ("mipi/axi_vdma", "S_AXIS_S2MM"))
 
 
 def _add_region_port(design: _Design, region: str, place: str, into: tuple[str, str], out_of: tuple[str, str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from focusrail_drivers.accelerators.kv260_emulator.layout import Layout
 
 _CONTROL = 0x00
@@ -15,9 +17,13 @@ class NoRoute(Exception):
 
 
 class AxisSwitch:
-    """For each master interface the slave interface that feeds it; new values count from the update on."""
+    """For each master interface the slave interface that feeds it; new values count from the update on.
 
-    def __init__(self, layout: Layout) -> None:
+    An update resets the switch for some clocks: `on_update` is told.
+    """
+
+    def __init__(self, layout: Layout, on_update: Callable[[], None] = lambda: None) -> None:
+        self._on_update = on_update
         self._ports = layout.ports
         self._source_of = {port.out_of: name for name, port in layout.ports.items()}
         self._masters = 1 + max(port.into for port in layout.ports.values())
@@ -43,6 +49,12 @@ class AxisSwitch:
         for master, value in enumerate(self._written):
             if not value & _DISABLED and value not in self._routes.values():
                 self._routes[master] = value
+        self._on_update()
+
+    def source_of(self, name: str) -> str | None:
+        """The block that feeds the port of block `name`, if one does."""
+        slave = self._routes.get(self._ports[name].into)
+        return None if slave is None else self._source_of.get(slave)
 
     def path(self) -> list[str]:
         """The blocks between reading from memory and writing to memory, in the order of the data. Raises NoRoute."""

@@ -171,14 +171,17 @@ class Channel:
 
 
 class Vdma:
-    """Both channels behind one window of registers."""
+    """Both channels behind one window of registers; or one, where it was built without MM2S."""
 
-    def __init__(self, frame_stores: int) -> None:
+    def __init__(self, frame_stores: int, *, sends: bool = True) -> None:
+        self._sends = sends
         self.mm2s = Channel("MM2S", frame_stores, follows=True)
         self.s2mm = Channel("S2MM", frame_stores, follows=False)
 
     def read(self, offset: int) -> int:
         """A register."""
+        if not self._sends and self._is_of_sender(offset):
+            return 0
         mm2s, s2mm = self.mm2s, self.s2mm
         if offset == _PARK_PTR:
             return mm2s.park_ref | s2mm.park_ref << 8 | mm2s.store << 16 | s2mm.store << 24
@@ -193,6 +196,8 @@ class Vdma:
 
     def write(self, offset: int, value: int) -> None:
         """A register."""
+        if not self._sends and self._is_of_sender(offset):
+            return
         if offset == _PARK_PTR:
             self.mm2s.park_ref = value & 0x1F
             self.s2mm.park_ref = value >> 8 & 0x1F
@@ -205,3 +210,7 @@ class Vdma:
             self.mm2s.write(offset - 0x50, value)
         elif offset >= 0xA0:
             self.s2mm.write(offset - 0xA0, value)
+
+    @staticmethod
+    def _is_of_sender(offset: int) -> bool:
+        return offset in {0x00, 0x04} or 0x50 <= offset < 0xA0

@@ -1,4 +1,7 @@
-"""The accelerator on the emulated board, by the real pynq: its scores, what it survives, how it leaves."""
+"""The accelerator on the emulated board, by the real pynq: its scores, what it survives, how it leaves.
+
+Every fault at every tile, and a thousand random tiles: tests/unit/benchmarks/test_kv260.py.
+"""
 
 from __future__ import annotations
 
@@ -45,18 +48,6 @@ def test_scores_are_the_reference_bit_for_bit(emulated, transport, shift):
 
 
 @generated
-@pytest.mark.parametrize("shift", [*reference.SHIFTS, "bracket"])
-def test_two_hundred_random_tiles_of_every_shift_are_exact(emulated, shift):
-    kv260 = accelerator(emulated, shift=shift, tile_height_px=24, tile_width_px=32)
-    rng = np.random.default_rng(7)
-    for _ in range(200):
-        noise = rng.normal(rng.uniform(0, 255), rng.choice([1, 5, 25, 100]), (20, 28))
-        luma = np.clip(noise, 0, 255).astype(np.uint8)
-        assert np.array_equal(kv260.measure(luma), reference.score(luma, shift))
-    kv260.close()
-
-
-@generated
 def test_it_is_composed_anew_only_for_pictures_that_are_larger_than_all_before(emulated):
     kv260 = accelerator(emulated)
     began, composed = emulated.device.board.dma.mm2s.resets, []
@@ -73,51 +64,6 @@ def test_auto_chooses_the_shift_from_a_probe(emulated):
     assert kv260.shift == "bracket"
     kv260.probe(picture(1))
     assert kv260.shift == 4 and kv260.configure() == reference.score_scale(4)
-    kv260.close()
-
-
-def menu():
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from focusrail_drivers.accelerators.kv260_emulator import faults
-    except ImportError:
-        return []
-    return [
-        faults.Stall(at_tile=2),
-        faults.WrongSize(at_tile=2, rows=1),
-        faults.WrongSize(at_tile=2, rows=-1),
-        faults.WrongSize(at_tile=2, cols=8),
-        faults.WrongSize(at_tile=2, cols=-8),
-        faults.LateFrame(at_tile=2),
-        faults.LateFrame(at_tile=2, frames=500),
-        faults.DecouplerLeftOn(at_tile=2),
-        faults.VdmaErrors(at_tile=2),
-        faults.VdmaErrors(at_tile=2, channel="mm2s"),
-        faults.VdmaErrors(at_tile=2, bits=0x20),
-        faults.VdmaErrors(at_tile=2, bits=0x40, channel="mm2s"),
-        faults.VdmaErrors(at_tile=2, bits=0x10),
-        faults.BitFlip(at_tile=2),
-        faults.BitFlip(at_tile=2, byte=2),
-        faults.Stall(at_tile=1, times=3),
-    ]
-
-
-def named(fault):
-    values = {name: value for name, value in vars(fault).items() if value is not None}
-    return f"{type(fault).__name__}-" + "-".join(f"{name}{value}" for name, value in values.items())
-
-
-@generated
-@transports
-@pytest.mark.parametrize("fault", menu(), ids=named)
-def test_after_every_fault_the_scores_are_what_they_would_have_been(emulated, transport, fault):
-    kv260 = accelerator(emulated, transport=transport)
-    emulated.faults.inject(fault)
-    luma = picture(3)
-    for _ in range(2):
-        assert np.array_equal(kv260.measure(luma), reference.score(luma, 1))
-    assert emulated.faults.fired
     kv260.close()
 
 

@@ -22,7 +22,7 @@ def opened(bitstream):
 
 def test_an_open_board_is_named(emulated):
     assert opened(emulated.bitstream) == (
-        "KV260 focus measure: cv_dfx_3_pr.bit on KV260 (emulated), tiles up to 1920 x 1080 (not self-tested)"
+        "cv_dfx_3_pr.bit on KV260 (emulated), tiles up to 1920 x 1080 (not self-tested)"
     )
 
 

@@ -24,7 +24,7 @@ MP_12 = (3000, 4000)
 
 
 def test_a_frame_is_cut_as_the_driver_cuts_it():
-    given = forecast.assumptions(MP_12, OPTIONS)
+    given = forecast.assumptions([MP_12], OPTIONS)
     size = tiles.size_for(*MP_12, tiles.TileSize(1080, 1920))
     assert given.tile_px == size.shape
     (line,) = [each for each in forecast.forecast([(4000, 3000)], OPTIONS, None).splitlines() if "12 MP" in each]
@@ -45,12 +45,12 @@ def test_a_frame_is_cut_as_the_driver_cuts_it():
     ],
 )
 def test_as_many_frames_pass_as_the_configuration_and_the_board_want(options, limits, passes, frames):
-    given = forecast.assumptions(MP_12, replace(OPTIONS, **options), limits)
+    given = forecast.assumptions([MP_12], replace(OPTIONS, **options), limits)
     assert (given.passes, given.frames_per_pass) == (passes, frames)
 
 
 def test_what_a_self_test_measured_takes_the_place_of_what_is_assumed():
-    assumed, measured = (forecast.assumptions(MP_12, OPTIONS, limits) for limits in (None, FOUND))
+    assumed, measured = (forecast.assumptions([MP_12], OPTIONS, limits) for limits in (None, FOUND))
     share = assumed.tile_px[0] * assumed.tile_px[1] / (1080 * 1920)
     assert assumed.processor_ms_per_tile == pytest.approx(25 * share)
     pixels = measured.tile_px[0] * measured.tile_px[1]
@@ -70,3 +70,10 @@ def test_it_says_what_it_is_and_what_it_stands_on():
     assert "Configured: shift auto, at worst the bracket" in measured
     assert "Measured: 5.0 ms of the processor for a tile of 1920 x 540, of 20.0 ms in all" in measured
     assert "self-test of 2026-11-25" in measured and "Assumed" not in measured
+
+
+def test_a_frame_that_is_measured_in_pieces_costs_what_the_driver_makes_of_them():
+    pieces = [(144, 6000), (72, 3000), (160, 6000), (80, 3000)]
+    given = forecast.assumptions(pieces, OPTIONS)
+    assert given.tile_px == (164, 1504), "composed for the largest piece, and the small ones are filled up"
+    assert given.tiles == 2 * (4 + 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from focusrail_drivers.accelerators.kv260.layout import layout_of
+from focusrail_drivers.accelerators.kv260.layout import CameraLayout, layout_of
 from focusrail_drivers.accelerators.kv260.wiring import Design, Port, WrongOverlay
 
 
@@ -17,6 +17,11 @@ def test_the_real_overlay_is_read_as_its_documentation_says(real_metadata):
     assert layout.into_region == {"stream_in0": 9, "stream_in1": 10}
     assert layout.out_of_region == {"stream_out0": 10, "stream_out1": 11}
     assert (layout.control, layout.decouple_bit, layout.decoupled_bit) == ("composable/pipeline_control", 0, 3)
+
+
+def test_the_real_overlays_camera_is_found_by_its_receiver_and_its_streams(real_metadata):
+    layout = layout_of(Design(real_metadata / "cv_dfx_3_pr.hwh"), "pr_0")
+    assert layout.camera == CameraLayout("mipi", "mipi/axi_vdma", 8, "mipi/mipi_csi2_rx_subsyst", 1, 1)
 
 
 @pytest.mark.parametrize(("region", "bit", "first_port"), [("pr_1", 1, 11), ("pr_2", 2, 13)])

@@ -141,7 +141,7 @@ generated = pytest.mark.parametrize("emulated", ["generated"], indirect=True)
 def test_a_tiles_height_is_what_is_set_else_what_was_proven_else_the_usual(emulated, of_this_board, options, largest):
     told = "not self-tested" if "limits" in options else "self-test of 2026-11-25"
     kv260 = accelerator(emulated, of_this_board(), **options)
-    assert kv260.open() == f"KV260 focus measure: cv_dfx_3_pr.bit on KV260 (emulated), tiles up to {largest} ({told})"
+    assert kv260.open() == f"cv_dfx_3_pr.bit on KV260 (emulated), tiles up to {largest} ({told})"
     kv260.close()
 
 

@@ -1,0 +1,257 @@
+"""The page in a real browser: Debian's chromium, driven by playwright, against a service on a small rig."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peers.served import Service, served
+
+api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip("chromium is not installed", allow_module_level=True)
+
+expect = api.expect
+PATIENCE_MS = 15_000
+DESKTOP, PHONE = (1280, 800), (360, 740)
+FRAMES = 6
+RIG: dict[str, Any] = {
+    "camera": {"transfer_s": 0.25}, "um_per_px": 24.7, "stacking": {"preview_every": 2}, "outputs": {"mesh": True},
+}  # fmt: skip
+PLAN = {"#f-from": "10", "#f-to": "14", "#f-amount": str(FRAMES)}
+NOBODY_ANSWERS = re.compile(r"ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One for most tests: none leaves anything going on."""
+    with served(tmp_path_factory.mktemp("served"), **RIG) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with api.sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_MS)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
+        )
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """Opens pages, and takes note of what a browser complains about, and of what it asks for elsewhere."""
+
+    def __init__(self, browser: Any) -> None:
+        self._browser, self._contexts = browser, []  # type: ignore[var-annotated]
+        self.complaints: list[str] = []
+
+    def open(self, service: Service, where: str = "/", *, size: tuple[int, int] = DESKTOP, token: bool = True) -> Any:
+        """A page in a browser of its own."""
+        base = f"http://127.0.0.1:{service.port}"
+        context = self._browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, has_touch=size == PHONE, is_mobile=size == PHONE,
+            reduced_motion="reduce",
+        )  # fmt: skip
+        context.set_default_timeout(PATIENCE_MS)
+        self._contexts.append(context)
+        if token:
+            context.add_cookies([{"name": "focusrail", "value": service.token(), "url": base}])
+
+        def hear(said: Any) -> None:
+            if said.type in ("error", "warning"):
+                self.complaints.append(said.text)
+
+        context.on("console", hear)
+        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+
+        def look(request: Any) -> None:
+            if not request.url.startswith((base + "/", "data:", "blob:")):
+                self.complaints.append(f"elsewhere: {request.url}")
+
+        context.on("request", look)
+        page = context.new_page()
+        page.goto(base + where)
+        return page
+
+    def forgive(self, pattern: str | re.Pattern[str]) -> None:
+        """What had to come has come."""
+        self.complaints = [said for said in self.complaints if not re.search(pattern, said)]
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
+
+
+@pytest.fixture
+def visitor(browser: Any) -> Iterator[Visitor]:
+    visitor = Visitor(browser)
+    yield visitor
+    visitor.close()
+    assert not visitor.complaints
+
+
+@pytest.fixture
+def idle(service: Service) -> Iterator[None]:
+    """However a test ends, nothing goes on after it."""
+    yield
+    with suppress(AssertionError):
+        service.post("/halt", 204)
+    service.wait(lambda told: not told["doing"])
+
+
+def planned(page: Any) -> Any:
+    """The page with a small plan, ready to begin."""
+    expect(page.locator("#health-word")).to_have_text("Ready")
+    page.get_by_role("radio", name="Frames").click()
+    for field, value in PLAN.items():
+        page.fill(field, value)
+    expect(page.locator("#p-frames")).to_have_text(str(FRAMES))
+    expect(page.locator("#capture")).to_have_attribute("aria-disabled", "false")
+    return page
+
+
+def is_drawn(picture: Any) -> bool:
+    return bool(picture.evaluate("picture => picture.complete && picture.naturalWidth > 0"))
+
+
+# --- shoots -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_click_leads_to_a_picture_in_the_gallery(service: Service, visitor: Visitor, idle: None) -> None:
+    page = planned(visitor.open(service))
+    page.click("#capture")
+    expect(page.locator("#count-stored")).to_have_text(re.compile("[1-4]"))
+    page.click("#pause")
+    expect(page.locator("#pause-word")).to_have_text("Resume")
+    page.click("#pause")
+    expect(page.locator("#stage-picture")).to_have_attribute("src", re.compile("/live"))  # it grows meanwhile
+    expect(page.locator("#inset-picture")).to_have_attribute("src", re.compile(r"/frames/\d+/thumbnail"))
+    page.get_by_role("button", name="Look at it").click()
+    expect(page.locator("#view-shoot")).to_be_visible()
+    assert is_drawn(page.locator("#viewer .layer img"))
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_role("slider", name="Frame on the left").press("ArrowRight")
+    expect(page.get_by_role("slider", name="Frame on the left")).to_have_attribute("aria-valuenow", "52")
+    page.get_by_role("tab", name="3D").click()
+    expect(page.locator("#viewer .size")).to_have_text(re.compile(r"([\d.]+ \W ){2}[\d.]+ mm"))
+    page.get_by_role("tab", name="Frames").click()
+    expect(page.locator("#viewer a")).to_have_count(FRAMES)
+    expect(page.get_by_role("link", name="Report")).to_be_visible()
+    page.get_by_role("link", name="Gallery").first.click()
+    expect(page.locator("#cards li")).not_to_have_count(0)
+
+
+def test_a_pause_outlasts_a_reload_and_an_abort_can_be_undone(service: Service, visitor: Visitor, idle: None) -> None:
+    page, other = planned(visitor.open(service)), visitor.open(service, size=PHONE)
+    page.click("#capture")
+    expect(page.locator("#count-stored")).to_have_text(re.compile("[1-4]"))
+    page.click("#pause")
+    for one in (page, other):
+        expect(one.locator("#pause-word")).to_have_text("Resume")
+    told = service.wait(lambda told: told["progress"]["fused"] == told["progress"]["stored"])  # what was under way, too
+    stored = told["progress"]["stored"]
+    page.reload()
+    for one in (page, other):
+        expect(one.locator("#capture-word")).to_have_text(f"Paused at {stored} of {FRAMES}")
+        expect(one.locator("#stage-picture")).to_have_attribute("src", re.compile("/live|/thumbnail"))
+    other.click("#abort")
+    expect(other.locator(".toast")).to_contain_text("Aborted")
+    page.get_by_role("button", name="Go on with it").click()
+    for one in (page, other):
+        expect(one.get_by_text("Published")).to_be_visible()
+        expect(one.locator("#count-stored")).to_have_text(str(FRAMES))
+
+
+# --- rail and plan ----------------------------------------------------------------------------------------------------
+
+
+def test_the_rail_is_moved_by_keys_and_the_plan_follows(service: Service, visitor: Visitor, idle: None) -> None:
+    service.post("/rail/home")
+    page = planned(visitor.open(service))
+    service.post("/rail/goto", json={"position_mm": 9.0})
+    expect(page.locator("#position")).to_have_text("9.0000")
+    page.keyboard.press("ArrowRight")  # moves the cursor in the field that was filled last, and not the rail
+    page.locator("#stage").click()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#position")).to_have_text("9.1000")
+    page.get_by_role("radio", name="1 mm").click()
+    page.get_by_role("button", name="Jog towards home").click()
+    expect(page.locator("#position")).to_have_text("8.1000")
+    page.click("#set-near")
+    expect(page.locator("#p-depth")).to_have_text("5.9 mm")
+    page.fill("#f-to", "61")
+    expect(page.locator("#plan-error")).to_contain_text("Far lies outside the travel")
+    expect(page.locator("#capture")).to_have_attribute("aria-disabled", "true")
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("The rail stands still")).to_be_visible()
+
+
+def test_a_recipe_is_kept_for_every_screen(service: Service, visitor: Visitor) -> None:
+    page = planned(visitor.open(service))
+    page.get_by_role("button", name="Save").first.click()
+    page.fill("#save-name", "beetle 5x")
+    page.locator("#save-form").get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Recipe saved")).to_be_visible()
+    other = visitor.open(service, size=PHONE)
+    other.select_option("#recipe-list", "beetle 5x")
+    expect(other.locator("#p-depth")).to_have_text("4 mm")
+    assert other.input_value("#f-amount") == str(FRAMES)
+
+
+def test_the_live_view_marks_what_is_sharp(service: Service, visitor: Visitor) -> None:
+    page = visitor.open(service)
+    page.get_by_role("button", name="Live view").click()
+    peaking = page.get_by_role("button", name="Peaking")
+    expect(peaking).to_have_attribute("aria-pressed", "true")
+    peaking.click()
+    page.get_by_role("button", name="100 %").click()
+    expect(page.locator(".live-view output")).to_have_text("100 %")
+
+
+# --- getting in, staying in -------------------------------------------------------------------------------------------
+
+
+def test_whoever_has_no_token_is_told_how_to_get_one(service: Service, visitor: Visitor) -> None:
+    page = visitor.open(service, token=False)
+    expect(page.get_by_role("heading", name="This rig asks for its token")).to_be_visible()
+    page.fill("#gate-token", "wrong")
+    page.get_by_role("button", name="Enter").click()
+    expect(page.locator("#gate-error")).to_contain_text(re.compile("not this rig.s token"))
+    page.fill("#gate-token", service.token())
+    page.get_by_role("button", name="Enter").click()
+    expect(page.locator("#capture")).to_be_visible()
+    assert service.token() not in page.url
+    visitor.forgive("401")
+
+
+def test_a_lost_connection_is_told_and_comes_back(tmp_path: Path, visitor: Visitor) -> None:
+    with served(tmp_path, **RIG) as first:
+        page = planned(visitor.open(first))
+    expect(page.locator("#health-word")).to_have_text("Connection lost")
+    with served(tmp_path, port=first.port, **RIG):
+        expect(page.get_by_text("Connected again")).to_be_visible()
+        expect(page.locator("#health-word")).to_have_text("Ready")
+        page.goto("about:blank")
+    visitor.forgive(NOBODY_ANSWERS)
+
+
+@pytest.mark.parametrize("where", ["/", "/#/gallery"])
+def test_a_phone_shows_it_all_without_scrolling_sideways(service: Service, visitor: Visitor, where: str) -> None:
+    page = visitor.open(service, where, size=PHONE)
+    expect(page.locator("#health-word")).to_have_text("Ready")
+    assert page.evaluate("() => document.scrollingElement.scrollWidth") <= PHONE[0]
+    always: list[Callable[[], Any]] = [lambda: page.locator("#halt")]
+    if where == "/":
+        always += [lambda one=one: page.locator(one) for one in ("#capture", "#pause", "#abort")]  # type: ignore[misc]
+    for one in always:
+        expect(one()).to_be_in_viewport(ratio=1)
