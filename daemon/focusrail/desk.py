@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from focusrail.capture.rig import Rig
 from focusrail.config.schema import Config
 from focusrail.errors import FocusrailError, IllegalTransition, KeyReused, RigBusy
 from focusrail.event_log import EventLog
+from focusrail.glance import Ended, Estimate, Progress, Status
 from focusrail.metrics import Look, Metrics
 from focusrail.model.recipe import Recipe
 from focusrail.model.shoot import State
@@ -40,61 +41,6 @@ _T = TypeVar("_T")
 _RECIPE = TypeAdapter(Recipe)
 _MAKES_WAY_S = 10.0  # for a stack that is ended to come to its end
 _SHOOTING = "the camera makes frames now: look at the newest of them, or at the composite"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the shoot or stack that is going on has come."""
-
-    shoot_id: str
-    name: str
-    state: str  # preflight, shooting, paused, merging
-    frames: int  # planned
-    stored: int = 0
-    fused: int = 0
-    left_out: int = 0
-    elapsed_s: float = 0.0
-    remaining_s: float | None = None  # of the frames still to be made, at the pace so far
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What was going on has ended without a result."""
-
-    shoot_id: str
-    error: str  # class name, see focusrail.errors
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Everything that a person at the rig wants to see at a glance."""
-
-    doing: str  # what is going on, empty: nothing
-    progress: Progress | None
-    rig: str  # what the devices call themselves; empty while they are not open
-    trouble: str  # why they are not
-    position_mm: float | None
-    moving: bool
-    travel_mm: tuple[float, float] | None
-    last_event: int
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What frames take, from the newest shoot; None before there is one."""
-
-    s_per_frame: float | None
-    bytes_per_frame: float | None
-    free_bytes: int
-
-    def seconds(self, frames: int) -> float | None:
-        """For so many frames."""
-        return None if self.s_per_frame is None else self.s_per_frame * frames
-
-    def bytes(self, frames: int) -> int | None:
-        """Of originals, for so many frames."""
-        return None if self.bytes_per_frame is None else round(self.bytes_per_frame * frames)
 
 
 class Desk:
