@@ -119,7 +119,7 @@ class Bench:
         self._clock = VirtualClock()
         self._options = Kv260Accelerator.Options(
             overlay=str(overlay), shift=shift, transport=transport, frame_timeout_s=TIMEOUT_S,
-            tile_height_px=limit.height_px, tile_width_px=limit.width_px,
+            tile_height_px=limit.height_px, tile_width_px=limit.width_px, limits=None,
         )  # fmt: skip
         height, width = luma.shape
         self.tiles = tiles.count(height, width, tiles.size_for(height, width, limit))

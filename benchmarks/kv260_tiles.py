@@ -38,7 +38,7 @@ def random_tile(random: np.random.Generator) -> npt.NDArray[np.uint8]:
 def worst(count: int, shift: reference.Shift, transport: Transport, *, overlay: Path, seed: int) -> tuple[int, int]:
     """The largest |score - reference| of so many tiles, and how often the pipeline had to be mended."""
     options = Kv260Accelerator.Options(
-        overlay=str(overlay), shift=shift, transport=transport, tile_height_px=64, tile_width_px=96
+        overlay=str(overlay), shift=shift, transport=transport, tile_height_px=64, tile_width_px=96, limits=None
     )
     kv260 = Kv260Accelerator(options, VirtualClock())
     kv260.open()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -83,6 +83,15 @@ class ProgressDisplay:
             case Published():
                 self._bars.update(self._bar("writing"), total=1, advance=1)
 
+    def catch_up(self, progress: Mapping[str, Any]) -> None:
+        """Show what had come before: ProgressTold of the API."""
+        self._total = progress["frames"]
+        done = progress["fused"] + progress["left_out"]
+        if self._shooting:
+            self._bars.update(self._bar("shooting"), completed=progress["stored"], total=self._total)
+            self._bars.update(self._bar("shooting"), note="paused" if progress["state"] == "paused" else "")
+        self._bars.update(self._bar("fusing"), completed=done, total=self._total)
+
     def _say(self, line: str) -> None:
         self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -128,10 +137,12 @@ def interruptible(work: Callable[[], _T], *, abort: Callable[[], None]) -> _T:
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             errors.append(error)
         finally:
-            os.write(happens, _ENDED)
+            with suppress(OSError):  # nobody waits any more
+                os.write(happens, _ENDED)
 
     with _signals() as (happened, happens):
-        thread = threading.Thread(target=run, name="shoot")
+        # Where `abort` itself fails, since a service is stuck, nobody waits for what it was to do.
+        thread = threading.Thread(target=run, name="shoot", daemon=True)
         thread.start()
         while os.read(happened, 1) != _ENDED:
             abort()

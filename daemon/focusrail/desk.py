@@ -24,7 +24,7 @@ from focusrail.capture.live_view import LiveView
 from focusrail.capture.plan import Plan, plan
 from focusrail.capture.rig import Rig
 from focusrail.config.schema import Config
-from focusrail.errors import FocusrailError, IllegalTransition, KeyReused, RigBusy
+from focusrail.errors import FocusrailError, IllegalTransition, KeyReused, RigBusy, name_of
 from focusrail.event_log import EventLog
 from focusrail.glance import Ended, Estimate, Progress, Status
 from focusrail.metrics import Look, Metrics
@@ -46,9 +46,12 @@ _SHOOTING = "the camera makes frames now: look at the newest of them, or at the 
 class Desk:
     """Takes orders from any thread, refuses what does not go together, tells the event log what happens."""
 
-    def __init__(self, config: Config, events: EventLog, *, clock: Clock | None = None) -> None:
-        """Opens the journal; touches no device. Raises StoreNotWritable, DiskFull."""
-        self.service, self.events = Service(config, clock=clock, listen=self._hear), events
+    def __init__(
+        self, config: Config, events: EventLog, *, clock: Clock | None = None, command: str = "focusrail"
+    ) -> None:
+        """Opens the journal; touches no device. `command` as of Service. Raises StoreNotWritable, DiskFull."""
+        self.service = Service(config, clock=clock, listen=self._hear, command=command)
+        self.events = events
         self.recipes = RecipeBook(config.store.root / "recipes", config)
         self.metrics = Metrics()
         self.live = LiveView(lambda: self.service.kept, self._lose)
@@ -119,9 +122,14 @@ class Desk:
         return self._submit(doing, run).result()
 
     def halt(self) -> None:
-        """Stop the rail now, and what moves it; also where nothing should be moving."""
+        """Stop the rail now, and what moves it, also where nothing should be moving; where another process holds the
+        rig, that one's. Raises ShootInUse.
+        """
         self.service.abort()
-        if not self._doing and (rig := self.service.kept) is not None:
+        rig = self.service.kept
+        if rig is None:
+            self.service.halt_elsewhere()
+        elif not self._doing:
             rig.carriage.halt()
 
     # --- shoots and stacks --------------------------------------------------------------------------------------------
@@ -250,8 +258,8 @@ class Desk:
         if not begun.done():
             begun.set_exception(error)
             return
-        self.events.add(Ended(begun.result(), type(error).__name__, str(error)))
-        self.metrics.ended(type(error).__name__)
+        self.events.add(Ended(begun.result(), name_of(error), str(error)))
+        self.metrics.ended(name_of(error))
 
     def _submit(
         self, doing: str, work: Callable[[], _T], *, begun: Future[str] | None = None, yields: bool = False

@@ -5,6 +5,9 @@ A message is one sentence for the person at the rig: which file or value, the nu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from focusrail_drivers.base import DriverError, Halted, NotOffered, OutOfTravel, PositionUnknown, SettingRefused
 
 
@@ -121,6 +124,18 @@ class AcceleratorFailed(FocusrailError):
     """What measures focus is lost, and nothing may, or can, take its place; the originals are safe in the spool."""
 
 
+class ServiceLost(FocusrailError):
+    """The service that was asked has ended, or does not answer."""
+
+
+class NoService(FocusrailError):
+    """No service runs where one is needed, or this user may not use it."""
+
+
+class Unhealthy(FocusrailError):
+    """Something is wrong with machine, rig or installation."""
+
+
 class ShootAborted(FocusrailError):
     """A person ended the shoot; the frames stored so far are safe."""
 
@@ -153,6 +168,9 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     AcceleratorFailed: (29, 502),
     RigBusy: (31, 409),
     UnknownRecipe: (32, 404),
+    ServiceLost: (33, 503),
+    NoService: (34, 503),
+    Unhealthy: (35, 500),
     KeyReused: (40, 422),
     OutOfTravel: (21, 422),
     PositionUnknown: (22, 409),
@@ -182,5 +200,29 @@ def http_status(error: BaseException) -> int:
 
 def by_name(name: str, message: str) -> FocusrailError:
     """The error of class `name`, rebuilt from what another process reported; FocusrailError when unknown."""
-    kind = next((k for k in _OUTCOMES if k.__name__ == name and issubclass(k, FocusrailError)), FocusrailError)
-    return FocusrailError(message) if kind is InvalidValue else kind(message)
+    error = reported(name, message)
+    return error if isinstance(error, FocusrailError) else FocusrailError(message)
+
+
+def reported(name: str, message: str) -> FocusrailError | DriverError:
+    """The same, for devices' errors, too."""
+    kind = next((kind for kind in (*_kinds(FocusrailError), *_kinds(DriverError)) if kind.__name__ == name), None)
+    if kind is None:
+        return FocusrailError(message)
+    if issubclass(kind, InvalidValue):
+        field, _, said = message.partition(": ")
+        return InvalidValue(field, said) if said else FocusrailError(message)
+    error: FocusrailError | DriverError = kind(message)
+    return error
+
+
+def name_of(error: BaseException) -> str:
+    """What another process knows it by: its class, or the nearest above it that is not a driver's own."""
+    ours = (FocusrailError.__module__, DriverError.__module__)
+    return next((kind.__name__ for kind in type(error).__mro__ if kind.__module__ in ours), type(error).__name__)
+
+
+def _kinds(base: type[Exception]) -> Iterator[type[Any]]:
+    yield base
+    for kind in base.__subclasses__():
+        yield from _kinds(kind)

@@ -8,11 +8,14 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
-from focusrail.capture.events import Published
+from focusrail.capture.events import FrameStored, Merging, Paused, Published, Skipped, Started
+from focusrail.errors import FocusrailError, name_of, reported
 from focusrail.worker.manifest import plain
+from focusrail.worker.messages import Finished, Fused, LeftOut, LookedAgain, Memory, Room, Saved, Surveyed
 
 KEPT = 2000  # a shoot of 300 frames makes about 700
 
@@ -46,7 +49,7 @@ class EventLog:
 
     def add(self, event: object) -> None:
         """Take note of an event, a dataclass; its name is that of its class."""
-        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+        name = _name(type(event))
         with self._lock:
             self._entries.append(Entry(self._next, name, _told(event)))
             self._next += 1
@@ -111,5 +114,41 @@ def _told(event: object) -> dict[str, Any]:
     told = {field.name: getattr(event, field.name) for field in fields(event)}
     if isinstance(event, Published):
         told["left_out"] = [str(error) for error in event.left_out]
+        told["left_out_as"] = [name_of(error) for error in event.left_out]
     told.pop("kind", None)
     return {name: plain(value) for name, value in told.items()}
+
+
+def _name(kind: type) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+
+
+_KNOWN: dict[str, type[Any]] = {
+    _name(kind): kind
+    for kind in (
+        FrameStored, Fused, LeftOut, LookedAgain, Memory, Merging, Paused, Room, Saved, Skipped, Started, Surveyed,
+    )
+}  # fmt: skip
+
+
+def understood(name: str, data: Mapping[str, Any]) -> object | None:
+    """The event that was told so; None for one that tells nothing of progress, or is from another version."""
+    try:
+        if name == "published":
+            return _published(data)
+        return _filled(_KNOWN[name], data)
+    except (KeyError, TypeError):
+        return None
+
+
+def _filled(kind: type[Any], data: Mapping[str, Any]) -> Any:
+    """Fields that are not known, a newer version's, are left aside."""
+    return kind(**{field.name: data[field.name] for field in fields(kind) if field.name in data})
+
+
+def _published(data: Mapping[str, Any]) -> Published:
+    finished = _filled(Finished, data["finished"])
+    finished = replace(finished, size_px=tuple(finished.size_px), warnings=tuple(finished.warnings))
+    left_out = [reported(*told) for told in zip(data["left_out_as"], data["left_out"], strict=True)]
+    ours = tuple(error for error in left_out if isinstance(error, FocusrailError))
+    return Published(data["shoot_id"], data["version"], Path(data["folder"]), finished, ours)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from focusrail.config.loader import parse_recipe
 from focusrail.config.schema import Config
-from focusrail.errors import ConfigError, UnknownRecipe
+from focusrail.errors import ConfigError, InvalidValue, UnknownRecipe
 from focusrail.model.recipe import Recipe
 from focusrail.store.durable import make_folder, write_durably
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,59}")
 
 
 class RecipeBook:
@@ -36,7 +39,11 @@ class RecipeBook:
         return self.parse(self.text(name), name=name)
 
     def save(self, name: str, text: str) -> None:
-        """Keep a recipe that can be read, in place of what had its name. Raises ConfigError, StoreNotWritable."""
+        """Keep a recipe that can be read, in place of what had its name.
+
+        Raises ConfigError, StoreNotWritable, InvalidValue.
+        """
+        check_name(name)
         self.parse(text, name=name)
         make_folder(self._folder)
         write_durably(self._folder / f"{name}.yaml", text.encode())
@@ -44,3 +51,9 @@ class RecipeBook:
     def parse(self, text: str, *, name: str) -> Recipe:
         """The recipe that a text is. Raises ConfigError, with `name` where a file's name would stand."""
         return parse_recipe(text, shown=name, method=self._config.stacking.method, outputs=self._config.outputs)
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot become the name of a file here. Raises InvalidValue."""
+    if not _NAME.fullmatch(name):
+        raise InvalidValue("name", "must be 1 to 60 letters, digits, spaces or ._-, a letter or digit first")

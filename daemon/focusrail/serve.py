@@ -39,12 +39,15 @@ _UNSENT_BYTES = 32 << 10
 _ENDING_S = 3  # for answers under way when it is told to end
 
 
-def serve(config: Config) -> None:
-    """Open the rig, go on with what was interrupted, answer, until SIGTERM or SIGINT. Raises FocusrailError."""
+def serve(config: Config, *, command: str = "focusrail") -> None:
+    """Open the rig, go on with what was interrupted, answer, until SIGTERM or SIGINT. Raises FocusrailError.
+
+    `command` is what a person types to reach this configuration.
+    """
     sys.setswitchinterval(_TURN_S)
     with ExitStack() as stack:
         # No event of this log has the number of one that an earlier service has told.
-        desk = Desk(config, EventLog(first=int(time.time() * 1000)))
+        desk = Desk(config, EventLog(first=int(time.time() * 1000)), command=command)
         stack.callback(desk.service.close)
         tcp, unix = (
             stack.enter_context(_tcp(*config.service.address)),

@@ -19,7 +19,7 @@ from focusrail.capture.carriage import Carriage
 from focusrail.capture.events import Published, Skipped
 from focusrail.capture.plan import plan
 from focusrail.capture.preflight import check_accelerator, check_store
-from focusrail.capture.rig import Rig, halt_owner, only_owner, open_rig
+from focusrail.capture.rig import Rig, halt_owner, holder, only_owner, open_rig
 from focusrail.capture.shoots import Shoots
 from focusrail.capture.stacks import Stacks
 from focusrail.config.schema import Config
@@ -185,6 +185,10 @@ class Service:
     def halt_elsewhere(self) -> bool:
         """Halt the rail of the process that holds the rig, as Ctrl-C there would; False when none does."""
         return halt_owner(self._lock_file)
+
+    def held_elsewhere(self) -> int | None:
+        """The process that holds the rig, as far as it is for us to see."""
+        return holder(self._lock_file)
 
     @property
     def _lock_file(self) -> Path:

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from focusrail.api.schemas import ProblemTold
-from focusrail.errors import FocusrailError, http_status
+from focusrail.errors import FocusrailError, http_status, name_of
 from focusrail_drivers.base import DriverError
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ def tell_problems(app: FastAPI) -> None:
 
 
 async def _known(_request: Request, error: Exception) -> Response:
-    name = type(error).__name__
+    name = name_of(error)
     words = re.sub(r"(?<!^)(?=[A-Z])", " ", name).capitalize()
     return problem(http_status(error), words, str(error), kind=f"/problems/{words.lower().replace(' ', '-')}")
 

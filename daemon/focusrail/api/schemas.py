@@ -27,6 +27,24 @@ class ShootWish(_Sent):
     saved: str | None = Field(None, description="the name of a saved recipe")
 
 
+class StackWish(_Sent):
+    """How the frames of a shoot are to be stacked; what is not said is as it was."""
+
+    method: dict[str, Any] | None = Field(None, description="a recipe's method, in place of the shoot's")
+    outputs: dict[str, Any] | None = Field(None, description="a recipe's outputs, in place of its own")
+    without: str = Field("", max_length=2000, description="numbers of frames to leave out, like 12,40-43")
+    out: str | None = Field(None, max_length=4000, description="the folder that the results become; local only")
+    debug: bool = Field(False, description="save every stage, too")
+
+
+class FolderWish(StackWish):
+    """A folder of photographs to be stacked. Paths are the machine's, and absolute."""
+
+    folder: str = Field(max_length=4000)
+    step_mm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    aligned: bool | None = Field(None, description="they lie on each other already; null: where a stack left them so")
+
+
 class Position(_Sent):
     """Where to."""
 
@@ -87,6 +105,7 @@ class StatusTold(_Told):
 class RailTold(BaseModel):
     """Where the rail is; null: home it first."""
 
+    name: str
     position_mm: float | None
     moving: bool
     detail: str
@@ -126,12 +145,26 @@ class ShootTold(BaseModel):
     created_at: datetime
     state: State
     going_on: bool
+    interrupted: bool = Field(description="something has ended it that was neither a person nor a fault of its own")
     planned: int
     stored: int
     source: str
     picture: str | None = Field(description="where a small picture of it is; null before there is one")
     versions: list[VersionTold]
     recipe: dict[str, Any] | None
+    method: dict[str, Any]
+
+
+class PublicationTold(_Told):
+    """One publication of a shoot or stack."""
+
+    shoot_id: str
+    name: str
+    specimen_id: str | None
+    version: int
+    folder: str
+    published_at: datetime
+    there: bool = Field(description="whether the folder is still where it was published")
 
 
 class FrameTold(BaseModel):

@@ -20,7 +20,7 @@ from focusrail.config.schema import Config
 from focusrail.errors import FocusrailError, ShootInUse
 from focusrail.store.durable import make_folder, sync_folder, write_durably
 from focusrail_drivers import registry
-from focusrail_drivers.base import Camera, KeepsCount, KeepsPosition, Rail
+from focusrail_drivers.base import Camera, KeepsCount, KeepsPosition, Photograph, Rail
 from focusrail_drivers.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -34,6 +34,14 @@ class Rig:
     camera: Camera
     camera_thread: ThreadPoolExecutor  # has one thread, which makes all calls to the camera
     name: str  # what the devices call themselves
+    rail_name: str  # what the rail does
+
+    def photograph(self, settings: Mapping[str, str]) -> tuple[Photograph, ...]:
+        """All files of one photograph, taken where the rail stands. Raises DriverError."""
+        if settings:
+            self.camera_thread.submit(self.camera.configure, settings).result()
+        exposure = self.camera_thread.submit(self.camera.expose, 0).result()
+        return self.camera_thread.submit(self.camera.deliver, exposure).result()
 
 
 @contextmanager
@@ -53,7 +61,7 @@ def open_rig(config: Config, clock: Clock, *, with_camera: bool = True) -> Itera
         approach = Approach(config.rail.backlash_mm, config.rail.approach == "forward", config.rail.settle_s)
         carriage = Carriage(rail, clock, approach=approach, soft_limits=config.rail.travel)
         log.info("rig.opened", devices=names)
-        yield Rig(carriage, camera, thread, ", ".join(names))
+        yield Rig(carriage, camera, thread, ", ".join(names), names[0])
 
 
 @contextmanager
@@ -101,6 +109,19 @@ def only_owner(lock_file: Path) -> Iterator[None]:
         yield
 
 
+def holder(lock_file: Path) -> int | None:
+    """The process that holds the rig; None: nobody does, or it is not for us to see."""
+    try:
+        with lock_file.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read())
+    except (OSError, ValueError):
+        pass
+    return None
+
+
 def halt_owner(lock_file: Path) -> bool:
     """Halt the rail of the process that holds the rig, as Ctrl-C there would; False when none does."""
     try:
@@ -108,7 +129,10 @@ def halt_owner(lock_file: Path) -> bool:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                os.kill(int(file.read()), signal.SIGINT)
+                owner = int(file.read())
+                if owner == os.getpid():  # whose own halting is quicker, and does not end it
+                    return False
+                os.kill(owner, signal.SIGINT)
                 return True
     except (FileNotFoundError, ProcessLookupError, ValueError):
         pass

@@ -8,15 +8,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+import focusrail
+from focusrail.client.wire import answers
 from focusrail.config.loader import default_config_path, load_config
 from focusrail.config.schema import Config
-from focusrail.service import Service
+from focusrail.errors import NoService
 from focusrail.telemetry.logging import configure_logging
 
+if TYPE_CHECKING:  # one of the two is imported, when it is known which
+    from focusrail.cli.in_process import InProcess
+    from focusrail.client.client import Client
+
 PATH = click.Path(path_type=Path, readable=False)  # what is wrong with one has a sentence and a code of ours
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -28,23 +36,79 @@ class Context:
     verbose: bool
 
     def config(self) -> Config:
-        path = self.config_path if self.config_path is not None else default_config_path()
+        """The configuration in force."""
+        path = self.found()
         config = load_config(path) if path is not None else Config()
-        if self.data is not None:
+        if self.data is not None:  # and the service, if any, that works in that folder
             store = config.store.model_copy(update={"root": self.data.absolute(), "spool": None, "outbound": None})
-            config = config.model_copy(update={"store": store})
+            reached = config.service.model_copy(update={"socket": None})
+            config = config.model_copy(update={"store": store, "service": reached})
         # Bars tell a person at a terminal what is going on; the log speaks up only when something is wrong.
         quiet = sys.stderr.isatty() and not self.verbose and config.log.level == "info"
         configure_logging("warning" if quiet else config.log.level, config.log.format)
         return config
 
-    @contextmanager
-    def service(self, listen: Callable[[object], None] = lambda _: None) -> Iterator[Service]:
-        config = self.config()
+    def found(self) -> Path | None:
+        """The configuration's file; None: there is none, and it is the simulated rig."""
+        return self.config_path if self.config_path is not None else default_config_path()
+
+    @property
+    def command(self) -> str:
+        """What a person types to reach the same configuration."""
         options = (("--config", self.config_path), ("--data", self.data))
-        command = " ".join(["focusrail", *(f"{name} {shlex.quote(str(path))}" for name, path in options if path)])
-        service = Service(config, listen=listen, command=command)
+        return " ".join(["focusrail", *(f"{name} {shlex.quote(str(path))}" for name, path in options if path)])
+
+    @contextmanager
+    def performer(
+        self, listen: Callable[[object], None] = lambda _: None, *, quietly: bool = False
+    ) -> Iterator[Client | InProcess]:
+        """Who does what is asked for: the service that answers at the configuration's socket, else this process.
+
+        A line says that it is the service, unless `quietly`.
+
+        Raises NoService, ServiceLost where one is there and cannot be used.
+        """
+        config = self.config()
+        client = service_at(config, listen, quietly=quietly)
+        if client is not None:
+            try:
+                yield client
+            finally:
+                client.close()
+            return
+        from focusrail.cli.in_process import InProcess  # noqa: PLC0415
+        from focusrail.service import Service  # noqa: PLC0415
+
+        service = Service(config, listen=listen, command=self.command)
         try:
-            yield service
+            yield InProcess(service)
         finally:
             service.close()
+
+    def ask(self, work: Callable[[Client | InProcess], _T]) -> _T:
+        """Have something done; Ctrl-C ends it in order."""
+        from focusrail.console import interruptible  # noqa: PLC0415
+
+        with self.performer() as performer:
+            return interruptible(lambda: work(performer), abort=performer.abort)
+
+
+def service_at(
+    config: Config, listen: Callable[[object], None] = lambda _: None, *, quietly: bool = False
+) -> Client | None:
+    """The service of a configuration, and one line that says so, where one answers. Raises NoService, ServiceLost."""
+    path = config.service_socket
+    if not answers(path):
+        return None
+    from focusrail.client.client import Client  # noqa: PLC0415
+
+    client = Client(path, listen)
+    other = "" if client.version == focusrail.__version__ else f" (version {client.version})"
+    if not quietly:
+        click.echo(f"by the service at {path}{other}", err=True)
+    return client
+
+
+def no_service(path: Path, what: str) -> NoService:
+    """The error where only a service will do."""
+    return NoService(f"no service answers at {path}: {what} takes one, `focusrail serve` starts it")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from focusrail.capture.rig import Rig
 from focusrail.cli.context import PATH, Context
-from focusrail.console import interruptible
+from focusrail.cli.telling import tell, with_json
 from focusrail.errors import StoreNotWritable
 from focusrail.store.durable import write_durably
-from focusrail.store.media_types import suffix_of
 from focusrail_drivers import registry
+from focusrail_drivers.base import Travel
 
-_T = TypeVar("_T")
+if TYPE_CHECKING:
+    from focusrail.cli.in_process import InProcess
+    from focusrail.client.client import Client
 
 
 @click.group()
@@ -24,68 +26,57 @@ def rail() -> None:
     """Move the rail by hand."""
 
 
-def _with_rig(context: Context, work: Callable[[Rig], _T], *, camera: bool = False) -> _T:
-    with context.service() as service:
-
-        def run() -> _T:
-            with service.rig(with_camera=camera) as rig:
-                return work(rig)
-
-        return interruptible(run, abort=service.abort)
-
-
 @rail.command("status")
+@with_json
 @click.pass_obj
-def rail_status(context: Context) -> None:
+def rail_status(context: Context, as_json: bool) -> None:
     """Say where the rail is."""
+    told = context.ask(lambda performer: performer.rail())
+    place = "unknown: home it first" if told["position_mm"] is None else f"{told['position_mm']:.4f} mm"
+    detail = f"\nstate      {told['detail']}" if told["detail"] else ""
+    travel = Travel(told["min_mm"], told["max_mm"])
+    tell(told, f"rail       {told['name']}\nposition   {place}\ntravel     {travel}{detail}", as_json=as_json)
 
-    def work(rig: Rig) -> str:
-        status = rig.carriage.status()
-        place = "unknown: home it first" if status.position_mm is None else f"{status.position_mm:.4f} mm"
-        detail = f"\nstate      {status.detail}" if status.detail else ""
-        return f"rail       {rig.name}\nposition   {place}\ntravel     {rig.carriage.travel}{detail}"
 
-    click.echo(_with_rig(context, work))
+def _move(context: Context, work: Callable[[Client | InProcess], float], as_json: bool) -> None:
+    position_mm = context.ask(work)
+    tell({"position_mm": position_mm}, f"position   {position_mm:.4f} mm", as_json=as_json)
 
 
 @rail.command("home")
+@with_json
 @click.pass_obj
-def rail_home(context: Context) -> None:
+def rail_home(context: Context, as_json: bool) -> None:
     """Find the home switch. The carriage moves."""
-    click.echo(f"position   {_with_rig(context, lambda rig: rig.carriage.home()):.4f} mm")
+    _move(context, lambda performer: performer.home(), as_json)
 
 
 @rail.command("goto", context_settings={"ignore_unknown_options": True})
 @click.argument("position_mm", type=float)
+@with_json
 @click.pass_obj
-def rail_goto(context: Context, position_mm: float) -> None:
+def rail_goto(context: Context, position_mm: float, as_json: bool) -> None:
     """Go to POSITION_MM (from home)."""
-    click.echo(f"position   {_with_rig(context, lambda rig: rig.carriage.go_to(position_mm)):.4f} mm")
+    _move(context, lambda performer: performer.go_to(position_mm), as_json)
 
 
 @rail.command("jog", context_settings={"ignore_unknown_options": True})
 @click.argument("distance_mm", type=float)
+@with_json
 @click.pass_obj
-def rail_jog(context: Context, distance_mm: float) -> None:
+def rail_jog(context: Context, distance_mm: float, as_json: bool) -> None:
     """Move by DISTANCE_MM; negative is towards home."""
-
-    def work(rig: Rig) -> float:
-        return rig.carriage.go_to(rig.carriage.position_mm() + distance_mm)
-
-    click.echo(f"position   {_with_rig(context, work):.4f} mm")
+    _move(context, lambda performer: performer.jog(distance_mm), as_json)
 
 
 @rail.command("halt")
+@with_json
 @click.pass_obj
-def rail_halt(context: Context) -> None:
-    """Stop the rail now, also that of a shoot in another terminal (which is aborted)."""
-    with context.service() as service:
-        if service.halt_elsewhere():
-            click.echo("halted     the process that holds the rig")
-            return
-        with service.rig(with_camera=False) as rig:
-            rig.carriage.halt()
-    click.echo("halted     the rail")
+def rail_halt(context: Context, as_json: bool) -> None:
+    """Stop the rail now, also that of a shoot in another terminal or of the service (which is aborted)."""
+    with context.performer() as performer:
+        halted = performer.halt()
+    tell({"halted": halted}, f"halted     {halted}", as_json=as_json)
 
 
 @click.group()
@@ -94,11 +85,12 @@ def camera() -> None:
 
 
 @camera.command("find")
-def camera_find() -> None:
+@with_json
+def camera_find(as_json: bool) -> None:
     """List the cameras that are connected."""
     found = registry.find_cameras()
-    for one in found:
-        click.echo(f"{one.driver:<10} {one.model}  (port: {one.port})")
+    lines = "\n".join(f"{one.driver:<10} {one.model}  (port: {one.port})" for one in found)
+    tell([asdict(one) for one in found], lines, as_json=as_json)
     if not found:
         click.echo(
             "no cameras found: switch the camera on, set it to PTP or PC remote, and plug its cable in", err=True
@@ -107,24 +99,17 @@ def camera_find() -> None:
 
 @camera.command("shot")
 @click.option("-o", "--out", type=PATH, default=Path("shot"), help="File name without suffix.")
+@with_json
 @click.pass_obj
-def camera_shot(context: Context, out: Path) -> None:
+def camera_shot(context: Context, out: Path, as_json: bool) -> None:
     """Take one photograph and save it as the camera delivers it."""
-    settings = context.config().camera.settings
-
-    def work(rig: Rig) -> list[Path]:
-        if settings:
-            rig.camera_thread.submit(rig.camera.configure, settings).result()
-        exposure = rig.camera_thread.submit(rig.camera.expose, 0).result()
-        saved = []
-        for photograph in rig.camera_thread.submit(rig.camera.deliver, exposure).result():
-            suffix = f".{suffix_of(photograph.media_type)}"
-            path = out if out.suffix.casefold() == suffix else out.with_name(out.name + suffix)
-            if path.exists():
-                raise StoreNotWritable(f"{path} exists already: name another file with -o")
-            write_durably(path.absolute(), photograph.data)
-            saved.append(path)
-        return saved
-
-    for path in _with_rig(context, work, camera=True):
-        click.echo(f"saved      {path}")
+    saved = []
+    for suffix, data in context.ask(lambda performer: performer.photograph()):
+        named = out.suffix.casefold() == f".{suffix}"
+        path = out if named else out.with_name(f"{out.name}.{suffix}")
+        if path.exists():
+            raise StoreNotWritable(f"{path} exists already: name another file with -o")
+        write_durably(path.absolute(), data)
+        saved.append(path)
+    lines = "\n".join(f"saved      {path}" for path in saved)
+    tell({"saved": [path.absolute() for path in saved]}, lines, as_json=as_json)

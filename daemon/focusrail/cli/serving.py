@@ -7,6 +7,7 @@ import sys
 import click
 
 from focusrail.cli.context import Context
+from focusrail.cli.telling import tell, with_json
 
 
 @click.command()
@@ -18,13 +19,14 @@ def serve(context: Context) -> None:
     """
     from focusrail.serve import serve as serve_config  # noqa: PLC0415 - a web server is only for who serves
 
-    serve_config(context.config())
+    serve_config(context.config(), command=context.command)
 
 
 @click.command()
+@with_json
 @click.option("--new", is_flag=True, help="Make another token: all browsers have to be let in again.")
 @click.pass_obj
-def token(context: Context, new: bool) -> None:
+def token(context: Context, new: bool, as_json: bool) -> None:
     """Show the address, with its token, at which browsers reach the service: also as a QR code, for a phone."""
     import segno  # noqa: PLC0415
 
@@ -36,9 +38,8 @@ def token(context: Context, new: bool) -> None:
         config.store.token_file.unlink(missing_ok=True)
     secret = token_at(config.store.token_file)
     found = [f"{address}/?token={secret}" for address in addresses(config.service.address)]
-    for one in found:
-        click.echo(one)
-    if sys.stdout.isatty():
+    tell({"token": secret, "addresses": found}, "\n".join(found), as_json=as_json)
+    if not as_json and sys.stdout.isatty():
         segno.make(found[-1]).terminal(compact=True)
     if new:
         click.echo("a running service still wants the old one: restart it", err=True)

@@ -9,49 +9,67 @@ from typing import Any
 
 import click
 
-from focusrail.capture.begin import usual_outputs
 from focusrail.capture.events import Published
 from focusrail.cli.context import PATH, Context
+from focusrail.cli.telling import published_facts, tell, with_json
 from focusrail.config.loader import load_recipe, shipped_with
 from focusrail.config.schema import Config
 from focusrail.console import ProgressDisplay, interruptible, summary
-from focusrail.errors import ConfigError, InvalidValue, UnknownShoot, exit_code
+from focusrail.errors import ConfigError, InvalidValue, exit_code
 from focusrail.model.method import FUSIONS, MODELS, Method, notebook
 from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import Recipe
 from focusrail.model.selection import parse_frames
+from focusrail.recipe_book import RecipeBook
 
 
 @click.command()
 @click.argument("recipe", type=PATH, required=False)
+@click.option("--saved", help="Shoot the saved recipe of that name.")
 @click.option("--name", help="Instead of the recipe's name.")
 @click.option("--specimen", help="Instead of the recipe's specimen ID.")
+@with_json
 @click.pass_obj
-def shoot(context: Context, recipe: Path | None, name: str | None, specimen: str | None) -> None:
+def shoot(
+    context: Context,
+    recipe: Path | None,
+    *,
+    saved: str | None,
+    name: str | None,
+    specimen: str | None,
+    as_json: bool,
+) -> None:
     """Shoot RECIPE (YAML) and stack it meanwhile. Without one, the demonstration on the simulated rig."""
-    with ProgressDisplay(shooting=True) as display, context.service(display) as service:
-        wanted = _recipe(recipe, service.config, name=name, specimen_id=specimen)
-        done = interruptible(lambda: service.shoot(wanted), abort=service.abort)
-    _conclude(done)
+    if recipe is not None and saved is not None:
+        raise click.UsageError("give either RECIPE or --saved NAME")
+    config, display = context.config(), ProgressDisplay(shooting=True)
+    if saved is None:
+        wanted = _recipe(recipe, config, name=name, specimen_id=specimen)
+    with context.performer(display) as performer, display:
+        if saved is not None:
+            found = RecipeBook(config.store.root / "recipes", config).parse(performer.recipe(saved), name=saved)
+            wanted = _but(found, name=name, specimen_id=specimen)
+        done = interruptible(lambda: performer.shoot(wanted), abort=performer.abort)
+    conclude(done, as_json=as_json)
 
 
 @click.command()
 @click.argument("shoot_id", required=False)
+@with_json
 @click.pass_obj
-def resume(context: Context, shoot_id: str | None) -> None:
-    """Go on with a shoot that ended before its last frame; without SHOOT_ID, with the newest. The carriage moves.
+def resume(context: Context, shoot_id: str | None, as_json: bool) -> None:
+    """Go on after a pause, or with a shoot that ended before its last frame; without SHOOT_ID, with the newest.
 
-    Only where nothing has been touched since: the frames that are missing are shot where the plan has them.
+    The carriage moves. Only where nothing has been touched since: the frames that are missing are shot where the plan
+    has them.
     """
-    with ProgressDisplay(shooting=True) as display, context.service(display) as service:
-        if shoot_id is None:
-            unfinished = service.unfinished()
-            if unfinished is None:
-                raise UnknownShoot("every shoot is finished: there is none to go on with")
-            shoot_id = unfinished.shoot_id
-        wanted = shoot_id
-        done = interruptible(lambda: service.shoot_on(wanted), abort=service.abort)
-    _conclude(done)
+    display = ProgressDisplay(shooting=True)
+    with context.performer(display) as performer, display:
+        done = interruptible(lambda: performer.resume(shoot_id), abort=performer.abort)
+    if isinstance(done, Published):
+        conclude(done, as_json=as_json)
+    else:
+        tell({"shoot_id": done}, f"goes on    {done}; `focusrail watch` shows it", as_json=as_json)
 
 
 def _recipe(path: Path | None, config: Config, **overrides: str | None) -> Recipe:
@@ -59,7 +77,10 @@ def _recipe(path: Path | None, config: Config, **overrides: str | None) -> Recip
         if config.camera.driver != "simulated":
             raise ConfigError("name a recipe: only the simulated rig has a default one")
         path = shipped_with("recipes") / "demo.yaml"
-    recipe = load_recipe(path, method=config.stacking.method, outputs=config.outputs)
+    return _but(load_recipe(path, method=config.stacking.method, outputs=config.outputs), **overrides)
+
+
+def _but(recipe: Recipe, **overrides: str | None) -> Recipe:
     return replace(recipe, **{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
 
 
@@ -90,6 +111,7 @@ def _recipe(path: Path | None, config: Config, **overrides: str | None) -> Recip
 @click.option("--slab-frames", type=int, help="Also fuse every so many frames on their own, as 16-bit TIFF.")
 @click.option("--slab-overlap", type=int, help="Frames that a slab shares with the one before (a third).")
 @click.option("--debug", is_flag=True, help="Save aligned frames, focus measures and winners.")
+@with_json
 @click.pass_obj
 def stack(
     context: Context,
@@ -107,6 +129,7 @@ def stack(
     slab_frames: int | None,
     slab_overlap: int | None,
     debug: bool,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Stack the photographs in FOLDER, or with --shoot those of a shoot."""
@@ -120,21 +143,21 @@ def stack(
         raise click.UsageError("--aligned goes with a folder of photographs")
     wish: Any = {"out": out, "debug": debug, "without": _frames(without)}
     more = _more(mesh, save_aligned, slab_frames, slab_overlap)
-    with ProgressDisplay(shooting=False) as display, context.service(display) as service:
-        if shoot_id is not None:
-            shoot = service.journal.shoot(shoot_id)
-            method = _method(notebook() if compat else shoot.method, options)
-            wish["outputs"] = _outputs(usual_outputs(service.config, shoot), more)
-            done = interruptible(lambda: service.restack(shoot_id, method=method, **wish), abort=service.abort)
-        else:
+    config, display = context.config(), ProgressDisplay(shooting=False)
+    with context.performer(display) as performer, display:
+
+        def work() -> Published:
+            if shoot_id is not None:
+                was, outputs = performer.usual(shoot_id)
+                wish["outputs"] = _outputs(outputs or config.outputs, more)
+                return performer.restack(shoot_id, method=_method(notebook() if compat else was, options), **wish)
             assert folder is not None
-            method = _method(notebook() if compat else service.config.stacking.method, options)
-            wish["outputs"] = _outputs(usual_outputs(service.config), more)
-            _, done = interruptible(
-                lambda: service.stack_folder(folder, method=method, step_mm=step_mm, aligned=aligned, **wish),
-                abort=service.abort,
-            )
-    _conclude(done)
+            method = _method(notebook() if compat else config.stacking.method, options)
+            wish["outputs"] = _outputs(config.outputs, more)
+            return performer.stack_folder(folder.absolute(), method=method, step_mm=step_mm, aligned=aligned, **wish)
+
+        done = interruptible(work, abort=performer.abort)
+    conclude(done, as_json=as_json)
 
 
 def _frames(text: str | None) -> frozenset[int]:
@@ -170,22 +193,13 @@ def _method(base: Method, options: dict[str, Any]) -> Method:
     return replace(base, registration=replace(base.registration, **registration), **given)
 
 
-@click.command()
-@click.pass_obj
-def shoots(context: Context) -> None:
-    """List all shoots, newest first."""
-    with context.service() as service:
-        for one in service.journal.shoots():
-            frames = len(service.journal.frames(one.shoot_id))
-            planned = f"/{len(one.positions_mm)}" if one.positions_mm else ""
-            state = "interrupted" if service.was_interrupted(one) else one.state.value
-            click.echo(f"{one.shoot_id}  {state:<11}  {frames:>4}{planned:<5} frames  {one.name}")
-            for version, folder in service.journal.publications(one.shoot_id):
-                click.echo(f"    version {version}: {folder}")
+def conclude(done: Published, *, as_json: bool, told: bool = False) -> None:
+    """Say what a shoot or stack came to, unless that is told already.
 
-
-def _conclude(done: Published) -> None:
-    click.echo(summary(done))
+    Where frames were left out, exit with what the first one's fault was.
+    """
+    if not told:
+        tell(published_facts(done), summary(done), as_json=as_json)
     for warning in done.finished.warnings:
         click.echo(f"warning    {warning}", err=True)
     if done.left_out:

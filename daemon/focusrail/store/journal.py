@@ -66,6 +66,18 @@ class Inbound:
     error: str = ""  # why there is none
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A version of a shoot or stack, where it was published."""
+
+    shoot_id: str
+    name: str
+    specimen_id: str | None
+    version: int
+    folder: Path
+    published_at: datetime  # UTC
+
+
 class Journal:
     """What happened. Safe from several threads; several processes may have it open."""
 
@@ -235,6 +247,19 @@ class Journal:
                 "SELECT version, folder FROM publication WHERE shoot_id=? ORDER BY version", (shoot_id,)
             ).fetchall()
         return [(version, Path(folder)) for version, folder in rows]
+
+    def published(self) -> list[Publication]:
+        """All publications of all shoots, newest first."""
+        with self._lock, self._refusing():
+            rows = self._db.execute(
+                "SELECT shoot_id, name, specimen_id, version, folder, published_at FROM publication "
+                "JOIN shoot USING (shoot_id) ORDER BY published_at DESC, version DESC"
+            ).fetchall()
+        with self._refusing():
+            return [
+                Publication(shoot_id, name, specimen_id, version, Path(folder), datetime.fromisoformat(at))
+                for shoot_id, name, specimen_id, version, folder, at in rows
+            ]
 
     def left_out(self, shoot_id: str, version: int) -> str:
         """The frames that a version was asked to be made without, like 12,40-43; empty where there are none."""

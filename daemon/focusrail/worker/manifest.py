@@ -10,8 +10,6 @@ from datetime import date, datetime, timezone
 from enum import Enum
 from pathlib import PurePath
 
-import numpy as np
-
 from focusrail.model.outcome import FrameOutcome, StackOutcome
 
 SCHEMA_VERSION = 1  # raised when a key changes its meaning or goes; new keys may come at any time
@@ -88,8 +86,8 @@ def plain(value: object) -> object:
     """The value in JSON's own types: dict, list, str, int, float, bool, None. What has no JSON form becomes text."""
     if isinstance(value, Enum):
         return plain(value.value)
-    if isinstance(value, np.generic):
-        return plain(value.item())
+    if hasattr(value, "tolist"):  # numpy's values and arrays, without importing it for those who have none
+        return plain(value.tolist())
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -104,8 +102,6 @@ def plain(value: object) -> object:
         return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):
         return sorted((plain(item) for item in value), key=str)
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
     if isinstance(value, Sequence):
         return [plain(item) for item in value]
     return str(value)

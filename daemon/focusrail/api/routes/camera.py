@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from typing import Any
@@ -13,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from focusrail.api.asked import AtDesk
 from focusrail.api.schemas import CameraSettings
 from focusrail.capture.live_view import Picture, Viewer
+from focusrail.store.media_types import suffix_of
 from focusrail_drivers.base import DriverError, Photograph
 
 router = APIRouter(prefix="/camera", tags=["camera"])
@@ -27,6 +30,16 @@ _MJPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"multipart/x-mixed-
 def shot(desk: AtDesk) -> Response:
     """Take a photograph; the answer is its file, as the camera delivers it. It is not kept."""
     return _answer(desk.camera.test_shot()[0])
+
+
+@router.post("/shot.zip", response_class=Response, responses={200: {"content": {"application/zip": {}}}})
+def all_of_a_shot(desk: AtDesk) -> Response:
+    """Take a photograph; the answer holds all its files, where a camera delivers a raw file and a JPEG. Not kept."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for number, photograph in enumerate(desk.camera.test_shot()):
+            archive.writestr(f"{number}.{suffix_of(photograph.media_type)}", photograph.data)
+    return Response(packed.getvalue(), media_type="application/zip", headers=_FRESH)
 
 
 @router.get("/settings")

@@ -6,18 +6,18 @@ from fastapi import APIRouter
 
 from focusrail.api.asked import AtDesk
 from focusrail.api.schemas import Distance, Position, RailTold
-from focusrail.capture.carriage import Carriage
 from focusrail.capture.rig import Rig
 from focusrail_drivers.base import DeviceNotFound
 
 router = APIRouter(prefix="/rail", tags=["rail"])
 
 
-def _told(carriage: Carriage) -> RailTold:
+def _told(rig: Rig) -> RailTold:
+    carriage = rig.carriage
     status, travel = carriage.status(), carriage.travel
     return RailTold(
-        position_mm=status.position_mm, moving=status.moving, detail=status.detail, min_mm=travel.min_mm,
-        max_mm=travel.max_mm, resolution_mm=carriage.resolution_mm,
+        name=rig.rail_name, position_mm=status.position_mm, moving=status.moving, detail=status.detail,
+        min_mm=travel.min_mm, max_mm=travel.max_mm, resolution_mm=carriage.resolution_mm,
     )  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def status(desk: AtDesk) -> RailTold:
     rig = desk.service.kept
     if rig is None:
         raise DeviceNotFound(desk.status().trouble or "the rig is not open")
-    return _told(rig.carriage)
+    return _told(rig)
 
 
 @router.post("/home")
@@ -36,7 +36,7 @@ def home(desk: AtDesk) -> RailTold:
 
     def work(rig: Rig) -> RailTold:
         rig.carriage.home()
-        return _told(rig.carriage)
+        return _told(rig)
 
     return desk.on_rig("homing", work)
 
@@ -47,7 +47,7 @@ def goto(desk: AtDesk, to: Position) -> RailTold:
 
     def work(rig: Rig) -> RailTold:
         rig.carriage.go_to(to.position_mm)
-        return _told(rig.carriage)
+        return _told(rig)
 
     return desk.on_rig("moving", work)
 
@@ -58,6 +58,6 @@ def jog(desk: AtDesk, by: Distance) -> RailTold:
 
     def work(rig: Rig) -> RailTold:
         rig.carriage.go_to(rig.carriage.position_mm() + by.distance_mm)
-        return _told(rig.carriage)
+        return _told(rig)
 
     return desk.on_rig("moving", work)

@@ -83,12 +83,6 @@ async def abort(desk: AtDesk, shoot_id: str) -> None:
     await to_thread.run_sync(desk.abort, shoot_id, limiter=CapacityLimiter(1))  # as for halting
 
 
-@router.post("/shoots/{shoot_id}/stack", status_code=202)
-def stack(desk: AtDesk, shoot_id: str) -> Begun:
-    """Stack what is stored of a shoot, as its next version."""
-    return Begun(shoot_id=desk.restack(shoot_id))
-
-
 @router.post("/halt", status_code=204)
 async def halt(desk: AtDesk) -> None:
     """Stop the rail now, whatever it is doing."""
@@ -100,13 +94,16 @@ def _told(desk: Desk, one: Shoot) -> ShootTold:
     journal, status = desk.service.journal, desk.status()
     recipe: Any = plain(one.recipe) if one.recipe is not None else None
     stored = journal.frame_count(one.shoot_id)
+    method: Any = plain(one.method)
+    going_on = status.progress is not None and status.progress.shoot_id == one.shoot_id
     return ShootTold(
         shoot_id=one.shoot_id,
         name=one.name,
         specimen_id=one.specimen_id,
         created_at=one.created_at,
         state=one.state,
-        going_on=status.progress is not None and status.progress.shoot_id == one.shoot_id,
+        going_on=going_on,
+        interrupted=not going_on and desk.service.was_interrupted(one),
         planned=len(one.positions_mm),
         stored=stored,
         source=one.source,
@@ -121,6 +118,7 @@ def _told(desk: Desk, one: Shoot) -> ShootTold:
             for version, folder in journal.publications(one.shoot_id)
         ],
         recipe=recipe,
+        method=method,
     )
 
 
