@@ -15,7 +15,7 @@ READY := $(VENV)/.ready-$(word 2,$(FACTS))-$(basename $(notdir $(LOCK)))
 COMPILED := hatch_build.py $(shell find daemon drivers -name '*.[ch]')
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet install
 
-.PHONY: help demo demo-kv260 test test-long bench pictures lint format lock clean system system-test system-bench
+.PHONY: help demo demo-kv260 test test-long fuzz-api bench-hostile bench pictures lint format lock clean system system-test system-bench
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,18 @@ pictures: demo ## the pictures of README.md and docs, from the demo's newest sho
 
 test-long: $(READY) ## an hour: a thousand kills, and the memory of 300 frames
 	FOCUSRAIL_KILLS=1000 FOCUSRAIL_MEMORY_FRAMES=300 $(VENV)/bin/pytest tests/crash tests/integration/test_memory.py $(ARGS)
+
+# What generates the requests is heavy, and stays out of the locks.
+fuzz-api: $(READY) .venv-fuzz/bin/schemathesis ## minutes: 20,000 generated requests and 100,000 paths against the API
+	FOCUSRAIL_PATHS=100000 $(VENV)/bin/pytest tests/integration/test_api_paths.py --timeout=900
+	$(VENV)/bin/python tests/fuzz/api.py .venv-fuzz/bin/schemathesis $(ARGS)
+
+.venv-fuzz/bin/schemathesis: | system
+	@$(PYTHON) -m venv --clear .venv-fuzz
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-fuzz/bin/python -m pip --quiet install schemathesis==4.32.5
+
+bench-hostile: $(READY) ## a minute: a shoot beside 50 hostile clients
+	$(VENV)/bin/python -m benchmarks.hostile $(ARGS)
 
 bench: system-bench $(READY) ## hours: focusrail and its peers on the same stacks, by size, quality and cost (ARGS="--scenes demo")
 	$(VENV)/bin/python -m benchmarks.compare --size 2 24 --out benchmarks/results $(ARGS)

@@ -5,16 +5,18 @@ One thread, the operator's, makes every call that moves the rail or takes a pict
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
+from pydantic import TypeAdapter
 
 from focusrail.capture.by_hand import CameraByHand
 from focusrail.capture.events import FrameStored, Merging, Paused, Published, Started
@@ -22,9 +24,12 @@ from focusrail.capture.live_view import LiveView
 from focusrail.capture.plan import Plan, plan
 from focusrail.capture.rig import Rig
 from focusrail.config.schema import Config
-from focusrail.errors import FocusrailError, IllegalTransition, RigBusy, name_of
+from focusrail.errors import FocusrailError, IllegalTransition, KeyReused, RigBusy, name_of
 from focusrail.event_log import EventLog
+from focusrail.glance import Ended, Estimate, Progress, Status
+from focusrail.metrics import Look, Metrics
 from focusrail.model.recipe import Recipe
+from focusrail.model.shoot import State
 from focusrail.recipe_book import RecipeBook
 from focusrail.service import Service
 from focusrail.worker.messages import Fused, LeftOut
@@ -33,62 +38,9 @@ from focusrail_drivers.clock import Clock
 
 log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
+_RECIPE = TypeAdapter(Recipe)
+_MAKES_WAY_S = 10.0  # for a stack that is ended to come to its end
 _SHOOTING = "the camera makes frames now: look at the newest of them, or at the composite"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the shoot or stack that is going on has come."""
-
-    shoot_id: str
-    name: str
-    state: str  # preflight, shooting, paused, merging
-    frames: int  # planned
-    stored: int = 0
-    fused: int = 0
-    left_out: int = 0
-    elapsed_s: float = 0.0
-    remaining_s: float | None = None  # of the frames still to be made, at the pace so far
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What was going on has ended without a result."""
-
-    shoot_id: str
-    error: str  # class name, see focusrail.errors
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Everything that a person at the rig wants to see at a glance."""
-
-    doing: str  # what is going on, empty: nothing
-    progress: Progress | None
-    rig: str  # what the devices call themselves; empty while they are not open
-    trouble: str  # why they are not
-    position_mm: float | None
-    moving: bool
-    travel_mm: tuple[float, float] | None
-    last_event: int
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What frames take, from the newest shoot; None before there is one."""
-
-    s_per_frame: float | None
-    bytes_per_frame: float | None
-    free_bytes: int
-
-    def seconds(self, frames: int) -> float | None:
-        """For so many frames."""
-        return None if self.s_per_frame is None else self.s_per_frame * frames
-
-    def bytes(self, frames: int) -> int | None:
-        """Of originals, for so many frames."""
-        return None if self.bytes_per_frame is None else round(self.bytes_per_frame * frames)
 
 
 class Desk:
@@ -101,12 +53,17 @@ class Desk:
         self.service = Service(config, clock=clock, listen=self._hear, command=command)
         self.events = events
         self.recipes = RecipeBook(config.store.root / "recipes", config)
+        self.metrics = Metrics()
         self.live = LiveView(lambda: self.service.kept, self._lose)
         self.camera = CameraByHand(self.on_rig, self.live, config.camera.settings)
-        self._keys: dict[str, str] = {}  # of shoots that were begun with one
+        self._keyed = threading.Lock()
         self._operator = ThreadPoolExecutor(1, "operator")
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of what is told; never held for long
+        self._change = threading.Lock()  # held while something begins, ends, or is ended
         self._doing = ""
+        self._closed = False
+        self._yielding: Future[Any] | None = None  # what is going on, if it ends when a person wants the rig
+        self._displaced = False
         self._progress: Progress | None = None
         self._began_s = self._first_s = 0.0
         self._begun: Future[str] | None = None
@@ -143,10 +100,17 @@ class Desk:
 
     def close(self) -> None:
         """End what is going on in order, so that it can be gone on with, and let go of the rig."""
-        self.live.close()
-        self.service.suspend()
+        self.suspend()
         self._operator.submit(self.service.let_go).result()
         self._operator.shutdown()
+
+    def suspend(self) -> None:
+        """End what is going on in order; from now on nothing begins."""
+        with self._change:
+            self._closed = True
+        self.live.close()
+        self.service.suspend()
+        self.events.close()
 
     def on_rig(self, doing: str, work: Callable[[Rig], _T]) -> _T:
         """Do something short with the rig, in the operator's thread. Raises RigBusy, DriverError, FocusrailError."""
@@ -158,10 +122,15 @@ class Desk:
         return self._submit(doing, run).result()
 
     def halt(self) -> None:
-        """Stop the rail now, and what moves it; where another process holds the rig, that one's. Raises ShootInUse."""
+        """Stop the rail now, and what moves it, also where nothing should be moving; where another process holds the
+        rig, that one's. Raises ShootInUse.
+        """
         self.service.abort()
-        if self.service.kept is None:
+        rig = self.service.kept
+        if rig is None:
             self.service.halt_elsewhere()
+        elif not self._doing:
+            rig.carriage.halt()
 
     # --- shoots and stacks --------------------------------------------------------------------------------------------
 
@@ -172,8 +141,7 @@ class Desk:
 
     def estimate(self) -> Estimate:
         """What frames will take, as far as that is known."""
-        journal, spool = self.service.journal, self.service.config.store.spool_folder
-        free_bytes = shutil.disk_usage(next(p for p in (spool, *spool.parents) if p.exists())).free
+        journal, free_bytes = self.service.journal, _free_bytes(self.service.config.store.spool_folder)
         for shoot in journal.shoots():
             frames = journal.frames(shoot.shoot_id) if shoot.recipe is not None else []
             if len(frames) > 1:
@@ -185,15 +153,23 @@ class Desk:
     def shoot(self, recipe: Recipe, *, key: str | None = None) -> str:
         """Begin a shoot; return its ID once it is journalled. Raises RigBusy and what refuses it.
 
-        With a `key` that began one before, that one's ID is all that happens.
+        With a `key` that began one before, that one's ID is all that happens. Raises KeyReused for another recipe.
         """
-        if key is not None and key in self._keys:
-            return self._keys[key]
-        wished = self.camera.wished(recipe)
-        shoot_id = self._begin("shooting", lambda: self.service.shoot(wished))
-        if key is not None:
-            self._keys[key] = shoot_id
+        if key is None:
+            return self._shoot(recipe)
+        wish = hashlib.sha256(_RECIPE.dump_json(recipe)).hexdigest()
+        with self._keyed:  # whoever comes second with the same key waits for what the first begins
+            before = self.service.journal.begun_with(key)
+            if before is None:
+                return self._shoot(recipe, key=key, wish=wish)
+        shoot_id, wished = before
+        if wished != wish:
+            raise KeyReused(f"shoot {shoot_id} was begun with this key, and for another recipe: take a new key")
         return shoot_id
+
+    def _shoot(self, recipe: Recipe, **journalled: str) -> str:
+        wished = self.camera.wished(recipe)
+        return self._begin("shooting", lambda: self.service.shoot(wished, **journalled))
 
     def restack(self, shoot_id: str, **wish: Any) -> str:
         """Begin to stack a shoot again; `wish` as of Service.restack. Return its ID."""
@@ -203,32 +179,59 @@ class Desk:
         """Begin to stack a folder of photographs; `wish` as of Service.stack_folder. Return the stack's ID."""
         return self._begin("stacking", lambda: self.service.stack_folder(folder, **wish)[1])
 
+    def stack_inbound(self, folder: Path) -> Published | None:
+        """Stack a folder, wait for it, and make way for whatever a person wants meanwhile: then, None.
+
+        Raises RigBusy and what refuses it.
+        """
+        self._displaced = False
+        try:
+            return self._submit(
+                "stacking", lambda: self.service.stack_folder(folder, links=False)[1], yields=True
+            ).result()
+        except FocusrailError:
+            if self._displaced or self._closed:
+                return None
+            raise
+        finally:
+            self._progress = None
+
+    def tell(self, event: object) -> None:
+        """Let everybody know of something that has happened beside shoots and stacks."""
+        self._hear(event)
+
     def pause(self, shoot_id: str) -> None:
-        """Wait before the next frame. Raises UnknownShoot, RigBusy, IllegalTransition where none is to come."""
-        self._check_going_on(shoot_id)
-        progress = self._progress
-        if self._doing != "shooting" or progress is None or progress.state == "merging":
-            raise IllegalTransition(f"{shoot_id} is being stacked: only shooting can be paused")
-        self.service.pause()
+        """Wait before the next frame. Raises UnknownShoot, RigBusy; IllegalTransition where none is to come."""
+        with self._change:
+            progress = self._going_on(shoot_id)
+            if self._doing != "shooting" or progress.state == "merging":
+                raise IllegalTransition(f"shoot {shoot_id} makes no frames now: there is nothing to be paused")
+            self.service.pause()
 
     def resume(self, shoot_id: str) -> str:
         """Go on after a pause, or with a shoot that has ended early; return its ID."""
         progress = self._progress
         if progress is None or progress.shoot_id != shoot_id:
+            if self.service.journal.shoot(shoot_id).state is State.PUBLISHED:
+                raise IllegalTransition(
+                    f"shoot {shoot_id} is published: it can be stacked again, there is nothing to resume"
+                )
             return self._begin("shooting", lambda: self.service.shoot_on(shoot_id))
         self.service.resume()
         return shoot_id
 
     def abort(self, shoot_id: str) -> None:
         """End a shoot or stack; what is stored is safe."""
-        self._check_going_on(shoot_id)
-        self.service.abort()
+        with self._change:  # so that it is this one that is ended
+            self._going_on(shoot_id)
+            self.service.abort()
 
-    def _check_going_on(self, shoot_id: str) -> None:
+    def _going_on(self, shoot_id: str) -> Progress:
         progress = self._progress
         if progress is None or progress.shoot_id != shoot_id:
             self.service.journal.shoot(shoot_id)
             raise RigBusy(f"shoot {shoot_id} is not going on")
+        return progress
 
     def _begin(self, doing: str, work: Callable[[], Published]) -> str:
         begun: Future[str] = Future()
@@ -236,8 +239,11 @@ class Desk:
         def run() -> None:
             try:
                 with self.live.aside(_SHOOTING) if doing == "shooting" else nullcontext():
-                    work()
+                    done = work()
+                if not begun.done():
+                    begun.set_result(done.shoot_id)
             except (FocusrailError, DriverError) as error:
+                self._note_loss(error)
                 self._fail(begun, error)
             except Exception as error:
                 log.exception("desk.failed")
@@ -253,20 +259,51 @@ class Desk:
             begun.set_exception(error)
             return
         self.events.add(Ended(begun.result(), name_of(error), str(error)))
+        self.metrics.ended(name_of(error))
 
-    def _submit(self, doing: str, work: Callable[[], _T], *, begun: Future[str] | None = None) -> Future[_T]:
-        with self._lock:
+    def _submit(
+        self, doing: str, work: Callable[[], _T], *, begun: Future[str] | None = None, yields: bool = False
+    ) -> Future[_T]:
+        if not yields:
+            self._make_way()
+        with self._change:
+            if self._closed:
+                raise RigBusy("the service is ending")
             if self._doing:
                 raise RigBusy(f"the rig is busy ({self._doing}): wait for it to end, or abort it")
+            operation = ExitStack()
+            operation.enter_context(self.service.operation())  # a halt from now on is for this
             self._doing, self._begun = doing, begun
 
-        def run() -> _T:
-            try:
-                return work()
-            finally:
-                self._begun, self._doing = None, ""
+            def run() -> _T:
+                try:
+                    return work()
+                except DriverError as error:
+                    self._note_loss(error)
+                    raise
+                finally:
+                    with self._change:
+                        operation.close()
+                        self._begun, self._yielding, self._doing = None, None, ""
 
-        return self._operator.submit(run)
+            future = self._operator.submit(run)
+            self._yielding = future if yields else None
+            return future
+
+    def _note_loss(self, error: Exception) -> None:
+        """Where an error has cost us the rig, it says so until the rig is back."""
+        if self.service.kept is None and isinstance(error, DriverError):
+            self._trouble = str(error)
+
+    def _make_way(self) -> None:
+        """End what goes on only while nobody wants the rig."""
+        with self._change:
+            yielding = self._yielding
+            if yielding is None:
+                return
+            self._displaced = True
+            self.service.abort()
+        wait([yielding], _MAKES_WAY_S)
 
     # --- what is going on ---------------------------------------------------------------------------------------------
 
@@ -277,6 +314,7 @@ class Desk:
             self._progress = self._after(event, now_s)
             begun = self._begun
         self.events.add(event)
+        self.metrics.hear(event, now_s)
         if isinstance(event, Started) and begun is not None and not begun.done():
             begun.set_result(event.shoot_id)
 
@@ -321,8 +359,24 @@ class Desk:
             None if travel is None else (travel.min_mm, travel.max_mm), self.events.last,
         )  # fmt: skip
 
+    def look(self) -> Look:
+        """The figures that are as they are just now."""
+        status, store = self.status(), self.service.config.store
+        progress = status.progress
+        return Look(
+            rig_open=bool(status.rig),
+            position_known=status.position_mm is not None,
+            frames_waiting=0 if progress is None else max(0, progress.stored - progress.fused - progress.left_out),
+            free_bytes={"spool": _free_bytes(store.spool_folder), "outbound": _free_bytes(store.outbound_folder)},
+        )
+
     def _remaining_s(self, progress: Progress, now_s: float) -> float | None:
         if progress.stored < 2 or progress.state == "paused":
             return None
         pace_s = (now_s - self._first_s) / (progress.stored - 1)
         return pace_s * max(0, progress.frames - progress.stored)
+
+
+def _free_bytes(folder: Path) -> int:
+    """On the disk of a folder that may still have to be made."""
+    return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free

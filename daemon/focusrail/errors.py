@@ -52,6 +52,10 @@ class RigBusy(FocusrailError):
     """Something else is going on at the rig, or what was to be stopped is not."""
 
 
+class KeyReused(FocusrailError):
+    """A shoot was begun with that idempotency key, and for another recipe."""
+
+
 class UnknownRecipe(FocusrailError):
     """No saved recipe has that name."""
 
@@ -167,6 +171,7 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     ServiceLost: (33, 503),
     NoService: (34, 503),
     Unhealthy: (35, 500),
+    KeyReused: (40, 422),
     OutOfTravel: (21, 422),
     PositionUnknown: (22, 409),
     SettingRefused: (30, 422),

@@ -6,7 +6,7 @@ import asyncio
 import re
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -32,15 +32,19 @@ class Entry:
 class EventLog:
     """The newest events. Add from any thread; follow from any event loop. However slow a follower is, nothing grows."""
 
-    def __init__(self, keep: int = KEPT) -> None:
+    def __init__(self, keep: int = KEPT, *, first: int = 1) -> None:
+        """`first`: the number of the first event. With one that no log before has come to, nobody takes them for those
+        of an earlier log.
+        """
         self._entries: deque[Entry] = deque(maxlen=keep)
         self._lock = threading.Lock()
-        self._next = 1
+        self._next = first
+        self._closed = False
         self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     @property
     def last(self) -> int:
-        """The number of the newest event; 0 before the first."""
+        """The number of the newest event; one less than the first number before there is one."""
         return self._next - 1
 
     def add(self, event: object) -> None:
@@ -49,6 +53,15 @@ class EventLog:
         with self._lock:
             self._entries.append(Entry(self._next, name, _told(event)))
             self._next += 1
+        self._wake()
+
+    def close(self) -> None:
+        """Let all followers come to an end: what has happened is still told, and then no more."""
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._lock:
             waiting = list(self._waiting)
         for loop, happened in waiting:
             with suppress(RuntimeError):  # that loop has ended
@@ -62,10 +75,11 @@ class EventLog:
                 return None
             return [entry for entry in self._entries if entry.number > number]
 
-    async def follow(self, after: int, *, quiet_s: float) -> AsyncIterator[Entry | Literal["missed", "quiet"]]:
-        """Events after one, as they come, for ever.
+    async def follow(self, after: int, *, quiet_s: float) -> AsyncGenerator[Entry | Literal["quiet"], None]:
+        """Events after one, as they come, until the log is closed.
 
-        `missed` where some were forgotten: look at everything anew. `quiet` whenever none has come for so long.
+        One named `missed` where some were forgotten: look at everything anew. `quiet` whenever none has come for so
+        long.
         """
         happened = asyncio.Event()
         me = (asyncio.get_running_loop(), happened)
@@ -77,12 +91,14 @@ class EventLog:
                 entries = self.since(after)
                 if entries is None:
                     after = self.last
-                    yield "missed"
+                    yield Entry(after, "missed", {})
                     continue
                 for entry in entries:
                     after = entry.number
                     yield entry
                 if not entries:
+                    if self._closed:
+                        return
                     try:
                         await asyncio.wait_for(happened.wait(), quiet_s)
                     except asyncio.TimeoutError:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 
-from focusrail.config.loader import load_recipe
+from focusrail.config.loader import parse_recipe
 from focusrail.config.schema import Config
 from focusrail.errors import ConfigError, InvalidValue, UnknownRecipe
 from focusrail.model.recipe import Recipe
@@ -29,7 +28,11 @@ class RecipeBook:
         """A recipe as it was written. Raises UnknownRecipe."""
         if name not in self.names():
             raise UnknownRecipe(f"no recipe {name!r}; there are: {', '.join(self.names()) or 'none'}")
-        return (self._folder / f"{name}.yaml").read_text(encoding="utf-8")
+        path = self._folder / f"{name}.yaml"
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:  # somebody has been at it with an editor
+            raise ConfigError(f"{path}: cannot be read: {error}") from error
 
     def load(self, name: str) -> Recipe:
         """A saved recipe. Raises UnknownRecipe, ConfigError."""
@@ -47,13 +50,7 @@ class RecipeBook:
 
     def parse(self, text: str, *, name: str) -> Recipe:
         """The recipe that a text is. Raises ConfigError, with `name` where a file's name would stand."""
-        with tempfile.TemporaryDirectory(prefix="focusrail-") as folder:
-            path = Path(folder, "recipe.yaml")
-            path.write_text(text, encoding="utf-8")
-            try:
-                return load_recipe(path, method=self._config.stacking.method, outputs=self._config.outputs)
-            except ConfigError as error:
-                raise ConfigError(str(error).replace(str(path), name)) from error
+        return parse_recipe(text, shown=name, method=self._config.stacking.method, outputs=self._config.outputs)
 
 
 def check_name(name: str) -> None:

@@ -6,6 +6,9 @@ import asyncio
 import os
 import signal
 import socket
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,18 +16,25 @@ from pathlib import Path
 import structlog
 import uvicorn
 
-from focusrail.api.access import names, token_at
+from focusrail.api.addresses import names
 from focusrail.api.app import make_app
+from focusrail.api.connections import Connection
+from focusrail.api.token import token_at
 from focusrail.config.schema import Config
 from focusrail.desk import Desk
 from focusrail.errors import ConfigError, FocusrailError, ShootInUse
 from focusrail.event_log import EventLog
+from focusrail.inbound import InboundFolder
 from focusrail_drivers.base import DriverError
 from focusrail_drivers.fpga_service.notify import notify
 
 log = structlog.get_logger(__name__)
+_LOOK_S = 1.0  # after the rig
 _RETRY_S = 5.0  # between two attempts to open a rig that is not there
-_CONNECTIONS = 256
+_BACKLOG = 128
+_TURN_S = 0.001  # until another thread may go on: the shutter does not wait for those who ask
+_STALE_S = 60  # a peer that acknowledges nothing for so long is gone: a phone that has left the room
+_LONGEST_PATH_BYTES = 107  # of a Unix socket
 _UNSENT_BYTES = 32 << 10
 _ENDING_S = 3  # for answers under way when it is told to end
 
@@ -34,8 +44,10 @@ def serve(config: Config, *, command: str = "focusrail") -> None:
 
     `command` is what a person types to reach this configuration.
     """
+    sys.setswitchinterval(_TURN_S)
     with ExitStack() as stack:
-        desk = Desk(config, EventLog(), command=command)
+        # No event of this log has the number of one that an earlier service has told.
+        desk = Desk(config, EventLog(first=int(time.time() * 1000)), command=command)
         stack.callback(desk.service.close)
         tcp, unix = (
             stack.enter_context(_tcp(*config.service.address)),
@@ -49,17 +61,26 @@ def serve(config: Config, *, command: str = "focusrail") -> None:
             app,
             log_config=None,
             access_log=False,
+            log_level="error",  # that a stranger sends nonsense is not worth a line each time
             server_header=False,
             date_header=False,
             lifespan="off",
-            limit_concurrency=_CONNECTIONS,
+            ws="none",
+            http=Connection,
+            proxy_headers=False,  # who asks is who is connected, whatever a header says
+            backlog=_BACKLOG,
             timeout_graceful_shutdown=_ENDING_S,
         )
+        if config.service.inbound.folder is not None:
+            inbound = InboundFolder(desk, config.service.inbound)
+            inbound.start()
+            stack.callback(inbound.stop)
+            stack.callback(desk.suspend)
         asyncio.run(_serve(settings, [tcp, unix], desk, config))
 
 
 async def _serve(config: uvicorn.Config, sockets: list[socket.socket], desk: Desk, given: Config) -> None:
-    server = _Server(config)
+    server = _Server(config, desk)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.end)
@@ -74,9 +95,14 @@ async def _serve(config: uvicorn.Config, sockets: list[socket.socket], desk: Des
 class _Server(uvicorn.Server):
     """uvicorn's, whose signals are ours, and which does not wait for those who only listen to events."""
 
+    def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
+        super().__init__(config)
+        self._desk = desk
+
     def end(self) -> None:
-        """Answer what is under way, and end."""
+        """Answer what is under way, and end. Whoever waits for a move, or for events, is answered now."""
         self.should_exit = True
+        threading.Thread(target=self._desk.suspend, name="ending").start()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -93,13 +119,16 @@ async def _keep_open(desk: Desk, config: Config) -> None:
                 devices = await asyncio.to_thread(desk.open)
             except (DriverError, FocusrailError) as error:
                 log.warning("rig.not_opened", error=str(error), again_in_s=_RETRY_S)
+                await asyncio.sleep(_RETRY_S - _LOOK_S)
+            except Exception:  # a driver's bug; the next attempt may find it in a better mood
+                log.exception("rig.open_failed")
             else:
                 log.info("service.started", devices=devices, listens=config.service.listen)
                 notify("READY=1")
                 if config.service.resume and not resumed:
                     await asyncio.to_thread(_go_on, desk)
                 resumed = True
-        await asyncio.sleep(_RETRY_S)
+        await asyncio.sleep(_LOOK_S)
 
 
 def _go_on(desk: Desk) -> None:
@@ -122,26 +151,34 @@ def _tcp(host: str, port: int) -> Iterator[socket.socket]:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         try:
             listening.bind((host, port))
-        except OSError as error:
-            raise ConfigError(f"service.listen: cannot listen on {host}:{port}: {error.strerror}") from error
-        listening.listen(128)
+        except (OSError, OverflowError) as error:
+            why = error.strerror if isinstance(error, OSError) else "there is no such port"
+            raise ConfigError(f"service.listen: cannot listen on {host}:{port}: {why}") from error
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALE_S * 1000)
+        listening.listen(_BACKLOG)
         yield listening
 
 
 @contextmanager
 def _unix(path: Path) -> Iterator[socket.socket]:
     """A socket that only the owner and its group may use; one that a killed service has left is replaced."""
+    if len(os.fsencode(path)) > _LONGEST_PATH_BYTES:
+        raise ConfigError(f"service.socket: {path} is longer than {_LONGEST_PATH_BYTES} bytes: choose another place")
+    if path.exists() and not path.is_socket():
+        raise ConfigError(f"service.socket: {path} is there, and is no socket: remove it, or choose another place")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         if path.exists() and probe.connect_ex(str(path)) == 0:
             raise ShootInUse(f"a service answers at {path} already: stop it, or use it")
-    path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         before = os.umask(0o117)
         try:
+            path.unlink(missing_ok=True)
             listening.bind(str(path))
+        except OSError as error:
+            raise ConfigError(f"service.socket: cannot listen at {path}: {error.strerror}") from error
         finally:
             os.umask(before)
-        listening.listen(128)
+        listening.listen(_BACKLOG)
         try:
             yield listening
         finally:

@@ -132,8 +132,9 @@ class Service:
         if self._kept is None:
             with ExitStack() as held:
                 held.enter_context(only_owner(self._lock_file))
-                self._kept = held.enter_context(open_rig(self.config, self._clock))
-                self._held = held.pop_all()
+                rig = held.enter_context(open_rig(self.config, self._clock))
+                _ = rig.carriage.travel  # soft limits that leave nothing of it: to be told now
+                self._kept, self._held = rig, held.pop_all()
         return self._kept.name
 
     def let_go(self) -> None:
@@ -166,6 +167,15 @@ class Service:
             raise DeviceNotFound("the rig is not open")
         return rig.carriage.travel, rig.carriage.resolution_mm
 
+    @contextmanager
+    def operation(self) -> Iterator[None]:
+        """What belongs together: an abort from now on is for it, also before its first step."""
+        self._begin_operation()
+        try:
+            yield
+        finally:
+            self._operations -= 1
+
     def _begin_operation(self) -> None:
         """An abort is for what is going on: one that came before is forgotten."""
         self._operations += 1
@@ -186,8 +196,11 @@ class Service:
 
     # --- shooting -----------------------------------------------------------------------------------------------------
 
-    def shoot(self, recipe: Recipe) -> Published:
-        """Shoot a recipe and stack it meanwhile. Raises FocusrailError, DriverError; stored frames are safe then."""
+    def shoot(self, recipe: Recipe, *, key: str | None = None, wish: str = "") -> Published:
+        """Shoot a recipe and stack it meanwhile; the journal remembers the `key` that it was begun with, and for what.
+
+        Raises FocusrailError, DriverError; stored frames are safe then.
+        """
         # The canvas must be known when the second frame comes: while shooting, the reference is the first.
         wanted = recipe.method.reference
         recipe = replace(recipe, method=replace(recipe.method, reference="first"))
@@ -207,7 +220,7 @@ class Service:
                 positions_mm=planned.positions_mm,
                 source=rig.name,
             )
-            self.journal.add_shoot(shoot)
+            self.journal.add_shoot(shoot, key=key, wish=wish)
             with self._spool.claim(shoot.shoot_id), self._failing(shoot):
                 return self._shoots.run(shoot, recipe, rig)
 
@@ -257,13 +270,14 @@ class Service:
         aligned: bool | None = None,
         outputs: Outputs | None = None,
         debug: bool = False,
+        links: bool = True,
     ) -> tuple[Listing, Published]:
         """Stack a folder of photographs, which stay where they are, but for those numbered `without`.
 
         `aligned`: they lie on each other already; None: they do when a stack has left them so. `outputs`: not those of
-        the configuration. Raises FocusrailError.
+        the configuration. `links`: also photographs that lie elsewhere. Raises FocusrailError.
         """
-        listing = list_folder(folder)
+        listing = list_folder(folder, links=links)
         if listing.skipped:
             self._listen(Skipped(listing.skipped))
         photographs = listing.photographs
@@ -392,7 +406,7 @@ class Service:
                 yield
         except (FocusrailError, DriverError) as caught:
             error: FocusrailError | DriverError = caught
-            if self._suspended:
+            if self._suspended and shoot.recipe is not None:
                 raise ShootAborted(f"shoot {shoot.shoot_id} waits to be gone on with") from caught
             if self._aborted.is_set():  # whatever it broke off, it ended because a person said so
                 error = ShootAborted(f"shoot {shoot.shoot_id} was aborted")

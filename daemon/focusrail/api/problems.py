@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
+from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from focusrail.api.schemas import ProblemTold
 from focusrail.errors import FocusrailError, http_status, name_of
 from focusrail_drivers.base import DriverError
+
+log = structlog.get_logger(__name__)
+_MOST_FAULTS = 10  # of one request that are told
+
+# What every route may answer besides what it is for; see the table in focusrail.errors.
+ANY_PROBLEM: dict[int | str, dict[str, Any]] = {
+    kind: {
+        "description": what,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemTold"}}},
+    }
+    for kind, what in (("4XX", "Refused; the detail says why"), ("5XX", "It could not be done; the detail says why"))
+}
 
 
 class Problem(JSONResponse):
@@ -22,7 +38,13 @@ class Problem(JSONResponse):
 
 def problem(status: int, title: str, detail: str, *, kind: str = "about:blank") -> Problem:
     """An error; `kind` is its class, for programs."""
-    return Problem({"type": kind, "title": title, "status": status, "detail": detail}, status)
+    told = ProblemTold(type=kind, title=title, status=status, detail=_text(detail))
+    return Problem(told.model_dump(), status)
+
+
+def _text(detail: str) -> str:
+    """What can be sent: a lone surrogate, which JSON's escapes can make, is no character."""
+    return detail.encode("utf-8", "backslashreplace").decode()
 
 
 def tell_problems(app: FastAPI) -> None:
@@ -41,7 +63,9 @@ async def _known(_request: Request, error: Exception) -> Response:
 
 async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+    faults = error.errors()
+    said = "; ".join(f"{'.'.join(map(str, one['loc']))[:200]}: {one['msg']}" for one in faults[:_MOST_FAULTS])
+    said += f"; and {len(faults) - _MOST_FAULTS} more" if len(faults) > _MOST_FAULTS else ""
     return problem(422, "Invalid request", said, kind="/problems/invalid-request")
 
 
@@ -50,3 +74,28 @@ async def _http(_request: Request, error: Exception) -> Response:
     answer = problem(error.status_code, HTTPStatus(error.status_code).phrase, str(error.detail))
     answer.headers.update(error.headers or {})
     return answer
+
+
+class Unbroken:
+    """ASGI middleware: a bug of ours is logged with its traceback, and whoever asked is told no more than that."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception:
+            log.exception("request.failed", method=scope.get("method", ""), path=scope.get("path", ""))
+            if started:  # whoever reads sees that the end is missing
+                raise
+            answer = problem(500, "Internal error", "this is a bug of ours: the log on the machine has its traceback")
+            await answer(scope, receive, send)

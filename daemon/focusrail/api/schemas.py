@@ -66,7 +66,7 @@ class CameraSettings(_Sent):
 class Text(_Sent):
     """A YAML file's text."""
 
-    yaml: str = Field(max_length=200_000)
+    yaml: str = Field(max_length=80_000)  # as JSON has them, each of twelve bytes at most, they fit into a body
 
 
 class Begun(_Told):
@@ -200,3 +200,12 @@ class HealthTold(BaseModel):
 
     healthy: bool
     version: str
+
+
+class ProblemTold(BaseModel):
+    """What went wrong, as RFC 9457 has it: `type` is for programs, `detail` is one sentence for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str

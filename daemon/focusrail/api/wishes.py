@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,8 @@ from focusrail.model.selection import parse_frames
 
 _T = TypeVar("_T")
 
+_LONGEST = 20_000  # characters; ten times what all keys take
+
 
 def recipe_of(desk: Desk, wish: ShootWish) -> Recipe:
     """The recipe that is wished for. Raises ConfigError, InvalidValue, UnknownRecipe."""
@@ -25,7 +28,13 @@ def recipe_of(desk: Desk, wish: ShootWish) -> Recipe:
         raise InvalidValue("recipe", "give either a recipe or the name of a saved one")
     if wish.saved is not None:
         return desk.recipes.load(wish.saved)
-    return desk.recipes.parse(yaml.safe_dump(wish.recipe), name="recipe")
+    try:
+        text = yaml.safe_dump(wish.recipe) if len(json.dumps(wish.recipe)) <= _LONGEST else ""
+    except RecursionError:
+        text = ""
+    if not text:
+        raise InvalidValue("recipe", f"has more than {_LONGEST} characters, or is nested too deep")
+    return desk.recipes.parse(text, name="recipe")
 
 
 def stack_wish(wish: StackWish) -> dict[str, Any]:

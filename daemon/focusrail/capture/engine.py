@@ -78,7 +78,9 @@ class Engine:
                 if index in known:
                     self._collect(run, pending, index - 1, settle_s)
                     pending = None
-                    self._listen(FrameStored(index, len(shoot.positions_mm), known[index].position_mm or 0.0))
+                    self._listen(
+                        FrameStored(index, len(shoot.positions_mm), known[index].position_mm or 0.0, before=True)
+                    )
                     run.submit(known[index])
                     continue
                 self._wait_if_paused(shoot)

@@ -49,6 +49,7 @@ class FrameStored:
     index: int
     total: int
     position_mm: float
+    before: bool = False  # in an earlier run of the shoot, which is gone on with
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,18 +72,18 @@ class Shoots:
 
     def _run(self, shoot: Shoot, recipe: Recipe, rig: Rig, stored: Sequence[FrameRecord] = ()) -> Published:
         began_s = self._clock.monotonic_s()
+        # Whoever has heard of the shoot may pause it: there must be something to be paused by then.
+        self._engine = engine = Engine(
+            rig.carriage, rig.camera, rig.camera_thread, spool=self._spool, journal=self._journal, listen=self._listen
+        )
         self._listen(Started(shoot.shoot_id, shoot.name, len(shoot.positions_mm), shoot.source))
         if shoot.state is State.IDLE:
             self._journal.advance(shoot, State.PREFLIGHT)
         settings = {**self._config.camera.settings, **recipe.camera_settings}
         if settings:
             rig.camera_thread.submit(rig.camera.configure, settings).result()
-        engine = Engine(
-            rig.carriage, rig.camera, rig.camera_thread, spool=self._spool, journal=self._journal, listen=self._listen
-        )
         if self._aborted.is_set():
             raise ShootAborted(f"shoot {shoot.shoot_id} was aborted before anything moved")
-        self._engine = engine
         there = {record.index for record in stored}
         missing_mm = [mm for index, mm in enumerate(shoot.positions_mm) if index not in there]
         check_rail(rig.carriage, missing_mm, may_home=self._config.rail.home == "if_unknown")

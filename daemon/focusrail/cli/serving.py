@@ -30,7 +30,8 @@ def token(context: Context, new: bool, as_json: bool) -> None:
     """Show the address, with its token, at which browsers reach the service: also as a QR code, for a phone."""
     import segno  # noqa: PLC0415
 
-    from focusrail.api.access import addresses, token_at  # noqa: PLC0415
+    from focusrail.api.addresses import addresses  # noqa: PLC0415
+    from focusrail.api.token import token_at  # noqa: PLC0415
 
     config = context.config()
     if new:

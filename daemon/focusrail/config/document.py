@@ -137,7 +137,10 @@ class _Reader:
             if node.tag == _TAG + "null":
                 return None
             self._expect(node, key, node.tag in _SCALARS)
-            return str(node.value)
+            text = str(node.value)
+            if any("\ud800" <= c <= "\udfff" for c in text):  # what "\ud800" makes; neither file nor journal takes it
+                self._problem(node.start_mark.line + 1, key, "half of a surrogate pair is no character")
+            return text
         if isinstance(node, SequenceNode):
             self._expect(node, key, node.tag == _TAG + "seq")
             return [self.convert(item, (*key, number)) for number, item in enumerate(node.value)]

@@ -52,10 +52,23 @@ def load_config(path: Path) -> Config:
     return _validated(Config, document.read(path), folder=path.parent)
 
 
+def check_config(text: str, *, shown: str) -> None:
+    """A configuration's text is good. Raises ConfigError naming `shown`."""
+    _validated(Config, document.parse(text, shown=shown), folder=Path("/"))
+
+
 def load_recipe(path: Path, *, method: Method | None = None, outputs: Outputs | None = None) -> Recipe:
     """The recipe in a file; the rig's `method` and `outputs` hold where it has none. Raises ConfigError."""
-    source = document.read(path)
-    recipe = _validated(Recipe, source, folder=path.parent)
+    return _recipe(document.read(path), method, outputs)
+
+
+def parse_recipe(text: str, *, shown: str, method: Method | None = None, outputs: Outputs | None = None) -> Recipe:
+    """The same for a recipe's text. Raises ConfigError naming `shown`."""
+    return _recipe(document.parse(text, shown=shown), method, outputs)
+
+
+def _recipe(source: Document, method: Method | None, outputs: Outputs | None) -> Recipe:
+    recipe = _validated(Recipe, source, folder=Path("/"))
     rigs = {"method": method, "outputs": outputs}
     return replace(recipe, **{key: value for key, value in rigs.items() if value and (key,) not in source.lines})  # type: ignore[arg-type]
 

@@ -246,6 +246,16 @@ class StackingConfig(Section):
         return _nothing_is_empty(value)
 
 
+class InboundConfig(Section):
+    """The folder into which photographs are dropped to be stacked."""
+
+    folder: AbsolutePath | None = None  # None: there is none
+    quiet_s: float = Field(default=10.0, gt=0)  # as long as nothing changes in a folder that is complete
+    marker: str | None = Field(
+        default=None, pattern=r"^[^/\x00]{1,200}$"
+    )  # the file that makes a folder complete instead
+
+
 class ServiceConfig(Section):
     """How `focusrail serve` is reached, and what it does by itself."""
 
@@ -253,6 +263,19 @@ class ServiceConfig(Section):
     hosts: tuple[str, ...] = ()  # more names by which browsers reach it, without port
     socket: AbsolutePath | None = None
     resume: bool = True  # at start, go on with a shoot that something has ended; the carriage moves
+    inbound: InboundConfig = Field(default_factory=InboundConfig)
+
+    @field_validator("inbound", mode="before")
+    @classmethod
+    def _empty_is_default(cls, value: object) -> object:
+        return _nothing_is_empty(value)
+
+    @field_validator("listen")
+    @classmethod
+    def _is_a_port(cls, value: str) -> str:
+        if int(value.rpartition(":")[2]) > 65535:
+            raise ValueError("a port is a number up to 65535")
+        return value
 
     @property
     def address(self) -> tuple[str, int]:

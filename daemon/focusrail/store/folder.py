@@ -47,8 +47,9 @@ def printable(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-def list_folder(folder: Path) -> Listing:
-    """The photographs in a folder (not below it); raw files only where there are no others.
+def list_folder(folder: Path, *, links: bool = True) -> Listing:
+    """The photographs in a folder (not below it); raw files only where there are no others; `links`: also those that
+    are symbolic links.
 
     Raises UnreadableFolder, NoFrames.
     """
@@ -56,7 +57,8 @@ def list_folder(folder: Path) -> Listing:
         raise UnreadableFolder(f"cannot use the folder {printable(folder)}: its name is not UTF-8 text; rename it")
     try:
         with os.scandir(folder) as found:
-            files = [e for e in found if not e.name.startswith(".") and Path(e.path).is_file()]
+            usable = [e for e in found if not e.name.startswith(".") and (links or not e.is_symlink())]
+            files = [e for e in usable if Path(e.path).is_file()]
     except OSError as error:
         raise UnreadableFolder(f"cannot read the folder {folder}: {error.strerror}") from error
     # Where names differ only in case or in leading zeros, still the same order on every file system.

@@ -27,7 +27,7 @@ from focusrail.model.shoot import Shoot, State
 from focusrail.store.durable import make_folder, refusal
 
 _TIMEOUT_S = 10.0  # for another process to finish writing
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 5
 _SCHEMA = """
 CREATE TABLE shoot (
     shoot_id TEXT PRIMARY KEY, name TEXT NOT NULL, specimen_id TEXT, created_at TEXT NOT NULL, source TEXT NOT NULL,
@@ -46,8 +46,24 @@ CREATE TABLE publication (
 _UPGRADES = {
     1: "ALTER TABLE publication ADD COLUMN without TEXT NOT NULL DEFAULT ''",
     2: "ALTER TABLE publication ADD COLUMN measured_by TEXT NOT NULL DEFAULT ''",
+    3: "CREATE TABLE begun_with (key TEXT PRIMARY KEY, shoot_id TEXT NOT NULL REFERENCES shoot, wish TEXT NOT NULL)"
+    " STRICT",
+    4: "CREATE TABLE inbound (name TEXT PRIMARY KEY, content TEXT NOT NULL, attempts INTEGER NOT NULL,"
+    " done INTEGER NOT NULL, shoot_id TEXT, error TEXT NOT NULL) STRICT",
 }
 _RECIPE, _METHOD, _FRAME = TypeAdapter(Recipe), TypeAdapter(Method), TypeAdapter(FrameRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """What became of a folder of photographs that was dropped into the inbound folder."""
+
+    name: str
+    content: str  # a hash of what was in it
+    attempts: int = 0
+    done: bool = False  # stacked, or given up: not to be tried again as it is
+    shoot_id: str | None = None  # of the stack that was published
+    error: str = ""  # why there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +115,8 @@ class Journal:
         """Let go of the file."""
         self._db.close()
 
-    def add_shoot(self, shoot: Shoot) -> None:
-        """Enter a new shoot."""
+    def add_shoot(self, shoot: Shoot, *, key: str | None = None, wish: str = "") -> None:
+        """Enter a new shoot, and with it the `key` that it was begun with, and what was wished for."""
         recipe = _RECIPE.dump_json(shoot.recipe).decode() if shoot.recipe is not None else None
         row = (
             shoot.shoot_id,
@@ -115,6 +131,26 @@ class Journal:
         )
         with self._writing():
             self._db.execute("INSERT INTO shoot VALUES (?,?,?,?,?,?,?,?,?)", row)
+            if key is not None:
+                self._db.execute("INSERT INTO begun_with VALUES (?,?,?)", (key, shoot.shoot_id, wish))
+
+    def begun_with(self, key: str) -> tuple[str, str] | None:
+        """The shoot that was begun with a key, and what was wished for then."""
+        with self._lock, self._refusing():
+            row = self._db.execute("SELECT shoot_id, wish FROM begun_with WHERE key=?", (key,)).fetchone()
+        return None if row is None else (str(row[0]), str(row[1]))
+
+    def inbound(self, name: str) -> Inbound | None:
+        """What became of an inbound folder, if it was ever tried."""
+        with self._lock, self._refusing():
+            row = self._db.execute("SELECT * FROM inbound WHERE name=?", (name,)).fetchone()
+        return None if row is None else Inbound(row[0], row[1], row[2], bool(row[3]), row[4], row[5])
+
+    def note_inbound(self, note: Inbound) -> None:
+        """Remember what became of an inbound folder, in place of what was known."""
+        row = (note.name, note.content, note.attempts, int(note.done), note.shoot_id, note.error)
+        with self._writing():
+            self._db.execute("INSERT OR REPLACE INTO inbound VALUES (?,?,?,?,?,?)", row)
 
     def advance(self, shoot: Shoot, to: State) -> None:
         """Move a shoot to another state, here and in the journal. Raises IllegalTransition and changes nothing."""
@@ -166,12 +202,34 @@ class Journal:
         with self._refusing():
             return _shoot(row)
 
-    def shoots(self) -> list[Shoot]:
-        """All shoots, newest first."""
+    def shoots(self, *, before: str | None = None, limit: int = -1) -> list[Shoot]:
+        """Shoots, newest first; `before`: those older than that one; `limit`: at most so many. Raises UnknownShoot."""
+        older: str = ""
+        given: tuple[Any, ...] = (limit,)
+        if before is not None:
+            one = self.shoot(before)
+            older, given = "WHERE (created_at, shoot_id) < (?,?)", (one.created_at.isoformat(), before, limit)
         with self._lock, self._refusing():
-            rows = self._db.execute("SELECT * FROM shoot ORDER BY created_at DESC").fetchall()
+            rows = self._db.execute(
+                f"SELECT * FROM shoot {older} ORDER BY created_at DESC, shoot_id DESC LIMIT ?",  # noqa: S608 - ours
+                given,
+            ).fetchall()
         with self._refusing():
             return [_shoot(row) for row in rows]
+
+    def frame_count(self, shoot_id: str) -> int:
+        """How many frames of a shoot are stored."""
+        with self._lock, self._refusing():
+            return int(self._db.execute("SELECT count(*) FROM frame WHERE shoot_id=?", (shoot_id,)).fetchone()[0])
+
+    def frame_index(self, shoot_id: str, number: int) -> int:
+        """The index of the frame that is stored with so many before it. There must be one."""
+        with self._lock, self._refusing():
+            row = self._db.execute(
+                "SELECT frame_index FROM frame WHERE shoot_id=? ORDER BY frame_index LIMIT 1 OFFSET ?",
+                (shoot_id, number),
+            ).fetchone()
+        return int(row[0])
 
     def frames(self, shoot_id: str) -> list[FrameRecord]:
         """A shoot's frames in shooting order."""

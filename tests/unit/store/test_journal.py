@@ -15,7 +15,7 @@ from focusrail.model.frame import FrameRecord, Original
 from focusrail.model.method import Method, Registration, notebook
 from focusrail.model.recipe import Recipe
 from focusrail.model.shoot import ALLOWED, Shoot, State
-from focusrail.store.journal import Journal
+from focusrail.store.journal import Inbound, Journal
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
 RECIPE = Recipe(
@@ -138,6 +138,43 @@ def test_a_full_disk_is_called_so_and_the_journal_goes_on(journal: Journal, path
     journal._db.execute("PRAGMA max_page_count=100000")
     journal.add_frames([frame(index) for index in range(1, 500)])
     assert len(journal.frames("s1")) == 500
+
+
+def test_a_key_is_entered_with_its_shoot_or_not_at_all(journal: Journal, path: Path) -> None:
+    journal.add_shoot(replace(SHOOT, shoot_id="s2"), key="tap", wish="this")
+    with pytest.raises(StoreNotWritable):
+        journal.add_shoot(replace(SHOOT, shoot_id="s3"), key="tap", wish="that")
+    with pytest.raises(UnknownShoot):
+        journal.shoot("s3")
+    journal.close()
+    again = reopened(path)
+    assert again.begun_with("tap") == ("s2", "this")
+    assert again.begun_with("another") is None
+    again.close()
+
+
+def test_shoots_come_in_pages(journal: Journal) -> None:
+    """Also where several have begun in the same second, and their IDs do not sort by time."""
+    for name in ("b", "a", "c"):
+        journal.add_shoot(replace(SHOOT, shoot_id=name))
+    journal.add_shoot(replace(SHOOT, shoot_id="0", created_at=NOON + timedelta(seconds=1)))
+    every = [shoot.shoot_id for shoot in journal.shoots()]
+    assert every == ["0", "s1", "c", "b", "a"]
+    paged = [shoot.shoot_id for before in (None, *every) for shoot in journal.shoots(before=before, limit=1)]
+    assert paged == every
+    with pytest.raises(UnknownShoot):
+        journal.shoots(before="nope")
+
+
+def test_what_became_of_an_inbound_folder_is_remembered(journal: Journal, path: Path) -> None:
+    assert journal.inbound("beetle") is None
+    journal.note_inbound(Inbound("beetle", "hash", attempts=1))
+    done = Inbound("beetle", "hash", attempts=2, done=True, shoot_id="s1")
+    journal.note_inbound(done)
+    journal.close()
+    again = reopened(path)
+    assert again.inbound("beetle") == done
+    again.close()
 
 
 def test_an_unknown_shoot_is_named(journal: Journal) -> None:

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from fastapi import APIRouter
-from starlette.responses import PlainTextResponse
+from starlette.responses import Response
 
 from focusrail.api.asked import AtDesk
 from focusrail.api.schemas import Checked, Text
-from focusrail.config.loader import dump, load_config
+from focusrail.config.loader import check_config, dump
 from focusrail.errors import ConfigError
 
 router = APIRouter(prefix="/configuration", tags=["configuration"])
 
+_SHOWN = "focusrail.yaml"
 
-@router.get("", response_class=PlainTextResponse)
-def configuration(desk: AtDesk) -> PlainTextResponse:
+
+@router.get(
+    "",
+    response_class=Response,
+    responses={200: {"content": {"application/yaml": {}}}},
+)
+def configuration(desk: AtDesk) -> Response:
     """The configuration in force, defaults included, as YAML."""
-    return PlainTextResponse(dump(desk.service.config), media_type="application/yaml")
+    return Response(dump(desk.service.config), media_type="application/yaml")
 
 
 @router.post("/check")
 def check(text: Text) -> Checked:
     """What is wrong with a configuration's text."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "focusrail.yaml")
-        path.write_text(text.yaml, encoding="utf-8")
-        try:
-            load_config(path)
-        except ConfigError as error:
-            return Checked(good=False, problems=[line.removeprefix(f"{path}:") for line in str(error).splitlines()])
+    try:
+        check_config(text.yaml, shown=_SHOWN)
+    except ConfigError as error:
+        return Checked(good=False, problems=[line.removeprefix(f"{_SHOWN}:") for line in str(error).splitlines()])
     return Checked(good=True, problems=[])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path
-from starlette.responses import FileResponse
+from fastapi import APIRouter, HTTPException
+from fastapi import Path as InPath
+from starlette.responses import FileResponse, Response
 
 from focusrail.api.asked import AtDesk
 
@@ -18,44 +20,59 @@ _FILE: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/frames/{index}/original", response_class=FileResponse, responses=_FILE)
-def original(desk: AtDesk, shoot_id: str, index: Annotated[int, Path(ge=0, le=65535)]) -> FileResponse:
+def original(desk: AtDesk, shoot_id: str, index: Annotated[int, InPath(ge=0, le=65535)]) -> FileResponse:
     """A frame's original, byte for byte."""
     desk.service.journal.shoot(shoot_id)
     for record in desk.service.journal.frames(shoot_id):
         if record.index == index:
-            return _file(str(record.original.path), record.original.media_type)
+            path, size_bytes = Path(record.original.path), record.original.size_bytes
+            # Photographs from a folder lie where others can write: what is no longer what was stacked is not for here.
+            if path.is_symlink() or not path.is_file() or path.stat().st_size != size_bytes:
+                raise HTTPException(404, f"frame {index} of shoot {shoot_id} is no longer where it was")
+            return _file(path, record.original.media_type)
     raise HTTPException(404, f"shoot {shoot_id} has no frame {index}")
 
 
 @router.get("/frames/{index}/thumbnail", response_class=FileResponse, responses=_FILE)
-def thumbnail(desk: AtDesk, shoot_id: str, index: Annotated[int, Path(ge=0, le=65535)]) -> FileResponse:
+def thumbnail(desk: AtDesk, shoot_id: str, index: Annotated[int, InPath(ge=0, le=65535)]) -> FileResponse:
     """A frame made small, as soon as it has been looked at for stacking."""
     desk.service.journal.shoot(shoot_id)
-    return _file(str(desk.service.thumbnail(shoot_id, index)), "image/jpeg")
+    return _file(desk.service.thumbnail(shoot_id, index), "image/jpeg")
 
 
-@router.get("/live", response_class=FileResponse, responses=_FILE)
-def live(desk: AtDesk, shoot_id: str) -> FileResponse:
+@router.get("/live", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+def live(desk: AtDesk, shoot_id: str) -> Response:
     """The newest live composite."""
     desk.service.journal.shoot(shoot_id)
-    return _file(str(desk.service.live_picture(shoot_id)), "image/jpeg")
+    try:  # all at once: in the middle of it, the next one takes its place
+        data = desk.service.live_picture(shoot_id).read_bytes()
+    except OSError as error:
+        raise HTTPException(404, f"shoot {shoot_id} has no live picture") from error
+    return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})
 
 
 @router.get("/versions/{version}/{name}", response_class=FileResponse, responses=_FILE)
-def result(desk: AtDesk, shoot_id: str, version: Annotated[int, Path(ge=1, le=1 << 31)], name: str) -> FileResponse:
+def result(desk: AtDesk, shoot_id: str, version: Annotated[int, InPath(ge=1, le=1 << 31)], name: str) -> FileResponse:
     """A file of a publication."""
     desk.service.journal.shoot(shoot_id)
     for number, folder in desk.service.journal.publications(shoot_id):
-        if number == version and folder.is_dir():
-            for path in folder.iterdir():  # a name that is there, whatever was asked for
+        if number == version:
+            for path in _entries(folder):  # a name that is there, whatever was asked for
                 if path.name == name and path.is_file() and not path.is_symlink():
-                    return _file(str(path), None)
+                    return _file(path, None)
     raise HTTPException(404, f"shoot {shoot_id} has no file {name} in version {version}")
 
 
-def _file(path: str, media_type: str | None) -> FileResponse:
+def _entries(folder: Path) -> list[Path]:
     try:
-        with open(path, "rb"):  # noqa: PTH123 - gone, or not ours to read: to be told now, not in the middle
+        return list(folder.iterdir())
+    except OSError:  # somebody has moved it away
+        return []
+
+
+def _file(path: Path, media_type: str | None) -> FileResponse:
+    try:
+        with path.open("rb"):  # gone, or not ours to read: to be told now, not in the middle
             pass
     except OSError as error:
         raise HTTPException(404, "that file is not there") from error

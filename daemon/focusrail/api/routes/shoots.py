@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
@@ -41,10 +42,7 @@ def begin(
 @router.get("/shoots")
 def shoots(desk: AtDesk, limit: Annotated[int, Query(ge=1, le=200)] = 50, before: str | None = None) -> list[ShootTold]:
     """Shoots, newest first; `before`: older than that one."""
-    every = desk.service.journal.shoots()
-    if before is not None:
-        every = [shoot for shoot in every if shoot.shoot_id < before]
-    return [_told(desk, shoot) for shoot in every[:limit]]
+    return [_told(desk, shoot) for shoot in desk.service.journal.shoots(before=before, limit=limit)]
 
 
 @router.get("/shoots/{shoot_id}")
@@ -80,9 +78,9 @@ def resume(desk: AtDesk, shoot_id: str) -> Begun:
 
 
 @router.post("/shoots/{shoot_id}/abort", status_code=204)
-def abort(desk: AtDesk, shoot_id: str) -> None:
+async def abort(desk: AtDesk, shoot_id: str) -> None:
     """End it; what is stored is safe."""
-    desk.abort(shoot_id)
+    await to_thread.run_sync(desk.abort, shoot_id, limiter=CapacityLimiter(1))  # as for halting
 
 
 @router.post("/halt", status_code=204)
@@ -95,7 +93,7 @@ async def halt(desk: AtDesk) -> None:
 def _told(desk: Desk, one: Shoot) -> ShootTold:
     journal, status = desk.service.journal, desk.status()
     recipe: Any = plain(one.recipe) if one.recipe is not None else None
-    stored = [frame.index for frame in journal.frames(one.shoot_id)]
+    stored = journal.frame_count(one.shoot_id)
     method: Any = plain(one.method)
     going_on = status.progress is not None and status.progress.shoot_id == one.shoot_id
     return ShootTold(
@@ -107,7 +105,7 @@ def _told(desk: Desk, one: Shoot) -> ShootTold:
         going_on=going_on,
         interrupted=not going_on and desk.service.was_interrupted(one),
         planned=len(one.positions_mm),
-        stored=len(stored),
+        stored=stored,
         source=one.source,
         picture=_picture(desk, one.shoot_id, stored),
         versions=[
@@ -115,7 +113,7 @@ def _told(desk: Desk, one: Shoot) -> ShootTold:
                 version=version,
                 folder=str(folder),
                 without=journal.left_out(one.shoot_id, version),
-                files=sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else [],
+                files=_files(folder),
             )
             for version, folder in journal.publications(one.shoot_id)
         ],
@@ -124,10 +122,19 @@ def _told(desk: Desk, one: Shoot) -> ShootTold:
     )
 
 
-def _picture(desk: Desk, shoot_id: str, stored: list[int]) -> str | None:
+def _files(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.is_file() and not path.is_symlink())
+    except OSError:  # somebody has moved it away
+        return []
+
+
+def _picture(desk: Desk, shoot_id: str, stored: int) -> str | None:
     """Where a small picture of a shoot is: its live composite, or the frame in its middle."""
     if desk.service.live_picture(shoot_id).is_file():
         return f"/api/shoots/{shoot_id}/live"
-    middle = stored[len(stored) // 2] if stored else 0
-    has_one = stored and desk.service.thumbnail(shoot_id, middle).is_file()
-    return f"/api/shoots/{shoot_id}/frames/{middle}/thumbnail" if has_one else None
+    if not stored:
+        return None
+    middle = desk.service.journal.frame_index(shoot_id, stored // 2)
+    there = desk.service.thumbnail(shoot_id, middle).is_file()
+    return f"/api/shoots/{shoot_id}/frames/{middle}/thumbnail" if there else None
