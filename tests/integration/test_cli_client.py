@@ -24,7 +24,7 @@ from focusrail.client import following, wire
 from focusrail.desk import Desk
 from focusrail.errors import ServiceLost
 from focusrail.event_log import EventLog
-from peers.service_process import serving, start, status, stored, until
+from peers.serving_home import serving, start, status, stored, until
 from peers.small_rig import Home, Said, published, small_rig
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Unix sockets and their permissions")
