@@ -47,6 +47,7 @@ def test_a_self_test_says_what_it_found_and_stores_it_where_it_is_told(kv260: Ho
     ("fault", "says"),
     [
         ("stall at_tile=0 times=none", "BAD Frames and their bytes Nothing comes back from the pipeline"),
+        ("stall at_tile=40 times=none", "BAD Arithmetic The pipeline stopped"),
         ("decoupler_left_on times=none", "BAD The overlay It cannot be used: the decoupler of composable/pr_0"),
     ],
 )
@@ -55,13 +56,16 @@ def test_a_board_that_cannot_be_used_has_an_exit_code_of_its_own(
 ) -> None:
     pytest.importorskip("pynq")
     monkeypatch.setenv("FOCUSRAIL_EMULATED_FAULTS", fault)
-    kv260.config.write_text(kv260.config.read_text().replace("frame_timeout_s: 2.0", "frame_timeout_s: 0.5"))
+    kv260.config.write_text(kv260.config.read_text().replace("frame_timeout_s: 2.0", "frame_timeout_s: 0.2"))
     kept = kv260.folder / "kept.json"
     said = kv260.run("fpga", "self-test", "--device", EMULATOR, "--limits", kept)
     assert said.code == 30
     words = read(said.out)
     assert says in words and "What to do: " in words
-    assert "The accelerator cannot be used as it is" in words and "Nothing is stored" in words
+    assert (
+        "The accelerator cannot be used as it is" in words
+        and "Nothing is stored, for the self-test did not come" in words
+    )
     assert not kept.exists()
 
 

@@ -111,8 +111,9 @@ class _Progress:
 def _store(report: Report, path: Path | None) -> None:
     from focusrail_drivers.accelerators.kv260.limits import Proven  # noqa: PLC0415
 
-    if report.identity is None or not report.limits.exact_shifts:
-        click.echo("Nothing is stored: nothing was proven.")
+    if report.identity is None or not report.completed:
+        kept = f" What {path} says of an earlier one still holds." if path is not None and path.exists() else ""
+        click.echo(f"Nothing is stored, for the self-test did not come to its end.{kept}")
     elif path is None:
         click.echo("What was proven is not stored; --limits FILE stores it.")
     else:

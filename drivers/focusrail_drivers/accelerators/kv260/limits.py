@@ -13,7 +13,7 @@ from focusrail_drivers.base import DriverError
 
 log = logging.getLogger(__name__)
 USUAL_FILE = Path("/var/lib/focusrail-fpga/kv260-limits.json")
-_FORMAT = 1
+_FORMAT = 2
 
 
 class LimitsUnusable(DriverError):
@@ -51,10 +51,11 @@ class Identity:
 
 @dataclass(slots=True)
 class Limits:
-    """What this board really does, as far as it was reached."""
+    """What this board really does. A shift that is neither exact nor wrong was not tried."""
 
     transports: list[str] = field(default_factory=list)  # that gave exact scores
     exact_shifts: list[int] = field(default_factory=list)
+    wrong_shifts: list[int] = field(default_factory=list)  # again and again
     max_height_px: int = 0  # of narrow tiles
     max_width_px: int = 0
     whole_height_px: int = 0  # the highest tile of full width that came back exact: there is memory for it, too
@@ -66,21 +67,25 @@ class Limits:
     ms_without: float | None = None  # what one processor takes to compute the tile's |LoB| itself
 
     def __str__(self) -> str:
-        shifts = ", ".join(map(str, self.exact_shifts)) or "none"
+        largest = f"tiles up to 1920 x {self.whole_height_px}" if self.whole_height_px else "no tile of full width"
         transports = " and ".join(self.transports) or "none"
-        return f"tiles up to 1920 x {self.whole_height_px}, transport {transports}, shifts {shifts}"
+        wrong = f" (wrong: {_in_words(self.wrong_shifts)})" if self.wrong_shifts else ""
+        return f"{largest}, transport {transports}, shifts {_in_words(self.exact_shifts)}{wrong}"
 
     def refusal(self, shift: reference.Shift) -> str:
-        """Why scores at this shift must not be believed; empty if they may."""
+        """Why scores at this shift must not be believed; empty if they may, or if nobody knows better."""
         needed = (shift,) if isinstance(shift, int) else reference.BRACKET_SHIFTS
-        wrong = [each for each in needed if each not in self.exact_shifts]
+        wrong = [each for each in needed if each in self.wrong_shifts]
         if not wrong:
             return ""
-        exact = ", ".join(map(str, self.exact_shifts)) or "none"
         return (
-            f"shift {shift} cannot be used: this board's self-test did not find shift {wrong[0]} exact "
-            f"(exact are: {exact}); choose another, or run focusrail fpga self-test again"
+            f"shift {shift} cannot be used: this board's self-test found shift {wrong[0]} wrong "
+            f"(exact are: {_in_words(self.exact_shifts)}); choose another, or run focusrail fpga self-test again"
         )
+
+
+def _in_words(shifts: list[int]) -> str:
+    return ", ".join(map(str, shifts)) or "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +129,9 @@ def _check(limits: dict[str, Any]) -> None:
     for name in ("ms_per_tile", "ms_processor", "ms_without"):
         if limits[name] is not None and not 0 <= float(limits[name]) < 1e9:
             raise ValueError(f"{name} is {limits[name]}")
-    if not set(limits["exact_shifts"]) <= set(reference.SHIFTS):
-        raise ValueError(f"exact_shifts are {limits['exact_shifts']}")
+    for name in ("exact_shifts", "wrong_shifts"):
+        if not set(limits[name]) <= set(reference.SHIFTS):
+            raise ValueError(f"{name} are {limits[name]}")
     if not set(limits["transports"]) <= {"parked", "one-frame"}:
         raise ValueError(f"transports are {limits['transports']}")
 

@@ -17,7 +17,8 @@ BOARD = limits.Identity("cv_dfx_3_pr.bit", "ab" * 32, "pynq.pl_server.embedded_d
 EMULATED = replace(BOARD, device="focusrail_drivers.accelerators.kv260_emulator.device.EmulatedKv260")
 FOUND = limits.Limits(
     transports=["parked", "one-frame"],
-    exact_shifts=[0, 1, 2, 3, 4],
+    exact_shifts=[0, 1, 2, 3],
+    wrong_shifts=[4],
     max_height_px=8184,
     max_width_px=1920,
     whole_height_px=2160,
@@ -97,7 +98,7 @@ def test_a_damaged_file_is_ignored_with_a_warning(stored, caplog, damage):
 
 def test_a_file_of_another_version_is_ignored_with_a_warning(stored, caplog):
     path = stored()
-    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
     assert limits.proven_for(BOARD, path) is None
     assert "is of another version of focusrail" in caplog.text
 
@@ -165,15 +166,15 @@ def test_the_transport_is_what_is_set_and_auto_is_what_was_proven(emulated, of_t
 
 @generated
 @pytest.mark.parametrize(
-    ("shift", "exact", "says"),
+    ("shift", "exact", "wrong", "says"),
     [
-        (0, [1, 2], r"shift 0 cannot be used: .* did not find shift 0 exact \(exact are: 1, 2\); choose another"),
-        ("bracket", [0, 1], "shift bracket cannot be used: .* did not find shift 3 exact"),
-        (1, [], r"shift 1 cannot be used: .* \(exact are: none\)"),
+        (0, [1, 2], [0, 3, 4], r"shift 0 cannot be used: .* found shift 0 wrong \(exact are: 1, 2\); choose another"),
+        ("bracket", [0, 1], [3], "shift bracket cannot be used: .* found shift 3 wrong"),
+        (1, [], [1], r"shift 1 cannot be used: .* \(exact are: none\)"),
     ],
 )
-def test_a_shift_that_was_not_exact_is_refused(emulated, of_this_board, shift, exact, says):
-    kv260 = accelerator(emulated, of_this_board(exact_shifts=exact), shift=shift)
+def test_a_shift_that_was_wrong_is_refused(emulated, of_this_board, shift, exact, wrong, says):
+    kv260 = accelerator(emulated, of_this_board(exact_shifts=exact, wrong_shifts=wrong), shift=shift)
     kv260.open()
     for use in (kv260.configure, lambda: kv260.measure(np.zeros((20, 20), np.uint8))):
         with pytest.raises(DriverError, match=says):
@@ -181,9 +182,15 @@ def test_a_shift_that_was_not_exact_is_refused(emulated, of_this_board, shift, e
     kv260.close()
 
 
+def test_a_shift_that_was_not_tried_is_not_refused():
+    found = replace(FOUND, exact_shifts=[0, 1], wrong_shifts=[4])
+    assert found.refusal("bracket") == "" and found.refusal(2) == ""
+    assert str(found).endswith("shifts 0, 1 (wrong: 4)")
+
+
 @generated
 def test_limits_of_another_overlay_change_nothing(emulated, stored, caplog):
-    kv260 = accelerator(emulated, stored(BOARD, replace(FOUND, exact_shifts=[])))
+    kv260 = accelerator(emulated, stored(BOARD, replace(FOUND, exact_shifts=[], wrong_shifts=[1])))
     assert "tiles up to 1920 x 1080 (not self-tested)" in kv260.open()
     assert "is of a real board: it is ignored" in caplog.text
     assert kv260.measure(np.zeros((20, 20), np.uint8)).max() == 0
