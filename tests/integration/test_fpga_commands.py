@@ -69,11 +69,20 @@ def test_a_board_that_cannot_be_used_has_an_exit_code_of_its_own(
     assert not kept.exists()
 
 
-def test_faults_that_the_emulator_does_not_know_are_named(kv260: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("earthquake", "'earthquake' is no fault; there are: stall"),
+        ("stall at_tile=x", "'stall at_tile=x': at_tile=x is none of int, none"),
+    ],
+)
+def test_faults_that_the_emulator_does_not_know_are_named(
+    kv260: Home, monkeypatch: pytest.MonkeyPatch, fault: str, says: str
+) -> None:
     pytest.importorskip("pynq")
-    monkeypatch.setenv("FOCUSRAIL_EMULATED_FAULTS", "earthquake")
+    monkeypatch.setenv("FOCUSRAIL_EMULATED_FAULTS", fault)
     said = kv260.run("fpga", "self-test", "--device", EMULATOR)
-    assert said.code == 30 and "'earthquake' is no fault; there are: stall" in said.sentences[-1]
+    assert said.code == 30 and says in said.sentences[-1]
 
 
 def test_without_a_board_the_self_test_says_what_is_missing(kv260: Home, monkeypatch: pytest.MonkeyPatch) -> None:
