@@ -85,6 +85,17 @@ def test_faults_that_the_emulator_does_not_know_are_named(
     assert said.code == 30 and says in said.sentences[-1]
 
 
+@pytest.mark.parametrize("command", ["self-test", "serve"])
+def test_an_overlay_that_is_named_and_is_not_there_is_not_replaced_by_the_emulators(
+    tmp_path: Path, command: str
+) -> None:
+    pytest.importorskip("pynq")
+    options = OPTIONS | {"overlay": "/nowhere/cv_dfx_3_pr.bit", "socket": str(tmp_path / "socket")}
+    home = Home(tmp_path, accelerator={"driver": "kv260", "options": options})
+    said = home.run_here("fpga", command, "--device", EMULATOR)
+    assert said.code == 30 and said.sentences[-1].endswith("there is no overlay /nowhere/cv_dfx_3_pr.bit")
+
+
 def test_without_a_board_the_self_test_says_what_is_missing(kv260: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XILINX_XRT", raising=False)
     said = kv260.run("fpga", "self-test")
