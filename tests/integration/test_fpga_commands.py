@@ -96,6 +96,10 @@ def test_an_overlay_that_is_named_and_is_not_there_is_not_replaced_by_the_emulat
     assert said.code == 30 and said.sentences[-1].endswith("there is no overlay /nowhere/cv_dfx_3_pr.bit")
 
 
+def test_an_empty_overlay_is_a_wrong_command_line(kv260: Home) -> None:
+    assert kv260.run_here("fpga", "self-test", "--overlay", "").code == 64
+
+
 def test_without_a_board_the_self_test_says_what_is_missing(kv260: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XILINX_XRT", raising=False)
     said = kv260.run("fpga", "self-test")

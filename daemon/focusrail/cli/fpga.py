@@ -64,6 +64,8 @@ def self_test(context: Context, overlay: str | None, device: str | None, repeats
 
     options: Any = _options(context)
     if overlay is not None:
+        if not overlay.strip():
+            raise click.BadParameter("is empty", param_hint="--overlay")
         options = replace(options, overlay=overlay)
     with ExitStack() as stack:
         if device is None:
