@@ -124,7 +124,7 @@ class _Bench:
         self._listen(Trying(what))
         before = len(self._trials.again)
         finding = step()
-        self._again += [f"{what}, {how}" for how in self._trials.again[before:]]
+        self._again += [f"{what}: {how}" for how in self._trials.again[before:]]
         return finding
 
     def _bytes(self) -> Finding:

@@ -108,7 +108,7 @@ def test_what_happens_once_is_tried_again_and_only_noted(emulated, few_heights):
     assert report.limits.transports == ["parked", "one-frame"] and report.limits.exact_shifts == [0, 1, 2, 3, 4]
     assert report.limits.whole_height_px == 1080
     assert "note What was tried again" in read(report)
-    assert "computing known tiles, a ramp to the right at shift 0, plane -: 1 of 6144 pixels differ" in read(report)
+    assert "computing known tiles: a ramp to the right at shift 0, plane -: 1 of 6144 pixels differ" in read(report)
 
 
 @generated
