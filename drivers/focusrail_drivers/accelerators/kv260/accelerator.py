@@ -20,6 +20,7 @@ from focusrail_drivers.base import AcceleratorLost, ConnectionLost, DriverError,
 from focusrail_drivers.clock import Clock, SystemClock
 
 _BANDS = 16  # of each tile one is computed by the processor as well
+_MOST_FAILURES = 100  # each costs a deadline, and from the third on the overlay is loaded anew
 
 
 class Kv260Accelerator:
@@ -53,13 +54,17 @@ class Kv260Accelerator:
 
         def __post_init__(self) -> None:
             check_shift(self.shift)
-            tiles.TileSize(self.tile_height_px or tiles.USUAL_MAX_HEIGHT_PX, self.tile_width_px)
+            height_px = tiles.USUAL_MAX_HEIGHT_PX if self.tile_height_px is None else self.tile_height_px
+            tiles.TileSize(height_px, self.tile_width_px)
+            for name in ("overlay", "region"):
+                if not getattr(self, name).strip():
+                    raise ValueError(f"{name} is empty")
             if self.transport not in {"parked", "one-frame", "auto"}:
                 raise ValueError(f"transport {self.transport!r} is none of parked, one-frame, auto")
             if not self.frame_timeout_s > 0:
                 raise ValueError(f"frame_timeout_s is {self.frame_timeout_s}, not above 0")
-            if self.failures < 1:
-                raise ValueError(f"failures is {self.failures}, not at least 1")
+            if not 1 <= self.failures <= _MOST_FAILURES:
+                raise ValueError(f"failures is {self.failures}, not 1 to {_MOST_FAILURES}")
 
     def __init__(self, options: Options | None = None, clock: Clock | None = None) -> None:
         self.options = options or self.Options()
