@@ -16,7 +16,7 @@ import pytest
 
 from focusrail_drivers.accelerators.kv260 import reference
 from focusrail_drivers.fpga_service.shared_memory import LIMIT_BYTES, Places
-from peers.fpga_exact import BAD
+from peers.fpga_exact import BAD, LONG_SHIFT
 from peers.fpga_service_process import ServiceProcess, soon
 
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
@@ -270,6 +270,47 @@ def test_who_hangs_up_while_the_fpga_works_for_it_leaves_nothing(service, good):
         assert stranger.ask(MEASURE) == {"id": 3, "working": True}
         leave(stranger)
         stranger.close()
+
+
+def asked(service, shift, first=0):
+    """A stranger that has asked for a picture, and has nothing more open than its connection."""
+    stranger, descriptor = Stranger(service.socket), memory()
+    os.pwrite(descriptor, bytes([first]), 0)
+    assert sent(stranger, SHARE, descriptor)["result"] == {}
+    stranger.send({**MEASURE, "shift": shift})
+    return stranger
+
+
+def test_who_hangs_up_before_its_picture_is_read_takes_no_memory_from_under_the_service(service, good):
+    """Settling the shift takes longer than a session waits before it looks for its client; then the luma is read."""
+    before = service.descriptors()
+    for _ in range(3):
+        asked(service, LONG_SHIFT).close()
+        assert soon(lambda: service.descriptors() == before)
+        assert service.process.poll() is None
+
+
+def test_who_hangs_up_at_any_moment_while_it_is_measured_takes_no_memory_from_under_the_service(service, good):
+    for delay_s in np.linspace(0.0, 0.05, 30):
+        asked(service, 1).close()
+        stranger = asked(service, "bracket")
+        time.sleep(delay_s)
+        stranger.close()
+    assert good()
+
+
+def test_who_hangs_up_while_it_waits_leaves_nothing_although_the_fpga_has_not_come_to_it(service, good):
+    waiting = asked(service, 1, BAD)
+    before = service.descriptors()
+    for each in [asked(service, 1) for _ in range(4)]:
+        each.close()
+    began_s = time.monotonic()
+    assert soon(lambda: service.descriptors() == before)
+    assert time.monotonic() - began_s < 2.5  # the FPGA works for 4 s
+    while "working" in (answer := waiting.receive()):
+        pass
+    assert answer["result"] == {}
+    waiting.close()
 
 
 def test_who_asks_and_never_listens_is_put_off(service, good):

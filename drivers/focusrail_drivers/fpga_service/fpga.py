@@ -73,7 +73,7 @@ class Fpga:
         self._device = make(self._pulse)
         self._opened = opened
         self._stuck_after_s, self._reopen_after_s = stuck_after_s, reopen_after_s
-        self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Future[Any], list[Callable[[], Any]]] | None] = SimpleQueue()
         self._busy = False
         self._name = ""
         self._lost: str | None = "it has not been opened yet"
@@ -102,26 +102,43 @@ class Fpga:
 
     def _submit(self, job: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
-        self._queue.put((future, job))
+        held = [job]
+        # Whoever cancels takes the job out of the queue's hands, and with it the memory of the client that asked.
+        future.add_done_callback(lambda _: held.clear())
+        self._queue.put((future, held))
         return future
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
-            future, job = item
-            if not future.set_running_or_notify_cancel():
-                continue  # who asked has gone
-            self._pulse.monotonic_s()
-            self._busy = True
-            try:
-                future.set_result(job())
-            except DriverError as error:
-                future.set_exception(error)
-            except Exception as error:  # the top of this worker
-                log.exception("FPGA: unforeseen")
-                future.set_exception(self._give_up(f"the FPGA's driver failed: {error!r}"))
-            finally:
-                self._busy = False
-            del item, future, job  # or the last picture would stay until the next comes
+            self._run(*item)
+            del item  # or the last picture would stay until the next comes
+
+    def _run(self, future: Future[Any], held: list[Callable[[], Any]]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return  # who asked has gone
+        self._pulse.monotonic_s()
+        self._busy = True
+        failure: DriverError | None = None
+        result = None
+        try:
+            result = held.pop()()
+        except DriverError as error:
+            failure = error.with_traceback(None)  # it would hold what the job had in hand
+        except Exception as error:  # the top of this worker
+            log.exception("FPGA: unforeseen")
+            failure = self._give_up(f"the FPGA's driver failed: {error!r}")
+        finally:
+            self._busy = False
+        # Last: who waits takes it that nothing of the job is in use any more.
+        if failure is not None:
+            future.set_exception(failure)
+        else:
+            future.set_result(result)
+        del (
+            future,
+            failure,
+            result,
+        )  # the error's traceback leads to this frame, and would keep what the job had in hand
 
     def _open(self) -> str:
         if self._lost is None:

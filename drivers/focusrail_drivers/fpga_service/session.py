@@ -51,14 +51,19 @@ class Session:
         return self._memory
 
     def wait(self, future: Future[T]) -> T:
-        """The result of what the FPGA was asked for. Raises what it raised, or EOFError when the client has gone."""
-        while not futures.wait([future], WORKING_EVERY_S).done:
-            try:
+        """The result of what the FPGA was asked for. Raises what it raised, or EOFError when the client has gone.
+
+        However it ends, the FPGA has then nothing of this session in hand: what waits in the queue is cancelled, and
+        what has begun is waited for, for it may be at the memory that the client shares.
+        """
+        try:
+            while not futures.wait([future], WORKING_EVERY_S).done:
                 self.tell_working()
-            except EOFError:
-                future.cancel()
-                raise
-        return future.result()
+            return future.result()
+        finally:
+            if not future.cancel():
+                futures.wait([future])
+            del future  # or an error's traceback would hold it, and it the error, and both the client's memory
 
     def tell_working(self) -> None:
         """Every WORKING_EVERY_S, by whoever works in many short waits. Raises EOFError when the client has gone."""

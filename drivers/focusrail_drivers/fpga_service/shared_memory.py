@@ -9,6 +9,7 @@ by one function for both ends. The client can still write while the service read
 from __future__ import annotations
 
 import fcntl
+import math
 import mmap
 import os
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ _F_SEAL_EXEC = 0x20  # set by kernels that are told to make all such memory not 
 
 
 class SharedMemory:
-    """A mapping of sealed memory. It is unmapped when it is closed and no view of it is left."""
+    """A mapping of sealed memory. It is unmapped when it is closed and no view of it is left, in whatever thread."""
 
     def __init__(self, mapping: mmap.mmap, descriptor: int | None = None) -> None:
         self._mapping, self._descriptor = mapping, descriptor
@@ -73,12 +74,15 @@ class SharedMemory:
         return self._descriptor
 
     def view(self, at_bytes: int, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Part of it as an array."""
-        return np.ndarray(tuple(shape), dtype, self._mapping, at_bytes)
+        """Part of it as an array, which keeps it mapped."""
+        # By frombuffer, which holds an export of the mapping as long as the array lives. np.ndarray(buffer=mapping) lets
+        # go of it at once, and closing would then unmap what another thread is at.
+        flat: npt.NDArray[Any] = np.frombuffer(self._mapping, dtype, math.prod(shape), at_bytes)
+        return flat.reshape(tuple(shape))
 
     def close(self) -> None:
         """Let go of it; closing twice is fine."""
-        with suppress(BufferError):  # a view is left, in a traceback perhaps: the mapping goes when it does
+        with suppress(BufferError):  # a view is left: the mapping goes when it does
             self._mapping.close()
         if self._descriptor is not None:
             with suppress(OSError):
