@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 
 from focusrail_drivers.accelerators.kv260 import reference
+from focusrail_drivers.fpga_service import messages
 from focusrail_drivers.fpga_service.shared_memory import LIMIT_BYTES, Places
 from peers.fpga_exact import BAD, LONG_SHIFT
 from peers.fpga_service_process import ServiceProcess, soon
 
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 SIZE = Places(100, 170).size_bytes
-HELLO = {"id": 1, "kind": "hello", "version": 1}
+HELLO = {"id": 1, "kind": "hello", "version": messages.VERSION}
+OPEN = {"id": 1, "kind": "open", "shift": "auto"}
 SHARE = {"id": 2, "kind": "share", "size_bytes": SIZE}
 MEASURE = {"id": 3, "kind": "measure", "height_px": 100, "width_px": 170, "shift": 1}
 
@@ -35,7 +37,7 @@ class Stranger:
         try:
             self._socket.connect(str(path))
             if greet:
-                assert self.ask(HELLO)["result"] == {"version": 1}
+                assert self.ask(HELLO)["result"] == {"version": messages.VERSION}
         except BaseException:
             self._socket.close()
             raise
@@ -124,9 +126,9 @@ def refused(answer):
         b'{"id": 1, "kind": "meas',
         b"\x80\x04\x95pickle",
         {"id": 1, "kind": "hello"},
-        {"id": 1, "kind": "hello", "version": 2},
+        {"id": 1, "kind": "hello", "version": messages.VERSION + 1},
         {"id": 1, "kind": "measure", "height_px": 1, "width_px": 1, "shift": 1},
-        {"id": 1, "kind": "hello", "version": 1, "overlay": "/tmp/mine.bit"},
+        {"id": 1, "kind": "hello", "version": messages.VERSION, "overlay": "/tmp/mine.bit"},
     ],
     ids=lambda text: repr(text)[:40],
 )
@@ -198,7 +200,7 @@ def test_what_is_shared_is_sealed_memory_of_the_size_that_was_said(service, good
     stranger.close()
 
 
-@pytest.mark.parametrize("message", [HELLO, MEASURE, {"id": 1, "kind": "open"}, b"garbage", b"x" * 5000], ids=repr)
+@pytest.mark.parametrize("message", [HELLO, MEASURE, OPEN, b"garbage", b"x" * 5000], ids=repr)
 def test_descriptors_that_nobody_asked_for_are_closed(service, good, message):
     stranger = Stranger(service.socket)
     assert refused(sent(stranger, message, memory(), memory()))
@@ -318,7 +320,7 @@ def test_who_asks_and_never_listens_is_put_off(service, good):
 
     def ask_for_ever():
         while True:
-            stranger.send({"id": 1, "kind": "open"})
+            stranger.send(OPEN)
 
     with pytest.raises((BrokenPipeError, ConnectionResetError)):
         ask_for_ever()

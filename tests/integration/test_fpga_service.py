@@ -125,6 +125,23 @@ def test_auto_is_settled_here_and_said_in_words(start):
     kv260.close()
 
 
+def test_a_shift_that_the_service_cannot_do_is_refused_when_it_is_opened(start):
+    service = start(mood="choosy")
+    for shift in (0, "bracket", "auto"):
+        with pytest.raises(DriverError, match=f"shift {shift} cannot be used"):
+            service.client(shift=shift).open()
+    kv260 = service.client(shift=1)
+    assert kv260.open() and np.array_equal(kv260.measure(picture(1)), reference.score(picture(1), 1))
+    kv260.close()
+
+
+def test_once_auto_is_settled_the_next_service_need_do_no_other_shift(start):
+    kv260 = start(mood="choosy").client(shift="auto")
+    assert kv260.probe(picture(1)) == "shift 4"
+    assert np.array_equal(kv260.measure(picture(1)), reference.score(picture(1), 4))
+    kv260.close()
+
+
 @both
 def test_a_service_that_is_killed_and_started_again_costs_no_picture(start, how):
     service = start(**how)

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from focusrail_drivers.accelerators.kv260 import reference
 from focusrail_drivers.accelerators.kv260.exact import Kv260Exact
-from focusrail_drivers.base import AcceleratorLost, DeviceNotFound
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting
+from focusrail_drivers.base import AcceleratorLost, DeviceNotFound, DriverError
 from focusrail_drivers.clock import Clock
 from focusrail_drivers.fpga_service.ownership import sole_owner
 from focusrail_drivers.fpga_service.service import serve_device
@@ -50,6 +51,10 @@ class Moody(Kv260Exact):
 
     def close(self) -> None:
         Path(sys.argv[1]).with_name("rested").touch()
+
+    def check_setting(self, shift: ShiftSetting) -> None:
+        if self._mood == "choosy" and shift not in {1, LONG_SHIFT}:
+            raise DriverError(f"shift {shift} cannot be used: choose another")
 
     def measure(self, luma_tile: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
         if self._mood == "slow":

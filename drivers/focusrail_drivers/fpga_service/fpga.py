@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from focusrail_drivers.accelerators.kv260 import reference
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting
 from focusrail_drivers.base import AcceleratorLost, DriverError, OnDevice
 from focusrail_drivers.clock import Clock, SystemClock
 
@@ -33,6 +34,9 @@ class Device(Protocol):
     """What the service measures with: Kv260Accelerator, or its double. If it is OnDevice, it is opened and closed."""
 
     shift: reference.Shift
+
+    def check_setting(self, shift: ShiftSetting) -> None:
+        """Raise DriverError if scores may be wrong at what this may come to."""
 
     def measure(self, luma_tile: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
         """As Accelerator.measure."""

@@ -75,8 +75,8 @@ class SharedMemory:
 
     def view(self, at_bytes: int, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Part of it as an array, which keeps it mapped."""
-        # By frombuffer, which holds an export of the mapping as long as the array lives. np.ndarray(buffer=mapping) lets
-        # go of it at once, and closing would then unmap what another thread is at.
+        # By frombuffer, which holds an export of the mapping as long as the array lives. np.ndarray(buffer=mapping)
+        # lets go of it at once, and closing would then unmap what another thread is at.
         flat: npt.NDArray[Any] = np.frombuffer(self._mapping, dtype, math.prod(shape), at_bytes)
         return flat.reshape(tuple(shape))
 

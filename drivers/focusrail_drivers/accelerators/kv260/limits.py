@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from focusrail_drivers.accelerators.kv260 import reference
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting, needed_shifts
 from focusrail_drivers.base import DriverError
 
 log = logging.getLogger(__name__)
@@ -70,10 +71,9 @@ class Limits:
         transports = " and ".join(self.transports) or "none"
         return f"tiles up to 1920 x {self.whole_height_px}, transport {transports}, shifts {shifts}"
 
-    def refusal(self, shift: reference.Shift) -> str:
-        """Why scores at this shift must not be believed; empty if they may."""
-        needed = (shift,) if isinstance(shift, int) else reference.BRACKET_SHIFTS
-        wrong = [each for each in needed if each not in self.exact_shifts]
+    def refusal(self, shift: ShiftSetting) -> str:
+        """Why scores at this shift must not be believed, for `auto` at any that it may choose; empty if they may."""
+        wrong = [each for each in needed_shifts(shift) if each not in self.exact_shifts]
         if not wrong:
             return ""
         exact = ", ".join(map(str, self.exact_shifts)) or "none"

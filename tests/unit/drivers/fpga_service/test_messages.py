@@ -15,7 +15,7 @@ MEASURE = {"id": 1, "kind": "measure", "height_px": 3, "width_px": 4, "shift": 1
 
 
 @pytest.mark.parametrize(
-    "request_", [Hello(1), Open(), Share(4096), Measure(3, 4, 0), Measure(65536, 1, "bracket")], ids=repr
+    "request_", [Hello(1), Open("auto"), Open(4), Share(4096), Measure(3, 4, 0), Measure(65536, 1, "bracket")], ids=repr
 )
 def test_a_request_arrives_as_it_was_made(request_):
     assert messages.decode_request(messages.encode_request(7, request_), KINDS) == (7, request_)

@@ -10,6 +10,7 @@ import pytest
 
 from focusrail_drivers.accelerators.kv260 import limits, reference
 from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
+from focusrail_drivers.accelerators.kv260.options import needed_shifts
 from focusrail_drivers.base import DriverError
 from focusrail_drivers.clock import VirtualClock
 
@@ -170,15 +171,34 @@ def test_the_transport_is_what_is_set_and_auto_is_what_was_proven(emulated, of_t
         (0, [1, 2], r"shift 0 cannot be used: .* did not find shift 0 exact \(exact are: 1, 2\); choose another"),
         ("bracket", [0, 1], "shift bracket cannot be used: .* did not find shift 3 exact"),
         (1, [], r"shift 1 cannot be used: .* \(exact are: none\)"),
+        ("auto", [0, 1, 2, 3], "shift auto cannot be used: .* did not find shift 4 exact"),
     ],
 )
-def test_a_shift_that_was_not_exact_is_refused(emulated, of_this_board, shift, exact, says):
+def test_a_shift_that_was_not_exact_is_refused_when_it_is_opened(emulated, of_this_board, shift, exact, says):
     kv260 = accelerator(emulated, of_this_board(exact_shifts=exact), shift=shift)
-    kv260.open()
-    for use in (kv260.configure, lambda: kv260.measure(np.zeros((20, 20), np.uint8))):
+    for use in (kv260.open, kv260.configure, lambda: kv260.measure(np.zeros((20, 20), np.uint8))):
         with pytest.raises(DriverError, match=says):
             use()
+        assert not kv260.is_open
+
+
+@generated
+def test_auto_needs_what_it_may_choose_and_no_more(emulated, of_this_board):
+    assert {reference.suitable_shift(np.full((20, 20), 9, np.uint8))} < set(reference.SUITABLE_SHIFTS)
+    assert needed_shifts("auto") == (0, 2, 3, 4)
+    kv260 = accelerator(emulated, of_this_board(exact_shifts=[0, 2, 3, 4]), shift="auto")
+    assert kv260.open() and kv260.configure() == reference.score_scale("bracket")
     kv260.close()
+
+
+@generated
+def test_the_service_opens_whatever_shift_is_wrong_and_refuses_who_may_come_to_it(emulated, of_this_board):
+    served = accelerator(emulated, of_this_board(exact_shifts=[1, 2]), shift="auto")
+    assert served.load()
+    served.check_setting(1)
+    with pytest.raises(DriverError, match="shift bracket cannot be used"):
+        served.check_setting("bracket")
+    served.close()
 
 
 @generated
