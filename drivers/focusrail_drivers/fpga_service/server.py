@@ -16,11 +16,13 @@ from pathlib import Path
 from focusrail_drivers.base import DeviceInUse, DriverError
 from focusrail_drivers.fpga_service import messages
 from focusrail_drivers.fpga_service.fpga import Fpga
+from focusrail_drivers.fpga_service.log_rate import LogRate
 from focusrail_drivers.fpga_service.notify import notify
 from focusrail_drivers.fpga_service.packets import Packets
 from focusrail_drivers.fpga_service.session import Handlers, Session
 
 log = logging.getLogger(__name__)
+log.addFilter(LogRate())
 CONNECTIONS = 16
 CONNECTIONS_OF_ONE_PROCESS = 6  # so that none can take them all
 _BACKLOG = 16

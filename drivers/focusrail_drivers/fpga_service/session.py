@@ -17,11 +17,13 @@ from typing import Any, TypeVar
 from focusrail_drivers.base import DriverError, ProtocolError
 from focusrail_drivers.fpga_service import messages
 from focusrail_drivers.fpga_service.fpga import Fpga
+from focusrail_drivers.fpga_service.log_rate import LogRate
 from focusrail_drivers.fpga_service.messages import Hello, Request, Share
 from focusrail_drivers.fpga_service.packets import Packet, Packets
 from focusrail_drivers.fpga_service.shared_memory import SharedMemory
 
 log = logging.getLogger(__name__)
+log.addFilter(LogRate())
 T = TypeVar("T")
 Handler = Callable[["Session", Any], Mapping[str, object]]  # the second is the request of the handler's class
 Handlers = Mapping[type[Request], Handler]
