@@ -326,6 +326,28 @@ def test_it_ends_also_in_the_middle_of_a_measure(start):
     kv260.close()
 
 
+@emulated
+def test_it_ends_soon_also_in_the_middle_of_a_large_picture(start):
+    service = start(emulated=True)
+    kv260 = service.client(patience_s=1.0)
+    kv260.measure(picture(1))
+    threading.Timer(0.3, service.signal, [signal.SIGTERM]).start()
+    began_s = time.monotonic()
+    with pytest.raises(AcceleratorLost):
+        kv260.measure(picture(1, 6000, 8000))
+    assert service.process.wait(8.0) == 0 and time.monotonic() - began_s < 8.0
+    assert "did not come to rest" not in service.said()
+    kv260.close()
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (70_000, 1), (60_000, 60_000)])
+def test_a_picture_that_cannot_be_measured_is_a_sentence(start, shape):
+    kv260 = start().client()
+    with pytest.raises(DriverError, match=r"is 0, not|is 70000, not|is 10800000000, not"):
+        kv260.measure(np.broadcast_to(np.uint8(1), shape))
+    kv260.close()
+
+
 def test_a_second_service_is_refused_and_the_first_goes_on(start):
     service = start()
     second = subprocess.run(service._argv, check=False, capture_output=True, text=True, timeout=60)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime
 from queue import SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,14 @@ class Device(Protocol):
 
     def measure(self, luma_tile: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
         """As Accelerator.measure."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A device that can be told to stop in the middle of a picture."""
+
+    def interrupt(self) -> None:
+        """From any thread: give up the picture that is being measured, as soon as may be, by AcceleratorLost."""
 
 
 class Pulse:
@@ -79,6 +87,7 @@ class Fpga:
         self._stuck_after_s, self._reopen_after_s = stuck_after_s, reopen_after_s
         self._queue: SimpleQueue[tuple[Future[Any], list[Callable[[], Any]]] | None] = SimpleQueue()
         self._busy = False
+        self._ending = threading.Event()
         self._name = ""
         self._lost: str | None = "it has not been opened yet"
         self._tried_s = -reopen_after_s
@@ -98,7 +107,13 @@ class Fpga:
         return not self._busy or time.monotonic() - self._pulse.last_s < self._stuck_after_s
 
     def close(self, timeout_s: float) -> bool:
-        """Bring the device to rest and end the thread; whether both came to pass in time."""
+        """Bring the device to rest and end the thread; whether both came to pass in time.
+
+        A picture that is being measured is given up after its tile, and what waits is not begun.
+        """
+        self._ending.set()
+        if isinstance(self._device, Interruptible):
+            self._device.interrupt()
         self._submit(self._rest)
         self._queue.put(None)
         self._thread.join(timeout_s)
@@ -166,11 +181,15 @@ class Fpga:
         return name
 
     def _use(self, job: Callable[[Device], T]) -> T:
+        if self._ending.is_set():
+            raise AcceleratorLost("the service is ending")
         if self._lost is not None:
             raise AcceleratorLost(self._lost)
         try:
             return job(self._device)
         except AcceleratorLost as error:
+            if self._ending.is_set():
+                raise
             raise self._give_up(str(error)) from error
 
     def _give_up(self, why: str) -> AcceleratorLost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ class Kv260Accelerator:
         self._composed = False
         self._lost: str | None = None
         self._checked = 0
+        self._interrupted = threading.Event()
         self.recoveries = 0  # since it was opened
 
     def open(self) -> str:
@@ -112,6 +114,10 @@ class Kv260Accelerator:
         except DriverError:
             return  # buffers that a running VDMA may still write to stay allocated until the process ends
         pipeline.release()
+
+    def interrupt(self) -> None:
+        """From any thread: no further tile is begun, and a picture that is being measured ends by AcceleratorLost."""
+        self._interrupted.set()
 
     @property
     def is_open(self) -> bool:
@@ -171,6 +177,8 @@ class Kv260Accelerator:
     ) -> npt.NDArray[np.uint16]:
         if self._lost is not None:
             raise AcceleratorLost(self._lost)
+        if self._interrupted.is_set():
+            raise AcceleratorLost("it was interrupted: its owner is ending")
         causes: list[str] = []
         for attempt in range(self.options.failures + 1):
             try:
