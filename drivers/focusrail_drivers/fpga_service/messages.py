@@ -220,7 +220,8 @@ def decode_answer(text: bytes, request_id: int) -> dict[str, Any] | None:
 
 def _packed(message: Mapping[str, object]) -> bytes:
     text = json.dumps(message, allow_nan=False).encode()
-    assert len(text) <= LIMIT_BYTES, f"a message of {len(text)} bytes"
+    if len(text) > LIMIT_BYTES:
+        raise ProtocolError(f"a message of {len(text)} bytes is too long: {LIMIT_BYTES} are the most")
     return text
 
 

@@ -155,11 +155,12 @@ class _Helper:
         return self._connection.heard_s
 
     def measure(self, luma: npt.NDArray[np.uint8], shift: reference.Shift) -> npt.NDArray[np.uint16]:
-        """The scores. Raises HelperLost, or what the service answers."""
+        """The scores. Raises HelperLost, ProtocolError for a size that cannot be, or what the service answers."""
         places = Places(*luma.shape)
+        request = Measure(places.height_px, places.width_px, shift)
         memory = self._shared(places.size_bytes)
         places.luma(memory)[...] = luma
-        self._connection.call(Measure(places.height_px, places.width_px, shift))
+        self._connection.call(request)
         return np.array(places.scores(memory))
 
     def close(self) -> None:
@@ -170,6 +171,7 @@ class _Helper:
 
     def _shared(self, size_bytes: int) -> SharedMemory:
         if self._memory is None or self._memory.size_bytes < size_bytes:
+            Share(size_bytes)  # raises what the service would, before there is any memory
             larger = SharedMemory.create(size_bytes)
             if self._memory is not None:
                 self._memory.close()
