@@ -7,9 +7,11 @@ import fcntl
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import numpy as np
 import pytest
@@ -344,6 +346,38 @@ def test_one_process_cannot_have_all_connections(service, good):
         assert "has 6 connections already" in another.receive()["error"]["message"]
         another.close()
     assert good()
+    for each in strangers:
+        each.close()
+
+
+def test_many_processes_of_one_user_cannot_have_all_connections(service, good):
+    script = (
+        "import socket, sys\n"
+        "held = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(5)]\n"
+        "print([each.connect(sys.argv[1]) for each in held], flush=True)\n"
+        "sys.stdin.read()"
+    )
+    argv = [sys.executable, "-c", script, str(service.socket)]
+    with ExitStack() as strangers:
+        for _ in range(2):
+            process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            strangers.callback(process.communicate, b"")
+            assert process.stdout is not None and process.stdout.readline()
+        last, refused = Stranger(service.socket), Stranger(service.socket, greet=False)  # the good one has one as well
+        assert "has 12 connections already" in refused.receive()["error"]["message"]
+        last.close()
+        refused.close()
+
+
+def test_what_all_clients_share_has_a_limit(service, good):
+    strangers = [Stranger(service.socket) for _ in range(4)]
+    share = {**SHARE, "size_bytes": LIMIT_BYTES}
+    assert sent(strangers[0], share, memory(size=LIMIT_BYTES))["result"] == {}
+    answers = [sent(each, share, memory(size=LIMIT_BYTES)) for each in strangers[1:]]
+    assert all(each["error"]["class"] == "DeviceInUse" for each in answers)  # the good one shares some as well
+    assert good()
+    strangers[0].close()
+    assert soon(lambda: "result" in sent(strangers[1], share, memory(size=LIMIT_BYTES)))
     for each in strangers:
         each.close()
 

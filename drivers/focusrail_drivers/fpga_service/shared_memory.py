@@ -12,6 +12,7 @@ import fcntl
 import math
 import mmap
 import os
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from focusrail_drivers.base import DriverError, ProtocolError
+from focusrail_drivers.base import DeviceInUse, DriverError, ProtocolError
 
 LIMIT_BYTES = 1 << 28  # luma and scores of 89 megapixels
+ALL_BYTES = 2 * LIMIT_BYTES  # of all clients together; the service itself takes as much again for one picture
 MAX_SIDE_PX = 1 << 16
 _ALIGNMENT_BYTES = 64  # a cache line
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
@@ -88,6 +90,28 @@ class SharedMemory:
             with suppress(OSError):
                 os.close(self._descriptor)
             self._descriptor = None
+
+
+class Budget:
+    """How much memory all clients together may share; from any thread. What they leave empty the service fills."""
+
+    def __init__(self, size_bytes: int = ALL_BYTES) -> None:
+        self._lock = threading.Lock()
+        self._left_bytes = size_bytes
+
+    def take(self, size_bytes: int) -> None:
+        """Raises DeviceInUse if so much is not left."""
+        with self._lock:
+            if size_bytes > self._left_bytes:
+                raise DeviceInUse(
+                    f"{size_bytes} bytes of memory cannot be shared: other clients leave {self._left_bytes} of it"
+                )
+            self._left_bytes -= size_bytes
+
+    def give_back(self, size_bytes: int) -> None:
+        """What was taken is unmapped."""
+        with self._lock:
+            self._left_bytes += size_bytes
 
 
 def _check(descriptor: int, size_bytes: int) -> None:
