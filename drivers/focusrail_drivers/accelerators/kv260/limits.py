@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from focusrail_drivers.accelerators.kv260 import reference, tiles
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting, needed_shifts
 from focusrail_drivers.base import DriverError
 
 log = logging.getLogger(__name__)
@@ -103,10 +104,12 @@ class Limits:
         wrong = f" (wrong: {_in_words(self.wrong_shifts)})" if self.wrong_shifts else ""
         return f"{largest}, transport {transports}, shifts {_in_words(self.exact_shifts)}{wrong}"
 
-    def refusal(self, shift: reference.Shift) -> str:
-        """Why scores at this shift must not be believed; empty if they may, or if nobody knows better."""
-        needed = (shift,) if isinstance(shift, int) else reference.BRACKET_SHIFTS
-        wrong = [each for each in needed if each in self.wrong_shifts]
+    def refusal(self, shift: ShiftSetting) -> str:
+        """Why scores at this shift must not be believed; empty if they may, or if nobody knows better.
+
+        For `auto` at any that it may choose.
+        """
+        wrong = [each for each in needed_shifts(shift) if each in self.wrong_shifts]
         if not wrong:
             return ""
         return (

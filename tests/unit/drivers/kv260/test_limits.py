@@ -11,6 +11,7 @@ import pytest
 
 from focusrail_drivers.accelerators.kv260 import forecast, limits, reference, tiles
 from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
+from focusrail_drivers.accelerators.kv260.options import needed_shifts
 from focusrail_drivers.base import DriverError
 from focusrail_drivers.clock import VirtualClock
 
@@ -231,14 +232,23 @@ def test_the_transport_is_what_is_set_and_auto_is_what_was_proven(emulated, of_t
         (0, [1, 2], [0, 3, 4], r"shift 0 cannot be used: .* found shift 0 wrong \(exact are: 1, 2\); choose another"),
         ("bracket", [0, 1], [3], "shift bracket cannot be used: .* found shift 3 wrong"),
         (1, [], [1], r"shift 1 cannot be used: .* \(exact are: none\)"),
+        ("auto", [0, 1, 2, 3], [4], "shift auto cannot be used: .* found shift 4 wrong"),
     ],
 )
-def test_a_shift_that_was_wrong_is_refused(emulated, of_this_board, shift, exact, wrong, says):
+def test_a_shift_that_was_wrong_is_refused_when_it_is_opened(emulated, of_this_board, shift, exact, wrong, says):
     kv260 = accelerator(emulated, of_this_board(exact_shifts=exact, wrong_shifts=wrong), shift=shift)
-    kv260.open()
-    for use in (kv260.configure, lambda: kv260.measure(np.zeros((20, 20), np.uint8))):
+    for use in (kv260.open, kv260.configure, lambda: kv260.measure(np.zeros((20, 20), np.uint8))):
         with pytest.raises(DriverError, match=says):
             use()
+        assert not kv260.is_open
+
+
+@generated
+def test_auto_needs_what_it_may_choose_and_no_more(emulated, of_this_board):
+    assert {reference.suitable_shift(np.full((20, 20), 9, np.uint8))} < set(reference.SUITABLE_SHIFTS)
+    assert needed_shifts("auto") == (0, 2, 3, 4)
+    kv260 = accelerator(emulated, of_this_board(exact_shifts=[0, 2, 3, 4], wrong_shifts=[1]), shift="auto")
+    assert kv260.open() and kv260.configure() == reference.score_scale("bracket")
     kv260.close()
 
 
@@ -246,6 +256,16 @@ def test_a_shift_that_was_not_tried_is_not_refused():
     found = replace(FOUND, exact_shifts=[0, 1], wrong_shifts=[4])
     assert found.refusal("bracket") == "" and found.refusal(2) == ""
     assert str(found).endswith("shifts 0, 1 (wrong: 4)")
+
+
+@generated
+def test_the_service_opens_whatever_shift_is_wrong_and_refuses_who_may_come_to_it(emulated, of_this_board):
+    served = accelerator(emulated, of_this_board(exact_shifts=[1, 2], wrong_shifts=[0, 3, 4]), shift="auto")
+    assert served.load()
+    served.check_setting(1)
+    with pytest.raises(DriverError, match="shift bracket cannot be used"):
+        served.check_setting("bracket")
+    served.close()
 
 
 @generated
