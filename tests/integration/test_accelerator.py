@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from focusrail.store.image_io import Metadata, decode, write_tiff
+from peers.fpga_service_process import ServiceProcess
 from peers.small_rig import Home, manifest, pixels, published
 
 
@@ -46,6 +47,18 @@ def test_without_a_fallback_nothing_moves_where_the_kv260_is_not_there(tmp_path:
     said = rig.run("shoot", rig.recipe())
     assert said.code == 22
     assert "accelerator.fallback: cpu" in said.faults[-1]
+    assert not said.event("rail.homed") and not said.event("frame.stored")
+
+
+def test_without_a_fallback_nothing_moves_where_the_kv260_cannot_do_the_shift(tmp_path: Path) -> None:
+    service = ServiceProcess(tmp_path, mood="choosy")
+    service.start()
+    options = {"socket": str(service.socket), "shift": "bracket"}
+    rig = home(tmp_path / "rig", driver="kv260", fallback="never", options=options)
+    said = rig.run("shoot", rig.recipe())
+    service.close()
+    assert said.code == 22
+    assert "shift bracket cannot be used" in said.faults[-1] and "accelerator.fallback: cpu" in said.faults[-1]
     assert not said.event("rail.homed") and not said.event("frame.stored")
 
 

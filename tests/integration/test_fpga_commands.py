@@ -47,6 +47,7 @@ def test_a_self_test_says_what_it_found_and_stores_it_where_it_is_told(kv260: Ho
     ("fault", "says"),
     [
         ("stall at_tile=0 times=none", "BAD Frames and their bytes Nothing comes back from the pipeline"),
+        ("stall at_tile=40 times=none", "BAD Arithmetic The pipeline stopped"),
         ("decoupler_left_on times=none", "BAD The overlay It cannot be used: the decoupler of composable/pr_0"),
     ],
 )
@@ -55,21 +56,48 @@ def test_a_board_that_cannot_be_used_has_an_exit_code_of_its_own(
 ) -> None:
     pytest.importorskip("pynq")
     monkeypatch.setenv("FOCUSRAIL_EMULATED_FAULTS", fault)
-    kv260.config.write_text(kv260.config.read_text().replace("frame_timeout_s: 2.0", "frame_timeout_s: 0.5"))
+    kv260.config.write_text(kv260.config.read_text().replace("frame_timeout_s: 2.0", "frame_timeout_s: 0.2"))
     kept = kv260.folder / "kept.json"
     said = kv260.run("fpga", "self-test", "--device", EMULATOR, "--limits", kept)
     assert said.code == 30
     words = read(said.out)
     assert says in words and "What to do: " in words
-    assert "The accelerator cannot be used as it is" in words and "Nothing is stored" in words
+    assert (
+        "The accelerator cannot be used as it is" in words
+        and "Nothing is stored, for the self-test did not come" in words
+    )
     assert not kept.exists()
 
 
-def test_faults_that_the_emulator_does_not_know_are_named(kv260: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("earthquake", "'earthquake' is no fault; there are: stall"),
+        ("stall at_tile=x", "'stall at_tile=x': at_tile=x is none of int, none"),
+    ],
+)
+def test_faults_that_the_emulator_does_not_know_are_named(
+    kv260: Home, monkeypatch: pytest.MonkeyPatch, fault: str, says: str
+) -> None:
     pytest.importorskip("pynq")
-    monkeypatch.setenv("FOCUSRAIL_EMULATED_FAULTS", "earthquake")
+    monkeypatch.setenv("FOCUSRAIL_EMULATED_FAULTS", fault)
     said = kv260.run("fpga", "self-test", "--device", EMULATOR)
-    assert said.code == 30 and "'earthquake' is no fault; there are: stall" in said.sentences[-1]
+    assert said.code == 30 and says in said.sentences[-1]
+
+
+@pytest.mark.parametrize("command", ["self-test", "serve"])
+def test_an_overlay_that_is_named_and_is_not_there_is_not_replaced_by_the_emulators(
+    tmp_path: Path, command: str
+) -> None:
+    pytest.importorskip("pynq")
+    options = OPTIONS | {"overlay": "/nowhere/cv_dfx_3_pr.bit", "socket": str(tmp_path / "socket")}
+    home = Home(tmp_path, accelerator={"driver": "kv260", "options": options})
+    said = home.run_here("fpga", command, "--device", EMULATOR)
+    assert said.code == 30 and said.sentences[-1].endswith("there is no overlay /nowhere/cv_dfx_3_pr.bit")
+
+
+def test_an_empty_overlay_is_a_wrong_command_line(kv260: Home) -> None:
+    assert kv260.run_here("fpga", "self-test", "--overlay", "").code == 64
 
 
 def test_without_a_board_the_self_test_says_what_is_missing(kv260: Home, monkeypatch: pytest.MonkeyPatch) -> None:

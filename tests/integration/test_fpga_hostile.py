@@ -7,21 +7,25 @@ import fcntl
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import numpy as np
 import pytest
 
 from focusrail_drivers.accelerators.kv260 import reference
+from focusrail_drivers.fpga_service import messages
 from focusrail_drivers.fpga_service.shared_memory import LIMIT_BYTES, Places
-from peers.fpga_exact import BAD
+from peers.fpga_exact import BAD, LONG_SHIFT
 from peers.fpga_service_process import ServiceProcess, soon
 
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 SIZE = Places(100, 170).size_bytes
-HELLO = {"id": 1, "kind": "hello", "version": 1}
+HELLO = {"id": 1, "kind": "hello", "version": messages.VERSION}
+OPEN = {"id": 1, "kind": "open", "shift": "auto"}
 SHARE = {"id": 2, "kind": "share", "size_bytes": SIZE}
 MEASURE = {"id": 3, "kind": "measure", "height_px": 100, "width_px": 170, "shift": 1}
 
@@ -35,7 +39,7 @@ class Stranger:
         try:
             self._socket.connect(str(path))
             if greet:
-                assert self.ask(HELLO)["result"] == {"version": 1}
+                assert self.ask(HELLO)["result"] == {"version": messages.VERSION}
         except BaseException:
             self._socket.close()
             raise
@@ -124,9 +128,9 @@ def refused(answer):
         b'{"id": 1, "kind": "meas',
         b"\x80\x04\x95pickle",
         {"id": 1, "kind": "hello"},
-        {"id": 1, "kind": "hello", "version": 2},
+        {"id": 1, "kind": "hello", "version": messages.VERSION + 1},
         {"id": 1, "kind": "measure", "height_px": 1, "width_px": 1, "shift": 1},
-        {"id": 1, "kind": "hello", "version": 1, "overlay": "/tmp/mine.bit"},
+        {"id": 1, "kind": "hello", "version": messages.VERSION, "overlay": "/tmp/mine.bit"},
     ],
     ids=lambda text: repr(text)[:40],
 )
@@ -198,7 +202,7 @@ def test_what_is_shared_is_sealed_memory_of_the_size_that_was_said(service, good
     stranger.close()
 
 
-@pytest.mark.parametrize("message", [HELLO, MEASURE, {"id": 1, "kind": "open"}, b"garbage", b"x" * 5000], ids=repr)
+@pytest.mark.parametrize("message", [HELLO, MEASURE, OPEN, b"garbage", b"x" * 5000], ids=repr)
 def test_descriptors_that_nobody_asked_for_are_closed(service, good, message):
     stranger = Stranger(service.socket)
     assert refused(sent(stranger, message, memory(), memory()))
@@ -272,12 +276,53 @@ def test_who_hangs_up_while_the_fpga_works_for_it_leaves_nothing(service, good):
         stranger.close()
 
 
+def asked(service, shift, first=0):
+    """A stranger that has asked for a picture, and has nothing more open than its connection."""
+    stranger, descriptor = Stranger(service.socket), memory()
+    os.pwrite(descriptor, bytes([first]), 0)
+    assert sent(stranger, SHARE, descriptor)["result"] == {}
+    stranger.send({**MEASURE, "shift": shift})
+    return stranger
+
+
+def test_who_hangs_up_before_its_picture_is_read_takes_no_memory_from_under_the_service(service, good):
+    """Settling the shift takes longer than a session waits before it looks for its client; then the luma is read."""
+    before = service.descriptors()
+    for _ in range(3):
+        asked(service, LONG_SHIFT).close()
+        assert soon(lambda: service.descriptors() == before)
+        assert service.process.poll() is None
+
+
+def test_who_hangs_up_at_any_moment_while_it_is_measured_takes_no_memory_from_under_the_service(service, good):
+    for delay_s in np.linspace(0.0, 0.05, 30):
+        asked(service, 1).close()
+        stranger = asked(service, "bracket")
+        time.sleep(delay_s)
+        stranger.close()
+    assert good()
+
+
+def test_who_hangs_up_while_it_waits_leaves_nothing_although_the_fpga_has_not_come_to_it(service, good):
+    waiting = asked(service, 1, BAD)
+    before = service.descriptors()
+    for each in [asked(service, 1) for _ in range(4)]:
+        each.close()
+    began_s = time.monotonic()
+    assert soon(lambda: service.descriptors() == before)
+    assert time.monotonic() - began_s < 2.5  # the FPGA works for 4 s
+    while "working" in (answer := waiting.receive()):
+        pass
+    assert answer["result"] == {}
+    waiting.close()
+
+
 def test_who_asks_and_never_listens_is_put_off(service, good):
     stranger = Stranger(service.socket)
 
     def ask_for_ever():
         while True:
-            stranger.send({"id": 1, "kind": "open"})
+            stranger.send(OPEN)
 
     with pytest.raises((BrokenPipeError, ConnectionResetError)):
         ask_for_ever()
@@ -301,6 +346,38 @@ def test_one_process_cannot_have_all_connections(service, good):
         assert "has 6 connections already" in another.receive()["error"]["message"]
         another.close()
     assert good()
+    for each in strangers:
+        each.close()
+
+
+def test_many_processes_of_one_user_cannot_have_all_connections(service, good):
+    script = (
+        "import socket, sys\n"
+        "held = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(5)]\n"
+        "print([each.connect(sys.argv[1]) for each in held], flush=True)\n"
+        "sys.stdin.read()"
+    )
+    argv = [sys.executable, "-c", script, str(service.socket)]
+    with ExitStack() as strangers:
+        for _ in range(2):
+            process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            strangers.callback(process.communicate, b"")
+            assert process.stdout is not None and process.stdout.readline()
+        last, refused = Stranger(service.socket), Stranger(service.socket, greet=False)  # the good one has one as well
+        assert "has 12 connections already" in refused.receive()["error"]["message"]
+        last.close()
+        refused.close()
+
+
+def test_what_all_clients_share_has_a_limit(service, good):
+    strangers = [Stranger(service.socket) for _ in range(4)]
+    share = {**SHARE, "size_bytes": LIMIT_BYTES}
+    assert sent(strangers[0], share, memory(size=LIMIT_BYTES))["result"] == {}
+    answers = [sent(each, share, memory(size=LIMIT_BYTES)) for each in strangers[1:]]
+    assert all(each["error"]["class"] == "DeviceInUse" for each in answers)  # the good one shares some as well
+    assert good()
+    strangers[0].close()
+    assert soon(lambda: "result" in sent(strangers[1], share, memory(size=LIMIT_BYTES)))
     for each in strangers:
         each.close()
 

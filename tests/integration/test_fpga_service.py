@@ -125,6 +125,23 @@ def test_auto_is_settled_here_and_said_in_words(start):
     kv260.close()
 
 
+def test_a_shift_that_the_service_cannot_do_is_refused_when_it_is_opened(start):
+    service = start(mood="choosy")
+    for shift in (0, "bracket", "auto"):
+        with pytest.raises(DriverError, match=f"shift {shift} cannot be used"):
+            service.client(shift=shift).open()
+    kv260 = service.client(shift=1)
+    assert kv260.open() and np.array_equal(kv260.measure(picture(1)), reference.score(picture(1), 1))
+    kv260.close()
+
+
+def test_once_auto_is_settled_the_next_service_need_do_no_other_shift(start):
+    kv260 = start(mood="choosy").client(shift="auto")
+    assert kv260.probe(picture(1)) == "shift 4"
+    assert np.array_equal(kv260.measure(picture(1)), reference.score(picture(1), 4))
+    kv260.close()
+
+
 @both
 def test_a_service_that_is_killed_and_started_again_costs_no_picture(start, how):
     service = start(**how)
@@ -306,6 +323,28 @@ def test_it_ends_also_in_the_middle_of_a_measure(start):
     with pytest.raises(AcceleratorLost):
         kv260.measure(bad())
     assert service.process.wait(15.0) == 0
+    kv260.close()
+
+
+@emulated
+def test_it_ends_soon_also_in_the_middle_of_a_large_picture(start):
+    service = start(emulated=True)
+    kv260 = service.client(patience_s=1.0)
+    kv260.measure(picture(1))
+    threading.Timer(0.3, service.signal, [signal.SIGTERM]).start()
+    began_s = time.monotonic()
+    with pytest.raises(AcceleratorLost):
+        kv260.measure(picture(1, 6000, 8000))
+    assert service.process.wait(8.0) == 0 and time.monotonic() - began_s < 8.0
+    assert "did not come to rest" not in service.said()
+    kv260.close()
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (70_000, 1), (60_000, 60_000)])
+def test_a_picture_that_cannot_be_measured_is_a_sentence(start, shape):
+    kv260 = start().client()
+    with pytest.raises(DriverError, match=r"is 0, not|is 70000, not|is 10800000000, not"):
+        kv260.measure(np.broadcast_to(np.uint8(1), shape))
     kv260.close()
 
 

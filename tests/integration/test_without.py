@@ -100,7 +100,8 @@ def test_a_journal_of_an_earlier_version_is_taken_over(tmp_path: Path, photograp
     with closing(service.journal):
         _, first = service.stack_folder(photographs)
     with closing(sqlite3.connect(config.store.journal_file, isolation_level=None)) as db:
-        db.execute("ALTER TABLE publication DROP COLUMN without")
+        for column in ("without", "measured_by"):
+            db.execute(f"ALTER TABLE publication DROP COLUMN {column}")
         db.execute("PRAGMA user_version=1")
     service = Service(config)
     with closing(service.journal):

@@ -23,6 +23,7 @@ from focusrail_drivers.fpga_service import scores
 from focusrail_drivers.fpga_service.camera import CameraDesk
 from focusrail_drivers.fpga_service.fpga import Fpga
 from focusrail_drivers.fpga_service.server import Server
+from focusrail_drivers.fpga_service.service import ServedKv260
 from focusrail_drivers.kv260_mipi.camera import Kv260MipiCamera
 
 _START_S = 20.0
@@ -60,7 +61,7 @@ def serving(folder: Path, *, tile_height_px: int = 64, tile_width_px: int = 96) 
         overlay=overlay, tile_height_px=tile_height_px, tile_width_px=tile_width_px, shift=1, frame_timeout_s=0.2
     )
     socket, stop = folder / "socket", threading.Event()
-    fpga = Fpga(lambda clock: Kv260Accelerator(options, clock), reopen_after_s=0.0)
+    fpga = Fpga(lambda clock: ServedKv260(options, clock), reopen_after_s=0.0)
     server = Server(socket, fpga, {**scores.HANDLERS, **CameraDesk().handlers})
     thread = threading.Thread(target=server.run, args=(stop,))
     thread.start()

@@ -19,7 +19,7 @@ from rich.console import Console
 from focusrail.cli.context import PATH, Context
 from focusrail.errors import exit_code
 from focusrail.store.durable import make_folder, write_durably
-from focusrail_drivers.base import DriverError
+from focusrail_drivers.base import DeviceNotFound, DriverError
 
 if TYPE_CHECKING:
     from focusrail_drivers.accelerators.kv260.limits import Proven
@@ -64,11 +64,14 @@ def self_test(context: Context, overlay: str | None, device: str | None, repeats
 
     options: Any = _options(context)
     if overlay is not None:
+        if not overlay.strip():
+            raise click.BadParameter("is empty", param_hint="--overlay")
         options = replace(options, overlay=overlay)
     with ExitStack() as stack:
         if device is None:
             stack.enter_context(sole_owner(options.socket))
         else:
+            _refuse_a_missing_overlay(options.overlay)
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="focusrail-fpga-"))
             options = using_device(device, options, Path(folder))
         # An emulator's limits must not take the place of a board's.
@@ -82,6 +85,15 @@ def self_test(context: Context, overlay: str | None, device: str | None, repeats
     _store(report, kept)
     if not report.passed:
         sys.exit(exit_code(DriverError()))
+
+
+def _refuse_a_missing_overlay(overlay: str) -> None:
+    """Raise DeviceNotFound if a path is named at which nothing lies: the stand-in must not take its own instead.
+
+    A name without a folder is one that pynq knows on a board, and that the stand-in has, too.
+    """
+    if Path(overlay).name != overlay and not Path(overlay).exists():
+        raise DeviceNotFound(f"there is no overlay {overlay}")
 
 
 class _Progress:
@@ -111,8 +123,9 @@ class _Progress:
 def _store(report: Report, path: Path | None) -> None:
     from focusrail_drivers.accelerators.kv260.limits import Proven  # noqa: PLC0415
 
-    if report.identity is None or not report.limits.exact_shifts:
-        click.echo("Nothing is stored: nothing was proven.")
+    if report.identity is None or not report.completed:
+        kept = f" What {path} says of an earlier one still holds." if path is not None and path.exists() else ""
+        click.echo(f"Nothing is stored, for the self-test did not come to its end.{kept}")
     elif path is None:
         click.echo("What was proven is not stored; --limits FILE stores it.")
     else:
@@ -181,4 +194,6 @@ def serve(context: Context, socket: Path | None, device: str | None) -> None:
     from focusrail_drivers.fpga_service import service  # noqa: PLC0415
 
     options = _options(context)
+    if device is not None:
+        _refuse_a_missing_overlay(options.overlay)
     service.serve(options, socket.absolute() if socket is not None else options.socket, device=device)

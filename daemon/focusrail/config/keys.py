@@ -25,10 +25,8 @@ def key_names(owner: Any) -> list[str]:
 def key_type(owner: Any, name: str, data: Any) -> Any:
     """The class of what stands at key `name` of `owner`, None for a plain value; `data` is what the file has there."""
     if name == "options" and owner in _KINDS:
-        driver = data.get("driver") if isinstance(data, dict) else None
-        driver = driver if isinstance(driver, str) else owner.model_fields["driver"].default
         try:
-            return options_type(_KINDS[owner], driver)
+            return options_type(_KINDS[owner], _driver(owner, data))
         except DriverError:
             return None
     if name not in key_names(owner):
@@ -47,3 +45,19 @@ def type_at(root: Any, key: Key, data: Any) -> Any:
         here = key_type(here, str(part), data)
         data = data.get(part) if isinstance(data, dict) else None
     return here
+
+
+def driver_at(root: Any, key: Key, data: Any) -> str | None:
+    """The driver whose options stand at a key path of `root`; None if it is no driver's options."""
+    owner = type_at(root, key[:-1], data)
+    if key[-1:] != ("options",) or owner not in _KINDS:
+        return None
+    for part in key[:-1]:
+        data = data.get(part) if isinstance(data, dict) else None
+    return _driver(owner, data)
+
+
+def _driver(owner: Any, data: Any) -> str:
+    """The driver that a section names, or the usual one; `data` is what the file has there."""
+    named = data.get("driver") if isinstance(data, dict) else None
+    return named if isinstance(named, str) else str(owner.model_fields["driver"].default)

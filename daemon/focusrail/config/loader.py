@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from focusrail.config import document
 from focusrail.config.document import Data, Document, Key
-from focusrail.config.keys import key_names, type_at
+from focusrail.config.keys import driver_at, key_names, type_at
 from focusrail.config.schema import Config
 from focusrail.errors import ConfigError, InvalidValue
 from focusrail.model.method import Method
@@ -183,6 +183,8 @@ def _problem(root: Any, source: Document, details: Any) -> tuple[Key, str]:
     wording = _WORDING.get(kind)
     if wording == "extra inputs are not permitted":
         known = key_names(type_at(root, key[:-1], source.data))
+        if driver := driver_at(root, key[:-1], source.data):  # perhaps another one was meant
+            wording += f" by the driver {driver}"
         near = difflib.get_close_matches(str(key[-1]), known, n=1)
         return key, f"{wording} (did you mean {near[0]}?)" if near else wording
     if kind == "missing":

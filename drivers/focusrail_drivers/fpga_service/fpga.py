@@ -14,12 +14,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime
 from queue import SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from focusrail_drivers.accelerators.kv260 import reference
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting
 from focusrail_drivers.base import AcceleratorLost, DriverError, OnDevice
 from focusrail_drivers.clock import Clock, SystemClock
 
@@ -34,8 +35,19 @@ class Device(Protocol):
 
     shift: reference.Shift
 
+    def check_setting(self, shift: ShiftSetting) -> None:
+        """Raise DriverError if scores may be wrong at what this may come to."""
+
     def measure(self, luma_tile: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
         """As Accelerator.measure."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A device that can be told to stop in the middle of a picture."""
+
+    def interrupt(self) -> None:
+        """From any thread: give up the picture that is being measured, as soon as may be, by AcceleratorLost."""
 
 
 class Pulse:
@@ -73,8 +85,9 @@ class Fpga:
         self._device = make(self._pulse)
         self._opened = opened
         self._stuck_after_s, self._reopen_after_s = stuck_after_s, reopen_after_s
-        self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Future[Any], list[Callable[[], Any]]] | None] = SimpleQueue()
         self._busy = False
+        self._ending = threading.Event()
         self._name = ""
         self._lost: str | None = "it has not been opened yet"
         self._tried_s = -reopen_after_s
@@ -94,7 +107,13 @@ class Fpga:
         return not self._busy or time.monotonic() - self._pulse.last_s < self._stuck_after_s
 
     def close(self, timeout_s: float) -> bool:
-        """Bring the device to rest and end the thread; whether both came to pass in time."""
+        """Bring the device to rest and end the thread; whether both came to pass in time.
+
+        A picture that is being measured is given up after its tile, and what waits is not begun.
+        """
+        self._ending.set()
+        if isinstance(self._device, Interruptible):
+            self._device.interrupt()
         self._submit(self._rest)
         self._queue.put(None)
         self._thread.join(timeout_s)
@@ -102,26 +121,43 @@ class Fpga:
 
     def _submit(self, job: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
-        self._queue.put((future, job))
+        held = [job]
+        # Whoever cancels takes the job out of the queue's hands, and with it the memory of the client that asked.
+        future.add_done_callback(lambda _: held.clear())
+        self._queue.put((future, held))
         return future
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
-            future, job = item
-            if not future.set_running_or_notify_cancel():
-                continue  # who asked has gone
-            self._pulse.monotonic_s()
-            self._busy = True
-            try:
-                future.set_result(job())
-            except DriverError as error:
-                future.set_exception(error)
-            except Exception as error:  # the top of this worker
-                log.exception("FPGA: unforeseen")
-                future.set_exception(self._give_up(f"the FPGA's driver failed: {error!r}"))
-            finally:
-                self._busy = False
-            del item, future, job  # or the last picture would stay until the next comes
+            self._run(*item)
+            del item  # or the last picture would stay until the next comes
+
+    def _run(self, future: Future[Any], held: list[Callable[[], Any]]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return  # who asked has gone
+        self._pulse.monotonic_s()
+        self._busy = True
+        failure: DriverError | None = None
+        result = None
+        try:
+            result = held.pop()()
+        except DriverError as error:
+            failure = error.with_traceback(None)  # it would hold what the job had in hand
+        except Exception as error:  # the top of this worker
+            log.exception("FPGA: unforeseen")
+            failure = self._give_up(f"the FPGA's driver failed: {error!r}")
+        finally:
+            self._busy = False
+        # Last: who waits takes it that nothing of the job is in use any more.
+        if failure is not None:
+            future.set_exception(failure)
+        else:
+            future.set_result(result)
+        del (
+            future,
+            failure,
+            result,
+        )  # the error's traceback leads to this frame, and would keep what the job had in hand
 
     def _open(self) -> str:
         if self._lost is None:
@@ -145,11 +181,15 @@ class Fpga:
         return name
 
     def _use(self, job: Callable[[Device], T]) -> T:
+        if self._ending.is_set():
+            raise AcceleratorLost("the service is ending")
         if self._lost is not None:
             raise AcceleratorLost(self._lost)
         try:
             return job(self._device)
         except AcceleratorLost as error:
+            if self._ending.is_set():
+                raise
             raise self._give_up(str(error)) from error
 
     def _give_up(self, why: str) -> AcceleratorLost:

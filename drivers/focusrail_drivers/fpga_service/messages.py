@@ -17,13 +17,14 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from focusrail_drivers.accelerators.kv260 import reference
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting
 from focusrail_drivers.base import DriverError, ProtocolError
 from focusrail_drivers.fpga_service.shared_memory import LIMIT_BYTES as MEMORY_LIMIT_BYTES
 from focusrail_drivers.fpga_service.shared_memory import MAX_SIDE_PX
 from focusrail_drivers.kv260_mipi.modes import MAX_STALE_FRAMES, STALE_FRAMES, mode_of
 from focusrail_drivers.transport.isolated import error_fields, error_from, unpack_header
 
-VERSION = 1
+VERSION = 2
 LIMIT_BYTES = 4096
 _MESSAGE_CHARACTERS = 600  # of an error; an ASCII escape takes six bytes of a character
 _MAX_ID = (1 << 53) - 1
@@ -51,9 +52,17 @@ class Hello(Request):
 
 @dataclass(frozen=True, slots=True)
 class Open(Request):
-    """Be ready to measure; an FPGA that was lost is tried again. Result: `device`, a line that names it."""
+    """Be ready to measure; an FPGA that was lost is tried again. Result: `device`, a line that names it.
+
+    `shift` is the client's setting, `auto` included: what it may come to and is not exact here is refused now.
+    """
 
     kind: ClassVar[str] = "open"
+    shift: ShiftSetting
+
+    def __post_init__(self) -> None:
+        if self.shift != "auto":
+            _check_shift(self.shift)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +89,7 @@ class Measure(Request):
     def __post_init__(self) -> None:
         check_whole("height_px", self.height_px, 1, MAX_SIDE_PX)
         check_whole("width_px", self.width_px, 1, MAX_SIDE_PX)
-        if self.shift != "bracket":
-            check_whole("shift", self.shift, reference.SHIFTS[0], reference.SHIFTS[-1])
+        _check_shift(self.shift)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +159,11 @@ def check_whole(name: str, value: object, least: int, most: int) -> None:
         raise ProtocolError(f"{name} is {_quoted(value)}, not a whole number from {least} to {most}")
 
 
+def _check_shift(shift: object) -> None:
+    if shift != "bracket":
+        check_whole("shift", shift, reference.SHIFTS[0], reference.SHIFTS[-1])
+
+
 def encode_request(request_id: int, request: Request) -> bytes:
     """A request as it is sent."""
     given = {field.name: getattr(request, field.name) for field in fields(request)}  # type: ignore[arg-type]
@@ -207,7 +220,8 @@ def decode_answer(text: bytes, request_id: int) -> dict[str, Any] | None:
 
 def _packed(message: Mapping[str, object]) -> bytes:
     text = json.dumps(message, allow_nan=False).encode()
-    assert len(text) <= LIMIT_BYTES, f"a message of {len(text)} bytes"
+    if len(text) > LIMIT_BYTES:
+        raise ProtocolError(f"a message of {len(text)} bytes is too long: {LIMIT_BYTES} are the most")
     return text
 
 

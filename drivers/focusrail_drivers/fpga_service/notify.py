@@ -18,10 +18,10 @@ def notify(state: str, descriptors: Sequence[int] = ()) -> None:
         return
     if address.startswith("@"):  # in the abstract namespace
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
-        datagrams.settimeout(_TIMEOUT_S)
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
+            datagrams.settimeout(_TIMEOUT_S)
             datagrams.connect(address)
             socket.send_fds(datagrams, [state.encode()], descriptors)
-        except OSError as error:
-            log.warning("systemd was not told %s: %s", state.partition("\n")[0], error)
+    except OSError as error:  # also: no descriptor is left for the socket
+        log.warning("systemd was not told %s: %s", state.partition("\n")[0], error)

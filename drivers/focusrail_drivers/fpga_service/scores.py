@@ -13,9 +13,11 @@ from focusrail_drivers.fpga_service.session import Handlers, Session
 from focusrail_drivers.fpga_service.shared_memory import Places
 
 
-def open_fpga(session: Session, _request: Open) -> Mapping[str, object]:
-    """Raises DriverError if it cannot be opened."""
-    return {"device": session.wait(session.fpga.ready())}
+def open_fpga(session: Session, request: Open) -> Mapping[str, object]:
+    """Raises DriverError if it cannot be opened, or cannot do what the client may ask for."""
+    device = session.wait(session.fpga.ready())
+    session.wait(session.fpga.do(lambda device: device.check_setting(request.shift)))
+    return {"device": device}
 
 
 def measure(session: Session, request: Measure) -> Mapping[str, object]:

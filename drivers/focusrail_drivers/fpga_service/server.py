@@ -16,13 +16,17 @@ from pathlib import Path
 from focusrail_drivers.base import DeviceInUse, DriverError
 from focusrail_drivers.fpga_service import messages
 from focusrail_drivers.fpga_service.fpga import Fpga
+from focusrail_drivers.fpga_service.log_rate import LogRate
 from focusrail_drivers.fpga_service.notify import notify
-from focusrail_drivers.fpga_service.packets import Packets
+from focusrail_drivers.fpga_service.packets import Packets, Peer
 from focusrail_drivers.fpga_service.session import Handlers, Session
+from focusrail_drivers.fpga_service.shared_memory import Budget
 
 log = logging.getLogger(__name__)
+log.addFilter(LogRate())
 CONNECTIONS = 16
 CONNECTIONS_OF_ONE_PROCESS = 6  # so that none can take them all
+CONNECTIONS_OF_ONE_USER = 12  # nor one user by many processes; a rig needs two: what measures, and the camera
 _BACKLOG = 16
 TICK_S = 0.5
 REST_S = 8.0
@@ -36,6 +40,8 @@ class Server:
         self._lock = threading.Lock()
         self._sessions: dict[Packets, threading.Thread] = {}
         self._pids: Counter[int] = Counter()
+        self._uids: Counter[int] = Counter()
+        self._budget = Budget()
 
     def run(self, stop: threading.Event) -> None:
         """Open the FPGA, serve until `stop` is set, and bring the FPGA to rest. Raises DriverError."""
@@ -81,33 +87,38 @@ class Server:
             log.warning("a connection was not accepted: %s", error)
             return
         packets = Packets(connected)
-        pid = packets.peer.pid
+        peer = packets.peer
         with self._lock:
-            if (in_use := self._in_use(pid)) is None:
-                thread = threading.Thread(target=self._attend, args=(packets, pid), name=f"client {pid}", daemon=True)
+            if (in_use := self._in_use(peer)) is None:
+                name = f"client {peer.pid}"
+                thread = threading.Thread(target=self._attend, args=(packets, peer), name=name, daemon=True)
                 self._sessions[packets] = thread
-                self._pids[pid] += 1
+                self._pids[peer.pid] += 1
+                self._uids[peer.uid] += 1
                 thread.start()
                 return
-        log.warning("refused %s: %s", packets.peer, in_use)
+        log.warning("refused %s: %s", peer, in_use)
         with suppress(EOFError, TimeoutError):
             packets.send(messages.encode_error(None, in_use), timeout_s=0.01)
         packets.close()
 
-    def _in_use(self, pid: int) -> DeviceInUse | None:
+    def _in_use(self, peer: Peer) -> DeviceInUse | None:
         if len(self._sessions) >= CONNECTIONS:
             return DeviceInUse(f"the service has {CONNECTIONS} connections already")
-        if self._pids[pid] >= CONNECTIONS_OF_ONE_PROCESS:
-            return DeviceInUse(f"process {pid} has {CONNECTIONS_OF_ONE_PROCESS} connections already")
+        if self._pids[peer.pid] >= CONNECTIONS_OF_ONE_PROCESS:
+            return DeviceInUse(f"process {peer.pid} has {CONNECTIONS_OF_ONE_PROCESS} connections already")
+        if self._uids[peer.uid] >= CONNECTIONS_OF_ONE_USER:
+            return DeviceInUse(f"user {peer.uid} has {CONNECTIONS_OF_ONE_USER} connections already")
         return None
 
-    def _attend(self, packets: Packets, pid: int) -> None:
+    def _attend(self, packets: Packets, peer: Peer) -> None:
         try:
-            Session(packets, self._fpga, self._handlers).run()
+            Session(packets, self._fpga, self._handlers, budget=self._budget).run()
         finally:
             with self._lock:
                 del self._sessions[packets]
-                self._pids -= Counter([pid])
+                self._pids -= Counter([peer.pid])
+                self._uids -= Counter([peer.uid])
 
     def _hang_up(self) -> None:
         with self._lock:

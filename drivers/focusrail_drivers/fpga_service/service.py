@@ -27,6 +27,13 @@ from focusrail_drivers.fpga_service.session import Handlers
 SOCKET = Path("/run/focusrail-fpga/socket")
 
 
+class ServedKv260(Kv260Accelerator):
+    """Opened for whatever shifts the clients will say; each is told with `open` whether it can have its own."""
+
+    def open(self) -> str:
+        return self.load()
+
+
 def serve(
     options: Kv260Accelerator.Options,
     socket: Path = SOCKET,
@@ -45,7 +52,7 @@ def serve(
         if device is not None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="focusrail-fpga-")))
             options = using_device(device, options, folder)
-        serve_device(lambda clock: Kv260Accelerator(options, clock), socket, handlers=handlers)
+        serve_device(lambda clock: ServedKv260(options, clock), socket, handlers=handlers)
 
 
 def serve_device(

@@ -9,8 +9,10 @@ by one function for both ends. The client can still write while the service read
 from __future__ import annotations
 
 import fcntl
+import math
 import mmap
 import os
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,9 +21,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from focusrail_drivers.base import DriverError, ProtocolError
+from focusrail_drivers.base import DeviceInUse, DriverError, ProtocolError
 
 LIMIT_BYTES = 1 << 28  # luma and scores of 89 megapixels
+ALL_BYTES = 2 * LIMIT_BYTES  # of all clients together; the service itself takes as much again for one picture
 MAX_SIDE_PX = 1 << 16
 _ALIGNMENT_BYTES = 64  # a cache line
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
@@ -29,7 +32,7 @@ _F_SEAL_EXEC = 0x20  # set by kernels that are told to make all such memory not 
 
 
 class SharedMemory:
-    """A mapping of sealed memory. It is unmapped when it is closed and no view of it is left."""
+    """A mapping of sealed memory. It is unmapped when it is closed and no view of it is left, in whatever thread."""
 
     def __init__(self, mapping: mmap.mmap, descriptor: int | None = None) -> None:
         self._mapping, self._descriptor = mapping, descriptor
@@ -73,17 +76,42 @@ class SharedMemory:
         return self._descriptor
 
     def view(self, at_bytes: int, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Part of it as an array."""
-        return np.ndarray(tuple(shape), dtype, self._mapping, at_bytes)
+        """Part of it as an array, which keeps it mapped."""
+        # By frombuffer, which holds an export of the mapping as long as the array lives. np.ndarray(buffer=mapping)
+        # lets go of it at once, and closing would then unmap what another thread is at.
+        flat: npt.NDArray[Any] = np.frombuffer(self._mapping, dtype, math.prod(shape), at_bytes)
+        return flat.reshape(tuple(shape))
 
     def close(self) -> None:
         """Let go of it; closing twice is fine."""
-        with suppress(BufferError):  # a view is left, in a traceback perhaps: the mapping goes when it does
+        with suppress(BufferError):  # a view is left: the mapping goes when it does
             self._mapping.close()
         if self._descriptor is not None:
             with suppress(OSError):
                 os.close(self._descriptor)
             self._descriptor = None
+
+
+class Budget:
+    """How much memory all clients together may share; from any thread. What they leave empty the service fills."""
+
+    def __init__(self, size_bytes: int = ALL_BYTES) -> None:
+        self._lock = threading.Lock()
+        self._left_bytes = size_bytes
+
+    def take(self, size_bytes: int) -> None:
+        """Raises DeviceInUse if so much is not left."""
+        with self._lock:
+            if size_bytes > self._left_bytes:
+                raise DeviceInUse(
+                    f"{size_bytes} bytes of memory cannot be shared: other clients leave {self._left_bytes} of it"
+                )
+            self._left_bytes -= size_bytes
+
+    def give_back(self, size_bytes: int) -> None:
+        """What was taken is unmapped."""
+        with self._lock:
+            self._left_bytes += size_bytes
 
 
 def _check(descriptor: int, size_bytes: int) -> None:

@@ -51,7 +51,24 @@ BAD_CONFIGURATIONS = {
     ),
     "unknown option of a driver": (
         "rail:\n  options:\n    backlash: 0.1\n",
-        ["3: rail.options.backlash: extra inputs are not permitted (did you mean backlash_mm?)"],
+        [
+            (
+                "3: rail.options.backlash: extra inputs are not permitted by the driver simulated "
+                "(did you mean backlash_mm?)"
+            )
+        ],
+    ),
+    "option of another driver than the usual one": (
+        "accelerator: {options: {shift: 3}}\n",
+        ["1: accelerator.options.shift: extra inputs are not permitted by the driver cpu"],
+    ),
+    "option of another driver than the named one": (
+        "camera: {driver: gphoto2, options: {bit_depth: 8}}\n",
+        ["1: camera.options.bit_depth: extra inputs are not permitted by the driver gphoto2"],
+    ),
+    "options of the KV260 that cannot be": (
+        "accelerator: {driver: kv260, options: {tile_height_px: 0}}\n",
+        ["1: accelerator.options: a tile is 24 to 8191 pixels high, not 0"],
     ),
     "wrong type of an option": (
         "rail:\n  options:\n    backlash_mm: much\n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from focusrail_drivers.base import AcceleratorLost, ConnectionLost, DriverError,
 from focusrail_drivers.clock import Clock, SystemClock
 
 _BANDS = 16  # of each tile one is computed by the processor as well
+_MOST_FAILURES = 100  # each costs a deadline, and from the third on the overlay is loaded anew
 
 
 class Kv260Accelerator:
@@ -53,13 +55,17 @@ class Kv260Accelerator:
 
         def __post_init__(self) -> None:
             check_shift(self.shift)
-            tiles.TileSize(self.tile_height_px or tiles.USUAL_MAX_HEIGHT_PX, self.tile_width_px)
+            height_px = tiles.USUAL_MAX_HEIGHT_PX if self.tile_height_px is None else self.tile_height_px
+            tiles.TileSize(height_px, self.tile_width_px)
+            for name in ("overlay", "region"):
+                if not getattr(self, name).strip():
+                    raise ValueError(f"{name} is empty")
             if self.transport not in {"parked", "one-frame", "auto"}:
                 raise ValueError(f"transport {self.transport!r} is none of parked, one-frame, auto")
             if not self.frame_timeout_s > 0:
                 raise ValueError(f"frame_timeout_s is {self.frame_timeout_s}, not above 0")
-            if self.failures < 1:
-                raise ValueError(f"failures is {self.failures}, not at least 1")
+            if not 1 <= self.failures <= _MOST_FAILURES:
+                raise ValueError(f"failures is {self.failures}, not 1 to {_MOST_FAILURES}")
 
     def __init__(self, options: Options | None = None, clock: Clock | None = None) -> None:
         self.options = options or self.Options()
@@ -70,10 +76,24 @@ class Kv260Accelerator:
         self._composed = False
         self._lost: str | None = None
         self._checked = 0
+        self._interrupted = threading.Event()
         self.recoveries = 0  # since it was opened
 
     def open(self) -> str:
-        """Load the overlay and its second filter; return one line that names it. Raises DriverError."""
+        """Load the overlay and its second filter; return one line that names it.
+
+        Raises DriverError, also if the self-test found a shift to be wrong that the options may come to.
+        """
+        line = self.load()
+        try:
+            self.check_setting(self.options.shift)
+        except DriverError:
+            self.close()
+            raise
+        return line
+
+    def load(self) -> str:
+        """As `open`, for who says later which shift it wants."""
         options = self.options
         board = open_board(options.overlay, options.region, self._clock, timeout_s=options.frame_timeout_s)
         proven = limits.proven_for(board.identity, options.limits)
@@ -100,6 +120,10 @@ class Kv260Accelerator:
             return  # buffers that a running VDMA may still write to stay allocated until the process ends
         pipeline.release()
 
+    def interrupt(self) -> None:
+        """From any thread: no further tile is begun, and a picture that is being measured ends by AcceleratorLost."""
+        self._interrupted.set()
+
     @property
     def is_open(self) -> bool:
         """Whether it has its overlay."""
@@ -124,12 +148,12 @@ class Kv260Accelerator:
     def configure(self) -> ScoreScale:
         if self._pipeline is None:
             self.open()
-        self._refuse_what_is_not_exact()
+        self.check_setting(self.shift)
         return reference.score_scale(self.shift)
 
-    def _refuse_what_is_not_exact(self) -> None:
-        """Raise DriverError if the self-test found the shift's scores to be wrong."""
-        if self._proven is not None and (refusal := self._proven.refusal(self.shift)):
+    def check_setting(self, shift: ShiftSetting) -> None:
+        """Raise DriverError if the self-test of the open overlay found scores to be wrong that this may come to."""
+        if self._proven is not None and (refusal := self._proven.refusal(shift)):
             raise DriverError(refusal)
 
     @property
@@ -143,7 +167,7 @@ class Kv260Accelerator:
             self.open()
         pipeline = self._pipeline
         assert pipeline is not None
-        self._refuse_what_is_not_exact()
+        self.check_setting(self.shift)
         height, width = luma_tile.shape
         size = tiles.grown(height, width, self._largest_tile, pipeline.size)
         self._composed &= size == pipeline.size
@@ -158,6 +182,8 @@ class Kv260Accelerator:
     ) -> npt.NDArray[np.uint16]:
         if self._lost is not None:
             raise AcceleratorLost(self._lost)
+        if self._interrupted.is_set():
+            raise AcceleratorLost("it was interrupted: its owner is ending")
         causes: list[str] = []
         for attempt in range(self.options.failures + 1):
             try:

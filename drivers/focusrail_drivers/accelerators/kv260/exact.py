@@ -56,6 +56,9 @@ class Kv260Exact:
     def configure(self) -> ScoreScale:
         return reference.score_scale(self.shift)
 
+    def check_setting(self, shift: ShiftSetting) -> None:
+        """As Kv260Accelerator; here all are exact."""
+
     def measure(self, luma_tile: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
         return score(luma_tile, self.shift)
 

@@ -4,16 +4,48 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, TypeVar
 
-from focusrail_drivers.accelerators.kv260 import reference
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+
+from focusrail_drivers.accelerators.kv260 import reference, tiles
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting, needed_shifts
 from focusrail_drivers.base import DriverError
 
 log = logging.getLogger(__name__)
 USUAL_FILE = Path("/var/lib/focusrail-fpga/kv260-limits.json")
-_FORMAT = 1
+_FORMAT = 2
+_MOST_BYTES = 1 << 16
+_T = TypeVar("_T")
+
+
+def _tile_height(height_px: int) -> int:
+    """0, or one that a tile may have. Raises ValueError."""
+    return tiles.TileSize(height_px, tiles.MAX_WIDTH_PX).height_px if height_px else 0
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("has characters that cannot be printed")
+    return text
+
+
+def _instant(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
+_Text = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]  # it is told in messages
+_Shift = Annotated[int, Field(ge=min(reference.SHIFTS), le=max(reference.SHIFTS))]
+_TileHeight = Annotated[int, AfterValidator(_tile_height)]
+_Count = Annotated[int, Field(ge=1, le=1 << 16)]
+_Px = Annotated[int, Field(ge=1, lt=1 << 13)]
+_Ms = Annotated[float, Field(ge=0, lt=1e9)]
+_Instant = Annotated[_Text, AfterValidator(_instant)]
 
 
 class LimitsUnusable(DriverError):
@@ -28,10 +60,10 @@ class NoLimits(LimitsUnusable):
 class Identity:
     """Which overlay was loaded on which device; limits of one say nothing of another."""
 
-    overlay: str  # the bitstream's file name
-    description_sha256: str  # of the .hwh file beside it
-    device: str  # the class by which pynq drives it
-    pynq: str  # version; not compared
+    overlay: _Text  # the bitstream's file name
+    description_sha256: _Text  # of the .hwh file beside it
+    device: _Text  # the class by which pynq drives it
+    pynq: _Text  # version; not compared
 
     @property
     def emulated(self) -> bool:
@@ -51,36 +83,43 @@ class Identity:
 
 @dataclass(slots=True)
 class Limits:
-    """What this board really does, as far as it was reached."""
+    """What this board really does. A shift that is neither exact nor wrong was not tried."""
 
-    transports: list[str] = field(default_factory=list)  # that gave exact scores
-    exact_shifts: list[int] = field(default_factory=list)
-    max_height_px: int = 0  # of narrow tiles
-    max_width_px: int = 0
-    whole_height_px: int = 0  # the highest tile of full width that came back exact: there is memory for it, too
+    transports: list[Literal["parked", "one-frame"]] = field(default_factory=list)  # that gave exact scores
+    exact_shifts: list[_Shift] = field(default_factory=list)
+    wrong_shifts: list[_Shift] = field(default_factory=list)  # again and again
+    max_height_px: _TileHeight = 0  # of narrow tiles
+    max_width_px: Annotated[int, Field(ge=0, le=tiles.MAX_WIDTH_PX)] = 0
+    whole_height_px: _TileHeight = 0  # the highest tile of full width that came back exact: there is memory for it, too
     any_width: bool | None = None  # also widths that are no multiple of 8
-    frames_until_new: int | None = None  # at most so many frames came after a tile was sent, the tile's own included
-    timed_px: tuple[int, int] | None = None  # (height, width) of the tile that was timed
-    ms_per_tile: float | None = None  # of that one, all told
-    ms_processor: float | None = None  # of these, packing, copying and unpacking
-    ms_without: float | None = None  # what one processor takes to compute the tile's |LoB| itself
+    frames_until_new: _Count | None = None  # at most so many frames came after a tile was sent, the tile's own included
+    timed_px: tuple[_Px, _Px] | None = None  # (height, width) of the tile that was timed
+    ms_per_tile: _Ms | None = None  # of that one, all told
+    ms_processor: _Ms | None = None  # of these, packing, copying and unpacking
+    ms_without: _Ms | None = None  # what one processor takes to compute the tile's |LoB| itself
 
     def __str__(self) -> str:
-        shifts = ", ".join(map(str, self.exact_shifts)) or "none"
+        largest = f"tiles up to 1920 x {self.whole_height_px}" if self.whole_height_px else "no tile of full width"
         transports = " and ".join(self.transports) or "none"
-        return f"tiles up to 1920 x {self.whole_height_px}, transport {transports}, shifts {shifts}"
+        wrong = f" (wrong: {_in_words(self.wrong_shifts)})" if self.wrong_shifts else ""
+        return f"{largest}, transport {transports}, shifts {_in_words(self.exact_shifts)}{wrong}"
 
-    def refusal(self, shift: reference.Shift) -> str:
-        """Why scores at this shift must not be believed; empty if they may."""
-        needed = (shift,) if isinstance(shift, int) else reference.BRACKET_SHIFTS
-        wrong = [each for each in needed if each not in self.exact_shifts]
+    def refusal(self, shift: ShiftSetting) -> str:
+        """Why scores at this shift must not be believed; empty if they may, or if nobody knows better.
+
+        For `auto` at any that it may choose.
+        """
+        wrong = [each for each in needed_shifts(shift) if each in self.wrong_shifts]
         if not wrong:
             return ""
-        exact = ", ".join(map(str, self.exact_shifts)) or "none"
         return (
-            f"shift {shift} cannot be used: this board's self-test did not find shift {wrong[0]} exact "
-            f"(exact are: {exact}); choose another, or run focusrail fpga self-test again"
+            f"shift {shift} cannot be used: this board's self-test found shift {wrong[0]} wrong "
+            f"(exact are: {_in_words(self.exact_shifts)}); choose another, or run focusrail fpga self-test again"
         )
+
+
+def _in_words(shifts: list[int]) -> str:
+    return ", ".join(map(str, shifts)) or "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,45 +128,54 @@ class Proven:
 
     identity: Identity
     limits: Limits
-    tested_at: str  # ISO 8601, UTC
+    tested_at: _Instant  # ISO 8601, UTC
 
     def dump(self) -> bytes:
         """As it lies in the file."""
         return (json.dumps({"format": _FORMAT, **asdict(self)}, indent=2) + "\n").encode()
 
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    format: int
+
+
+@cache
+def _reader(kind: type[_T]) -> TypeAdapter[_T]:
+    return TypeAdapter(kind)
+
+
 def load(path: Path) -> Proven:
-    """What a file of limits says. Raises LimitsUnusable."""
+    """What a file of limits says: nothing but what a self-test writes. Raises LimitsUnusable."""
     try:
-        told = json.loads(path.read_bytes())
-        if told["format"] != _FORMAT:
-            raise LimitsUnusable(f"{path} is of another version of focusrail (format {told['format']})")
-        limits = {each.name: told["limits"][each.name] for each in fields(Limits)}
-        timed = limits["timed_px"]
-        limits["timed_px"] = None if timed is None else (int(timed[0]), int(timed[1]))
-        _check(limits)
-        identity = Identity(**{each.name: str(told["identity"][each.name]) for each in fields(Identity)})
-        return Proven(identity, Limits(**limits), str(told["tested_at"]))
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES)
+        told = _reader(_Head).validate_json(raw, strict=True).format
+        if told != _FORMAT:
+            raise LimitsUnusable(f"{path} is of another version of focusrail (format {told})")
+        proven = _reader(Proven).validate_json(raw, strict=True)
+        _check(proven.limits)
+        if json.loads(raw) != json.loads(proven.dump()):  # defaults must not stand in for what is missing
+            raise ValueError("its keys are not those that a self-test writes")
     except FileNotFoundError:
         raise NoLimits(f"there is no {path}; focusrail fpga self-test makes it") from None
     except OSError as error:
         raise LimitsUnusable(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, TypeError, LookupError) as error:
-        raise LimitsUnusable(f"{path} is damaged ({type(error).__name__}: {error})") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))  # names of our own: unknown keys are passed over by pydantic
+        raise LimitsUnusable(f"{path} is damaged ({where}{': ' if where else ''}{first['msg']})") from error
+    except ValueError as error:
+        raise LimitsUnusable(f"{path} is damaged ({error})") from error
+    return proven
 
 
-def _check(limits: dict[str, Any]) -> None:
-    """Raise ValueError or TypeError if this is not what a self-test writes."""
-    for name in ("max_height_px", "max_width_px", "whole_height_px"):
-        if not 0 <= int(limits[name]) <= 1 << 13:
-            raise ValueError(f"{name} is {limits[name]}")
-    for name in ("ms_per_tile", "ms_processor", "ms_without"):
-        if limits[name] is not None and not 0 <= float(limits[name]) < 1e9:
-            raise ValueError(f"{name} is {limits[name]}")
-    if not set(limits["exact_shifts"]) <= set(reference.SHIFTS):
-        raise ValueError(f"exact_shifts are {limits['exact_shifts']}")
-    if not set(limits["transports"]) <= {"parked", "one-frame"}:
-        raise ValueError(f"transports are {limits['transports']}")
+def _check(limits: Limits) -> None:
+    """Raise ValueError if parts that are right each for itself contradict each other."""
+    if both := set(limits.exact_shifts) & set(limits.wrong_shifts):
+        raise ValueError(f"shift {min(both)} is exact and wrong")
+    if len({each is None for each in (limits.timed_px, limits.ms_per_tile, limits.ms_processor)}) > 1:
+        raise ValueError("of the time for a tile, a part is missing")
 
 
 def proven_for(identity: Identity, path: Path | None) -> Proven | None:

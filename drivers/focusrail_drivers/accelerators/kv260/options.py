@@ -25,6 +25,14 @@ def settle_shift(shift: ShiftSetting, probe: npt.NDArray[np.uint8] | None) -> re
     return "bracket" if probe is None else reference.suitable_shift(probe)
 
 
+def needed_shifts(shift: ShiftSetting) -> tuple[int, ...]:
+    """The filter's shifts that this may come to: of `auto`, all that it may choose."""
+    if shift == "auto":
+        chosen = {each for choice in reference.SUITABLE_SHIFTS for each in needed_shifts(choice)}
+        return tuple(sorted(chosen))
+    return (shift,) if isinstance(shift, int) else reference.BRACKET_SHIFTS
+
+
 def in_words(shift: reference.Shift) -> str:
     """A settled shift as a report calls it."""
     return f"shift {shift}" if isinstance(shift, int) else shift

@@ -33,6 +33,7 @@ HALO_PX = 2  # each filter spoils one row and column at a tile's edge with its z
 MAX_VALUE = 255  # where a filter saturates
 USUAL_SHIFT = 1  # what the pipeline begins with, and the self-test tries
 LEAST_SURE_SHIFT = 2  # reaches |LoB| of 64 grey levels, which one pixel in a thousand of a contrasty picture exceeds
+SUITABLE_SHIFTS: tuple[Shift, ...] = ("bracket", *SHIFTS[LEAST_SURE_SHIFT:])  # what suitable_shift chooses from
 _HALF = (MAX_VALUE + 1) // 2
 _PROBE_ROWS = 128  # at a time: of a large picture, whole planes would take more memory than fusing it
 _EXACT_IN_FLOAT32 = 1 << 24

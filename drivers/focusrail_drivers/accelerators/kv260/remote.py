@@ -18,7 +18,7 @@ import numpy.typing as npt
 from focusrail_drivers.accelerators.kv260 import reference
 from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
 from focusrail_drivers.accelerators.kv260.exact import Kv260Exact
-from focusrail_drivers.accelerators.kv260.options import in_words, settle_shift
+from focusrail_drivers.accelerators.kv260.options import ShiftSetting, in_words, settle_shift
 from focusrail_drivers.base import AcceleratorLost, DeviceInUse, DeviceNotFound, DriverError, ScoreScale
 from focusrail_drivers.clock import Clock
 from focusrail_drivers.fpga_service.client import SHORTEST_SILENCE_S, SILENCE_S, Connection, HelperLost, NotServing
@@ -55,14 +55,16 @@ class RemoteKv260:
         self._lost: str | None = None
 
     def open(self) -> str:
-        """Connect, and return one line that names the overlay. Raises DriverError.
+        """Connect, and return one line that names the overlay.
 
+        Raises DriverError, also if the board's self-test found a shift to be wrong that the options may come to.
         A service that was killed a moment ago is waited for.
         """
         with self._lock:
             self._disconnect()
             self._opened, self._lost = False, None
-            self._helper = self._connect(time.monotonic() + self.options.patience_s, (NotServing,))
+            deadline_s = time.monotonic() + self.options.patience_s
+            self._helper = self._connect(self.options.shift, deadline_s, (NotServing,))
             self._opened = True
             return f"{self._helper.device}, by the service focusrail-fpga"
 
@@ -102,7 +104,7 @@ class RemoteKv260:
         deadline_s, ends = time.monotonic() + self.options.patience_s, 0
         while True:
             if self._helper is None:
-                self._helper = self._connect(deadline_s, (HelperLost, DeviceNotFound, DeviceInUse))
+                self._helper = self._connect(self.shift, deadline_s, (HelperLost, DeviceNotFound, DeviceInUse))
             try:
                 return self._helper.measure(luma, self.shift)
             except HelperLost as error:
@@ -117,13 +119,13 @@ class RemoteKv260:
                         f"last: {error}"
                     ) from error
 
-    def _connect(self, deadline_s: float, waited_for: tuple[type[DriverError], ...]) -> _Helper:
+    def _connect(self, shift: ShiftSetting, deadline_s: float, waited_for: tuple[type[DriverError], ...]) -> _Helper:
         """A service that is ready. What may pass by itself is tried again until the deadline."""
         while True:
             remaining_s = max(_RETRY_S, deadline_s - time.monotonic())
             silence_s = max(SHORTEST_SILENCE_S, min(SILENCE_S, self.options.patience_s / 2))
             try:
-                return _Helper(self.options.socket, silence_s=silence_s, limit_s=remaining_s)
+                return _Helper(self.options.socket, shift, silence_s=silence_s, limit_s=remaining_s)
             except waited_for as error:
                 if time.monotonic() > deadline_s:
                     raise AcceleratorLost(f"{error}; it was waited for {self.options.patience_s:g} s") from error
@@ -138,11 +140,11 @@ class RemoteKv260:
 class _Helper:
     """A connection to the service, and the memory that it shares."""
 
-    def __init__(self, socket: Path, *, silence_s: float, limit_s: float) -> None:
+    def __init__(self, socket: Path, shift: ShiftSetting, *, silence_s: float, limit_s: float) -> None:
         self._connection = Connection(socket, silence_s=silence_s, limit_s=limit_s)
         self._memory: SharedMemory | None = None
         try:
-            self.device = str(self._connection.call(Open(), limit_s=limit_s).get("device"))
+            self.device = str(self._connection.call(Open(shift), limit_s=limit_s).get("device"))
         except BaseException:
             self.close()
             raise
@@ -153,11 +155,12 @@ class _Helper:
         return self._connection.heard_s
 
     def measure(self, luma: npt.NDArray[np.uint8], shift: reference.Shift) -> npt.NDArray[np.uint16]:
-        """The scores. Raises HelperLost, or what the service answers."""
+        """The scores. Raises HelperLost, ProtocolError for a size that cannot be, or what the service answers."""
         places = Places(*luma.shape)
+        request = Measure(places.height_px, places.width_px, shift)
         memory = self._shared(places.size_bytes)
         places.luma(memory)[...] = luma
-        self._connection.call(Measure(places.height_px, places.width_px, shift))
+        self._connection.call(request)
         return np.array(places.scores(memory))
 
     def close(self) -> None:
@@ -168,6 +171,7 @@ class _Helper:
 
     def _shared(self, size_bytes: int) -> SharedMemory:
         if self._memory is None or self._memory.size_bytes < size_bytes:
+            Share(size_bytes)  # raises what the service would, before there is any memory
             larger = SharedMemory.create(size_bytes)
             if self._memory is not None:
                 self._memory.close()

@@ -43,6 +43,7 @@ class Report:
     findings: tuple[Finding, ...]
     limits: Limits
     identity: Identity | None = None  # None: the overlay could not even be loaded
+    completed: bool = True  # if not, the limits lack what was not tried, and must not be stored
 
     @property
     def passed(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +78,7 @@ class BitFlip(Fault):
 
     row: int = 4
     byte: int = 12
-    bit: int = 3
+    bit: Literal[0, 1, 2, 3, 4, 5, 6, 7] = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +118,7 @@ class CameraSetupHangs(Fault):
 
 
 _CAMERA = (CameraStops, CameraWrongSize, CameraSpoilt, CameraSetupFails, CameraSetupHangs)
+_IN_A_FRAME = (Stall, WrongSize, LateFrame, VdmaErrors, BitFlip)
 _BY_NAME: Mapping[str, type[Fault]] = {
     "stall": Stall,
     "wrong_size": WrongSize,
@@ -139,22 +140,46 @@ def parse(text: str) -> list[Fault]:
 
     Separated by `;`: a name, then its fields, as in `stall at_tile=3 times=none; wrong_size at_tile=5 rows=-1`.
     """
-    found = []
-    for each in filter(str.strip, text.split(";")):
-        name, *given = each.split()
-        try:
-            values = dict(part.split("=", 1) for part in given)
-            found.append(_BY_NAME[name](**{field_: _value(value) for field_, value in values.items()}))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{each.strip()!r} is no fault; there are: {', '.join(_BY_NAME)}") from error
-    return found
+    return [_fault(each.strip()) for each in filter(str.strip, text.split(";"))]
+
+
+def _fault(text: str) -> Fault:
+    name, *given = text.split()
+    if name not in _BY_NAME:
+        raise ValueError(f"{text!r} is no fault; there are: {', '.join(_BY_NAME)}")
+    kinds = get_type_hints(_BY_NAME[name])
+    values: dict[str, Any] = {}
+    for part in given:
+        field_, _, value = part.partition("=")
+        if field_ not in kinds:
+            raise ValueError(f"{text!r}: {name} has no {field_}, only {', '.join(kinds)}")
+        values[field_] = _value(value)
+        _check(values[field_], kinds[field_], said=f"{text!r}: {part}")
+    fault = _BY_NAME[name](**values)
+    if isinstance(fault, _IN_A_FRAME) and fault.at_tile is None and fault.at_frame is None:
+        raise ValueError(f"{text!r} would never happen: it needs at_tile or at_frame")
+    if isinstance(fault, (WrongSize, CameraWrongSize)) and not (fault.rows or fault.cols):
+        raise ValueError(f"{text!r} would change nothing: it needs rows or cols")
+    return fault
+
+
+def _check(value: object, kind: Any, *, said: str) -> None:
+    """Raise ValueError if this is no value of an annotated type: a plain one, a union of them, or Literal."""
+    allowed = get_args(kind) or (kind,)
+    if value in allowed if get_origin(kind) is Literal else type(value) in allowed:
+        return
+    names = (each.__name__ if isinstance(each, type) else repr(each) for each in allowed)
+    raise ValueError(f"{said} is none of {', '.join(names)}".replace("NoneType", "none"))
 
 
 def _value(text: str) -> Any:
     words: Mapping[str, Any] = {"none": None, "true": True, "false": False}
     if text.lower() in words:
         return words[text.lower()]
-    return int(text, 0) if text.lstrip("-")[:1].isdigit() else text
+    try:
+        return int(text, 0)
+    except ValueError:
+        return text
 
 
 @dataclass

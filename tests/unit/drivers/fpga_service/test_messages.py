@@ -8,14 +8,14 @@ import pytest
 
 from focusrail_drivers.base import AcceleratorLost, DeviceInUse, DriverError, ProtocolError
 from focusrail_drivers.fpga_service import messages
-from focusrail_drivers.fpga_service.messages import Hello, Measure, Open, Share
+from focusrail_drivers.fpga_service.messages import Hello, Measure, Open, SetCamera, Share
 
 KINDS = {each.kind: each for each in (Hello, Open, Share, Measure)}
 MEASURE = {"id": 1, "kind": "measure", "height_px": 3, "width_px": 4, "shift": 1}
 
 
 @pytest.mark.parametrize(
-    "request_", [Hello(1), Open(), Share(4096), Measure(3, 4, 0), Measure(65536, 1, "bracket")], ids=repr
+    "request_", [Hello(1), Open("auto"), Open(4), Share(4096), Measure(3, 4, 0), Measure(65536, 1, "bracket")], ids=repr
 )
 def test_a_request_arrives_as_it_was_made(request_):
     assert messages.decode_request(messages.encode_request(7, request_), KINDS) == (7, request_)
@@ -86,3 +86,9 @@ def test_errors_cross_with_class_and_sentence_however_long():
             with pytest.raises(type(error)) as raised:
                 messages.decode_answer(messages.encode_error(request_id, error), 7)
             assert str(raised.value) == str(error)[:600]
+
+
+def test_what_is_too_long_to_be_sent_is_refused_with_a_sentence():
+    settings = {"\u00e4" * 90 + str(number): "\u00e4" * 100 for number in range(8)}
+    with pytest.raises(ProtocolError, match="bytes is too long: 4096 are the most"):
+        messages.encode_request(1, SetCamera(settings))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import resource
 import socket
+from contextlib import contextmanager
 
 import pytest
 
@@ -31,3 +34,22 @@ def test_a_systemd_that_does_not_listen_is_no_reason_to_stop(tmp_path, monkeypat
     with caplog.at_level(logging.WARNING):
         notify("READY=1")
     assert "was not told READY=1" in caplog.text
+
+
+@contextmanager
+def no_descriptor_left():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_lack_of_descriptors_is_no_reason_to_stop(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    with caplog.at_level(logging.WARNING), no_descriptor_left():
+        notify("WATCHDOG=1")
+    assert "was not told WATCHDOG=1: [Errno 24]" in caplog.text

@@ -45,6 +45,26 @@ def test_both_ends_see_the_same_picture():
         each.close()
 
 
+def mapped():
+    """How often memory of this kind is mapped into this process."""
+    return Path("/proc/self/maps").read_text().count("memfd:focusrail-fpga")
+
+
+def test_a_view_keeps_it_mapped_until_it_goes_itself():
+    before = mapped()
+    created = SharedMemory.create(100)
+    adopted = SharedMemory.adopt(os.dup(created.descriptor), created.size_bytes)
+    created.close()
+    part = adopted.view(10, (3, 4), np.uint8)[1:, ::2].T
+    adopted.close()
+    del adopted
+    assert mapped() == before + 1  # else reading it would end this process
+    part += 7
+    assert part.max() == 7
+    del part
+    assert mapped() == before
+
+
 def test_its_size_is_what_it_is_for_ever():
     created = SharedMemory.create(100)
     for size in (0, 1 << 20):

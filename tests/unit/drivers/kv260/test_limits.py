@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
 
-from focusrail_drivers.accelerators.kv260 import limits, reference
+from focusrail_drivers.accelerators.kv260 import forecast, limits, reference, tiles
 from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
+from focusrail_drivers.accelerators.kv260.options import needed_shifts
 from focusrail_drivers.base import DriverError
 from focusrail_drivers.clock import VirtualClock
 
@@ -17,7 +19,8 @@ BOARD = limits.Identity("cv_dfx_3_pr.bit", "ab" * 32, "pynq.pl_server.embedded_d
 EMULATED = replace(BOARD, device="focusrail_drivers.accelerators.kv260_emulator.device.EmulatedKv260")
 FOUND = limits.Limits(
     transports=["parked", "one-frame"],
-    exact_shifts=[0, 1, 2, 3, 4],
+    exact_shifts=[0, 1, 2, 3],
+    wrong_shifts=[4],
     max_height_px=8184,
     max_width_px=1920,
     whole_height_px=2160,
@@ -73,6 +76,22 @@ def test_a_boards_limits_are_not_an_emulators(stored, caplog):
     assert "is of a real board" in caplog.text
 
 
+def changed(**limits_of):
+    """A damage: other values among the limits."""
+    return lambda text: json.dumps(json.loads(text) | {"limits": json.loads(text)["limits"] | limits_of})
+
+
+def without(key):
+    """A damage: a key is missing among the limits."""
+
+    def damage(text):
+        told = json.loads(text)
+        del told["limits"][key]
+        return json.dumps(told)
+
+    return damage
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -80,12 +99,30 @@ def test_a_boards_limits_are_not_an_emulators(stored, caplog):
         lambda text: "",
         lambda text: "[]",
         lambda text: "\0" * 50,
-        lambda text: text.replace('"whole_height_px": 2160', '"whole_height_px": 99999'),
-        lambda text: text.replace('"whole_height_px": 2160', '"whole_height_px": "high"'),
+        lambda text: "[" * 100_000,
+        lambda text: '{"format": 2, "x": ' + "[" * 100_000,
+        lambda text: '{"format": 2, "x": ' + "9" * 10_000 + "}",
         lambda text: text.replace('"ms_processor": 17.5', '"ms_processor": NaN'),
         lambda text: text.replace('"ms_processor"', '"ms_of_the_processor"'),
         lambda text: text.replace("one-frame", "two-frames"),
-        lambda text: json.dumps(json.loads(text) | {"limits": json.loads(text)["limits"] | {"exact_shifts": [9]}}),
+        lambda text: text.replace('"tested_at": "', '"tested_at": "\\u001b[31m'),
+        lambda text: text.replace('"tested_at": "2026', '"tested_at": "soon'),
+        lambda text: text.replace("cv_dfx_3_pr.bit", "\\u001b[31mcv_dfx_3_pr.bit"),
+        lambda text: text.replace('"format": 2', '"format": true'),
+        lambda text: text.replace('"format": 2', '"format": 2, "\\u001b[31m": 2'),
+        *(changed(whole_height_px=value) for value in (5, 8192, 99999, -1, 1080.5, "1080", "high", True, None)),
+        *(changed(max_width_px=value) for value in (1921, 1920.0, None)),
+        *(changed(timed_px=value) for value in ([0, 0], [-1, 5], [1080], [1080, 1920, 3])),
+        changed(timed_px={}),
+        changed(timed_px=None),
+        *(changed(frames_until_new=value) for value in ("2", -7, 0, 1e300, 2.5)),
+        *(changed(ms_processor=value) for value in ("2.0", None, -1, 1e9, True)),
+        *(changed(exact_shifts=value) for value in ([9], [True], [1.0], [4])),
+        changed(exact_shifts={}),
+        changed(exact_shifts=None),
+        changed(transports={}),
+        changed(ms_per_tile=None),
+        *(without(key) for key in ("wrong_shifts", "any_width", "ms_without")),
     ],
 )
 def test_a_damaged_file_is_ignored_with_a_warning(stored, caplog, damage):
@@ -93,11 +130,36 @@ def test_a_damaged_file_is_ignored_with_a_warning(stored, caplog, damage):
     path.write_text(damage(path.read_text()))
     assert limits.proven_for(BOARD, path) is None
     assert "is damaged" in caplog.text and "it is ignored" in caplog.text
+    assert all(message.isprintable() for message in caplog.messages)
+
+
+def test_whatever_a_file_of_limits_became_it_is_as_it_was_stored_or_ignored(stored, caplog):
+    """A few hundred damages at random places; what is still believed can be used."""
+    path, random = stored(), Random(260)
+    whole = path.read_bytes()
+    pieces = [b'"', b"[", b"}", b"-1", b"null", b"1e999", b"true", b'"1080"', b"0", b",", b"\xff", b"\x1b[31m", b"2.5"]
+    ignored = 0
+    for _ in range(600):
+        start = random.randrange(len(whole))
+        damaged = whole[:start] + random.choice(pieces) + whole[start + random.choice((0, 1, 4, 9)) :]
+        path.write_bytes(damaged)
+        caplog.clear()
+        proven = limits.proven_for(BOARD, path)
+        if proven is None:
+            ignored += 1
+            assert "it is ignored" in caplog.text and all(message.isprintable() for message in caplog.messages)
+        else:
+            found = proven.limits
+            if found.whole_height_px:
+                tiles.TileSize(found.whole_height_px, 1920)
+            assert forecast.forecast(forecast.USUAL_SIZES, Kv260Accelerator.Options(), proven)
+            assert all(isinstance(found.refusal(shift), str) for shift in (*reference.SHIFTS, "bracket"))
+    assert ignored > 500
 
 
 def test_a_file_of_another_version_is_ignored_with_a_warning(stored, caplog):
     path = stored()
-    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
     assert limits.proven_for(BOARD, path) is None
     assert "is of another version of focusrail" in caplog.text
 
@@ -165,25 +227,50 @@ def test_the_transport_is_what_is_set_and_auto_is_what_was_proven(emulated, of_t
 
 @generated
 @pytest.mark.parametrize(
-    ("shift", "exact", "says"),
+    ("shift", "exact", "wrong", "says"),
     [
-        (0, [1, 2], r"shift 0 cannot be used: .* did not find shift 0 exact \(exact are: 1, 2\); choose another"),
-        ("bracket", [0, 1], "shift bracket cannot be used: .* did not find shift 3 exact"),
-        (1, [], r"shift 1 cannot be used: .* \(exact are: none\)"),
+        (0, [1, 2], [0, 3, 4], r"shift 0 cannot be used: .* found shift 0 wrong \(exact are: 1, 2\); choose another"),
+        ("bracket", [0, 1], [3], "shift bracket cannot be used: .* found shift 3 wrong"),
+        (1, [], [1], r"shift 1 cannot be used: .* \(exact are: none\)"),
+        ("auto", [0, 1, 2, 3], [4], "shift auto cannot be used: .* found shift 4 wrong"),
     ],
 )
-def test_a_shift_that_was_not_exact_is_refused(emulated, of_this_board, shift, exact, says):
-    kv260 = accelerator(emulated, of_this_board(exact_shifts=exact), shift=shift)
-    kv260.open()
-    for use in (kv260.configure, lambda: kv260.measure(np.zeros((20, 20), np.uint8))):
+def test_a_shift_that_was_wrong_is_refused_when_it_is_opened(emulated, of_this_board, shift, exact, wrong, says):
+    kv260 = accelerator(emulated, of_this_board(exact_shifts=exact, wrong_shifts=wrong), shift=shift)
+    for use in (kv260.open, kv260.configure, lambda: kv260.measure(np.zeros((20, 20), np.uint8))):
         with pytest.raises(DriverError, match=says):
             use()
+        assert not kv260.is_open
+
+
+@generated
+def test_auto_needs_what_it_may_choose_and_no_more(emulated, of_this_board):
+    assert {reference.suitable_shift(np.full((20, 20), 9, np.uint8))} < set(reference.SUITABLE_SHIFTS)
+    assert needed_shifts("auto") == (0, 2, 3, 4)
+    kv260 = accelerator(emulated, of_this_board(exact_shifts=[0, 2, 3, 4], wrong_shifts=[1]), shift="auto")
+    assert kv260.open() and kv260.configure() == reference.score_scale("bracket")
     kv260.close()
+
+
+def test_a_shift_that_was_not_tried_is_not_refused():
+    found = replace(FOUND, exact_shifts=[0, 1], wrong_shifts=[4])
+    assert found.refusal("bracket") == "" and found.refusal(2) == ""
+    assert str(found).endswith("shifts 0, 1 (wrong: 4)")
+
+
+@generated
+def test_the_service_opens_whatever_shift_is_wrong_and_refuses_who_may_come_to_it(emulated, of_this_board):
+    served = accelerator(emulated, of_this_board(exact_shifts=[1, 2], wrong_shifts=[0, 3, 4]), shift="auto")
+    assert served.load()
+    served.check_setting(1)
+    with pytest.raises(DriverError, match="shift bracket cannot be used"):
+        served.check_setting("bracket")
+    served.close()
 
 
 @generated
 def test_limits_of_another_overlay_change_nothing(emulated, stored, caplog):
-    kv260 = accelerator(emulated, stored(BOARD, replace(FOUND, exact_shifts=[])))
+    kv260 = accelerator(emulated, stored(BOARD, replace(FOUND, exact_shifts=[], wrong_shifts=[1])))
     assert "tiles up to 1920 x 1080 (not self-tested)" in kv260.open()
     assert "is of a real board: it is ignored" in caplog.text
     assert kv260.measure(np.zeros((20, 20), np.uint8)).max() == 0

@@ -15,7 +15,11 @@ from focusrail_drivers.accelerators.kv260.accelerator import Kv260Accelerator
         ({"tile_height_px": 9000}, "24 to 8191 pixels high"),
         ({"transport": "dma"}, "none of parked, one-frame, auto"),
         ({"frame_timeout_s": 0}, "not above 0"),
-        ({"failures": 0}, "not at least 1"),
+        ({"tile_height_px": 0}, "24 to 8191 pixels high, not 0"),
+        ({"failures": 0}, "failures is 0, not 1 to 100"),
+        ({"failures": 1_000_000_000}, "not 1 to 100"),
+        ({"overlay": ""}, "overlay is empty"),
+        ({"region": " "}, "region is empty"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_when_they_are_read(setting, says):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 
 import numpy as np
 import pytest
@@ -25,9 +26,29 @@ def test_faults_are_read_from_words() -> None:
     assert faults.parse("") == []
 
 
-@pytest.mark.parametrize("text", ["earthquake at_tile=1", "stall at_tile", "stall colour=red"])
-def test_what_is_no_fault_is_refused_with_the_menu(text: str) -> None:
+def test_what_is_no_fault_is_refused_with_the_menu() -> None:
     with pytest.raises(ValueError, match="is no fault; there are: stall, wrong_size"):
+        faults.parse("earthquake at_tile=1")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("stall at_tile=x", "'stall at_tile=x': at_tile=x is none of int, none"),
+        ("stall at_tile=1x", "at_tile=1x is none of int, none"),
+        ("stall at_tile=true", "at_tile=true is none of int, none"),
+        ("stall at_tile", "at_tile is none of int, none"),
+        ("wrong_size at_tile=0 rows=none", "rows=none is none of int"),
+        ("vdma_errors at_tile=0 channel=both", "channel=both is none of 'mm2s', 's2mm'"),
+        ("bit_flip at_tile=0 bit=99", "bit=99 is none of 0, 1, 2, 3, 4, 5, 6, 7"),
+        ("download_timeout partial=1", "partial=1 is none of bool"),
+        ("stall colour=red", "stall has no colour, only at_tile, at_frame, times"),
+        ("late_frame times=none", "'late_frame times=none' would never happen: it needs at_tile or at_frame"),
+        ("wrong_size at_tile=3", "would change nothing: it needs rows or cols"),
+    ],
+)
+def test_a_fault_that_cannot_be_meant_is_refused_with_the_reason(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)):
         faults.parse(text)
 
 
