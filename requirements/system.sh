@@ -2,7 +2,7 @@
 # Looks for what pip cannot install: a Python that is new enough, its venv module, and the libraries named below.
 # Installs Debian's packages when run by root, and otherwise stops with the command to type.
 #
-#   system.sh PYTHON [ffmpeg] [libmagic] [enfuse] [align_image_stack]
+#   system.sh PYTHON [ffmpeg] [libmagic] [chromium] [enfuse] [align_image_stack]
 set -eu
 
 python=$1
@@ -41,7 +41,7 @@ missing() {
     [ -e /usr/include/stdlib.h ] || echo libc6-dev
     for need; do
         case $need in
-            ffmpeg | enfuse) command -v "$need" >/dev/null 2>&1 || echo "$need" ;;
+            ffmpeg | enfuse | chromium) command -v "$need" >/dev/null 2>&1 || echo "$need" ;;
             align_image_stack) command -v align_image_stack >/dev/null 2>&1 || echo hugin-tools ;;
             libmagic) has_library libmagic.so.1 || echo libmagic1t64 libmagic1 ;;
             *) fail "system.sh: unknown need: $need" ;;

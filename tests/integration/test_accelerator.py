@@ -56,6 +56,8 @@ def test_what_the_accelerator_does_not_know_is_measured_on_the_processor_or_refu
     said = may.run("stack", photographs, "--method", "lob")
     assert said.code == 0
     assert [event["blur_px"] for event in said.event("method.measured_on_processor")] == [5]
+    (result,) = published(may.outbound)
+    assert manifest(result)["measured_by"].startswith("the processor (lob of 5 and 5), depth by kv260-exact")
     never = home(tmp_path / "never", driver="kv260-exact", fallback="never")
     said = never.run("stack", photographs, "--method", "lob")
     assert said.code == 21

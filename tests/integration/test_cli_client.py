@@ -24,7 +24,7 @@ from focusrail.client import following, wire
 from focusrail.desk import Desk
 from focusrail.errors import ServiceLost
 from focusrail.event_log import EventLog
-from peers.service_process import serving, start, status, stored, until
+from peers.serving_home import serving, start, status, stored, until
 from peers.small_rig import Home, Said, published, small_rig
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Unix sockets and their permissions")
@@ -200,7 +200,7 @@ def test_a_service_that_is_killed_is_said_and_a_watcher_sees_its_shoot_go_on(tmp
     home = Home(tmp_path, **SERVED)
     process = start(home)
     try:
-        shooting = home.start("shoot", home.recipe(**SLOW))
+        shooting = home.start("shoot", home.recipe(**{**SLOW, "frames": 14}))
         until(lambda: stored(home) > 2, what="the first frames")
         assert home.run_here("pause").code == 0
         watching = home.start("watch", "--json")
@@ -220,7 +220,7 @@ def test_a_service_that_is_killed_is_said_and_a_watcher_sees_its_shoot_go_on(tmp
         process = start(home)
         out, error = watching.communicate(timeout=60)
         assert watching.returncode == 0, error
-        assert json.loads(out.splitlines()[-1])["data"]["finished"]["frames_used"] == 24
+        assert json.loads(out.splitlines()[-1])["data"]["finished"]["frames_used"] == 14
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)

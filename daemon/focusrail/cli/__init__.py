@@ -24,6 +24,7 @@ _MODULES = {
     "rail": "rig", "camera": "rig", "serve": "serving", "token": "serving", "config": "configuration",
     "doctor": "doctor", "fpga": "fpga",
 }  # fmt: skip
+_PATH = click.Path(path_type=Path, readable=False)  # what is wrong with one has a sentence and a code of ours
 
 
 class _Commands(click.Group):
@@ -38,8 +39,8 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration file (YAML).")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder of spool and outbound, instead of store.root.")
+@click.option("--config", "config_path", type=_PATH, help="Configuration file (YAML).")
+@click.option("--data", type=_PATH, help="Folder of spool and outbound, instead of store.root.")
 @click.option("-v", "--verbose", is_flag=True, help="Log everything, also on a terminal.")
 @click.version_option(focusrail.__version__)
 @click.pass_context

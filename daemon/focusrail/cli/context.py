@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -98,6 +99,8 @@ def service_at(
 ) -> Client | None:
     """The service of a configuration, and one line that says so, where one answers. Raises NoService, ServiceLost."""
     path = config.service_socket
+    if path == config.store.socket and not os.access(path.parent, os.X_OK):
+        return None  # there is no such folder yet, or nothing in it is for us, of which the journal says more
     if not answers(path):
         return None
     from focusrail.client.client import Client  # noqa: PLC0415

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from focusrail.model.method import MODELS
+from focusrail.model.method import MODELS, Method
 from focusrail.model.outcome import FrameOutcome
 from focusrail.stacking.features import ADVICE, ADVICE_FOR_SEVERAL
 from focusrail.stacking.reach import Unreached
@@ -61,6 +61,13 @@ def in_a_file(needed_bytes: int, file_bytes: int) -> list[str]:
     needed, kept = needed_bytes / 1e9, file_bytes / 1e9
     said = f"frames of this size need {needed:.2f} GB, of which {kept:.2f} GB were kept in a file, which is slower: "
     return [said + "more memory, or a larger stacking.memory_limit_mb, would help"]
+
+
+def measured_by(method: Method, accelerator: str) -> str:
+    """What measured focus: for some sizes of `lob` the processor, whatever the accelerator is."""
+    if method.accelerated or accelerator == "cpu":
+        return accelerator
+    return f"the processor (lob of {method.blur_px} and {method.laplacian_px}), depth by {accelerator}"
 
 
 def lost_accelerator(why: str, frame: int | None) -> list[str]:

@@ -31,6 +31,7 @@ from focusrail.stacking.pipeline import Examined, Registered
 from focusrail.store.durable import refusal
 from focusrail.store.image_io import Metadata, decode, read_metadata
 from focusrail.store.spool import read_original
+from focusrail.telemetry.logging import configure_logging
 from focusrail.worker.memory_free import hold_to
 from focusrail.worker.memory_need import FRAMES_IN_FLIGHT
 from focusrail.worker.messages import Begin, Failed, Finish, Frame, decode_command, encode
@@ -165,6 +166,7 @@ def report_and_exit(say: Callable[[object], None], error: BaseException) -> None
 
 def main() -> None:
     """Serve one stack."""
+    configure_logging("warning")  # what drivers have to say
     # Whatever a library prints must not get between the events.
     events = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)

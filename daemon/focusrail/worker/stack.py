@@ -229,7 +229,7 @@ class Stack:
                 warnings=outcome.warnings,
                 took_s=time.monotonic() - began_s,
                 peak_memory_bytes=peak_bytes(),
-                measured_by=self._measuring.by,
+                measured_by=outcome.measured_by,
                 psnr_db=judgement.psnr_db if judgement else None,
                 ssim=judgement.ssim if judgement else None,
             )
@@ -329,7 +329,7 @@ class Stack:
             depth_unit=begin.depth_unit,
             frames=frames,
             settings=asdict(begin.method),
-            measured_by=self._measuring.by,
+            measured_by=doubts.measured_by(begin.method, self._measuring.by),
             timings_s=timings_s,
             versions=_versions(),
             warnings=(*command.warnings, *warnings, *lost),

@@ -319,8 +319,13 @@ document.addEventListener("visibilitychange", () => {
 
 async function readStatus() {
   status = await get("/status");
-  if (status.rig && !rail) rail = await get("/rail");
   if (!status.rig) rail = null;
+  else if (!rail) {
+    // The rig has come, or come back: what can be planned is known only now.
+    rail = await get("/rail");
+    if (!plan.touched) await loadLatest();
+    renewPlan();
+  }
   const progress = going();
   if (progress && progress.shoot_id !== shown.shoot) await begin(progress.shoot_id, progress.frames);
   render();
@@ -986,8 +991,9 @@ const plan = {
 
   /** What stands there at first: what this browser had, else the newest shoot's, else what suits the simulated rig. */
   begin(newest) {
-    this.touched = true;
     const kept = stored(KEPT);
+    if (!kept && !newest && !status?.rig) return; // later: which rig it is tells what suits it
+    this.touched = true;
     if (kept) this.fill(kept);
     else if (newest) {
       // Its places, not how it was fused: that may have been set otherwise since.
