@@ -58,7 +58,9 @@ class Access:
         headers = Headers(scope=scope)
         refused = self._refusal(scope, headers)
         if refused is not None:
-            refused.headers["Connection"] = "close"  # what is still coming is not waited for; and who begins anew waits
+            refused.headers["Connection"] = "close"  # a stranger who asks often has to connect anew, and waits for that
+            if refused.status_code not in (411, 413):  # else what is still coming resets the connection, answer and all
+                await _drained(receive)
             await refused(scope, receive, _with_headers(send))
             return
         if scope["path"] == "/" and self._brings_token(scope):
@@ -175,6 +177,13 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+async def _drained(receive: Receive) -> None:
+    more = True
+    while more:
+        message = await receive()
+        more = message["type"] == "http.request" and message.get("more_body", False)
 
 
 def _limited(receive: Receive) -> Receive:

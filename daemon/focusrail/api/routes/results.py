@@ -13,13 +13,14 @@ from focusrail.api.asked import AtDesk
 
 router = APIRouter(prefix="/shoots/{shoot_id}", tags=["files"])
 _REPORT = "sandbox allow-popups; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_FILE: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": {}}},
-    206: {"description": "a range"},
-}
 
 
-@router.get("/frames/{index}/original", response_class=FileResponse, responses=_FILE)
+def _file_of(kind: str) -> dict[int | str, dict[str, Any]]:
+    """What is answered with a file of that media type."""
+    return {200: {"content": {kind: {}}}, 206: {"description": "a range", "content": {kind: {}}}}
+
+
+@router.get("/frames/{index}/original", response_class=FileResponse, responses=_file_of("image/*"))
 def original(desk: AtDesk, shoot_id: str, index: Annotated[int, InPath(ge=0, le=65535)]) -> FileResponse:
     """A frame's original, byte for byte."""
     desk.service.journal.shoot(shoot_id)
@@ -33,7 +34,7 @@ def original(desk: AtDesk, shoot_id: str, index: Annotated[int, InPath(ge=0, le=
     raise HTTPException(404, f"shoot {shoot_id} has no frame {index}")
 
 
-@router.get("/frames/{index}/thumbnail", response_class=FileResponse, responses=_FILE)
+@router.get("/frames/{index}/thumbnail", response_class=FileResponse, responses=_file_of("image/jpeg"))
 def thumbnail(desk: AtDesk, shoot_id: str, index: Annotated[int, InPath(ge=0, le=65535)]) -> FileResponse:
     """A frame made small, as soon as it has been looked at for stacking."""
     desk.service.journal.shoot(shoot_id)
@@ -51,7 +52,7 @@ def live(desk: AtDesk, shoot_id: str) -> Response:
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})
 
 
-@router.get("/versions/{version}/{name}", response_class=FileResponse, responses=_FILE)
+@router.get("/versions/{version}/{name}", response_class=FileResponse, responses=_file_of("*/*"))
 def result(desk: AtDesk, shoot_id: str, version: Annotated[int, InPath(ge=1, le=1 << 31)], name: str) -> FileResponse:
     """A file of a publication."""
     desk.service.journal.shoot(shoot_id)
