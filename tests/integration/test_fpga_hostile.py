@@ -291,7 +291,7 @@ def test_who_hangs_up_before_its_picture_is_read_takes_no_memory_from_under_the_
     for _ in range(3):
         asked(service, LONG_SHIFT).close()
         assert soon(lambda: service.descriptors() == before)
-        assert service.process.poll() is None
+        assert good()
 
 
 def test_who_hangs_up_at_any_moment_while_it_is_measured_takes_no_memory_from_under_the_service(service, good):
