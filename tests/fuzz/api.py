@@ -28,7 +28,7 @@ def main() -> int:
     """Run it; return its exit status, or 1 if the service has not survived or has logged a bug."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("schemathesis", help="the program")
-    parser.add_argument("--examples", type=int, default=1500, help="requests for each operation")
+    parser.add_argument("--examples", type=int, default=900, help="requests for each operation")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as service:
