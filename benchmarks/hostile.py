@@ -62,7 +62,7 @@ async def _garbage(port: int, counts: Counter[str], kind: str) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(os.urandom(2000) + b"\r\n\r\n")
-        await asyncio.wait_for(reader.read(100), 5)
+        await reader.read(100)
         counts[kind] += 1
     finally:
         writer.close()
@@ -102,7 +102,7 @@ async def _besiege(port: int, token: str, picture: str, counts: Counter[str]) ->
         while True:
             try:
                 await attacks[kind](kind)
-            except (OSError, EOFError, ValueError, asyncio.TimeoutError):
+            except (OSError, EOFError, ValueError):
                 counts[f"{kind}: sent away"] += 1
 
     await asyncio.gather(*(again_and_again(kind) for kind, number in CLIENTS.items() for _ in range(number)))
@@ -116,10 +116,13 @@ def attack(port: int, token: str, picture: str, told: Any, until: Any) -> None:
     async def run() -> None:
         siege = asyncio.create_task(_besiege(port, token, picture, counts))
         await asyncio.to_thread(until.wait)
-        siege.cancel()
+        told.put(counts)
+        told.close()
+        told.join_thread()
+        assert not siege.done()
+        os._exit(0)  # whatever fifty clients are in the middle of
 
     asyncio.run(run())
-    told.put(counts)
 
 
 def pace_s(service: Served) -> tuple[float, str]:
