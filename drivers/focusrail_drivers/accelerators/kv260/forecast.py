@@ -113,8 +113,8 @@ def _basis(options: Kv260Accelerator.Options, given: Assumptions, proven: Proven
     if proven is not None and proven.limits.ms_processor is not None and proven.limits.timed_px is not None:
         height, width = proven.limits.timed_px
         lines.append(
-            f"Measured: {proven.limits.ms_processor:.1f} ms of the processor for a pass of a tile of {width} x {height}, of "
-            f"{proven.limits.ms_per_tile:.1f} ms in all, by the self-test of {proven.tested_at[:10]}."
+            f"Measured: {proven.limits.ms_processor:.1f} ms of the processor for a pass of a tile of {width} x "
+            f"{height}, of {proven.limits.ms_per_tile:.1f} ms in all, by the self-test of {proven.tested_at[:10]}."
         )
     else:
         lines.append(

@@ -65,10 +65,10 @@ def test_it_says_what_it_is_and_what_it_stands_on():
     assert usual.startswith("A prediction by arithmetic, not a measurement")
     assert "The processor dominates: packing and unpacking tiles" in usual
     assert "Configured: shift 2, transport parked, so that 3 frames pass for a tile." in usual
-    assert "Assumed: 25 ms of the processor for a tile of 1920 x 1080. There is no file." in usual
+    assert "Assumed: 25 ms of the processor for a pass of a tile of 1920 x 1080. There is no file." in usual
     measured = " ".join(forecast.forecast(forecast.USUAL_SIZES, OPTIONS, PROVEN).split())
     assert "Configured: shift auto, at worst the bracket" in measured
-    assert "Measured: 5.0 ms of the processor for a tile of 1920 x 540, of 20.0 ms in all" in measured
+    assert "Measured: 5.0 ms of the processor for a pass of a tile of 1920 x 540, of 20.0 ms in all" in measured
     assert "self-test of 2026-11-25" in measured and "Assumed" not in measured
 
 
