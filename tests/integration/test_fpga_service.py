@@ -5,7 +5,6 @@ On the emulated KV260 by the real pynq where that is installed; everywhere with 
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
 import queue
@@ -25,27 +24,9 @@ from focusrail_drivers.accelerators.kv260.exact import Kv260Exact
 from focusrail_drivers.accelerators.kv260.remote import RemoteKv260
 from focusrail_drivers.base import AcceleratorLost, DeviceNotFound, DriverError
 from peers.fpga_exact import BAD
-from peers.fpga_service_process import EndedEarly, ServiceProcess, soon
+from peers.fpga_service_process import EndedEarly, needs_pynq, soon
 
 SIZES = [(100, 170), (64, 96), (31, 41), (1, 1), (1, 500), (211, 3), (97, 333)]
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Starts services, one after the other in one place, and ends them."""
-    numbers, started = itertools.count(), []
-
-    def start(**how):
-        folder = tmp_path / f"service{next(numbers)}"
-        folder.mkdir()
-        service = ServiceProcess(folder, **how)
-        started.append(service)
-        service.start()
-        return service
-
-    yield start
-    for service in started:
-        service.close()
 
 
 both = pytest.mark.parametrize(
@@ -55,11 +36,10 @@ both = pytest.mark.parametrize(
         pytest.param(
             {"emulated": True},
             id="emulated",
-            marks=pytest.mark.skipif(importlib.util.find_spec("pynq") is None, reason="needs pynq"),
+            marks=needs_pynq,
         ),
     ],
 )
-emulated = pytest.mark.skipif(importlib.util.find_spec("pynq") is None, reason="needs pynq")
 
 
 def picture(seed, height=100, width=170):
@@ -277,7 +257,7 @@ def test_a_bug_in_the_driver_is_a_lost_accelerator_not_a_dead_service(start):
     kv260.close()
 
 
-@emulated
+@needs_pynq
 @pytest.mark.parametrize(
     "faults",
     [
@@ -294,7 +274,7 @@ def test_faults_of_the_board_change_no_score(start, faults):
     kv260.close()
 
 
-@emulated
+@needs_pynq
 def test_a_board_that_stalls_for_good_is_a_lost_accelerator(start):
     service = start(emulated=True, faults="stall at_tile=2 times=none", options={"frame_timeout_s": 0.1})
     kv260 = service.client()
@@ -326,7 +306,7 @@ def test_it_ends_also_in_the_middle_of_a_measure(start):
     kv260.close()
 
 
-@emulated
+@needs_pynq
 def test_it_ends_soon_also_in_the_middle_of_a_large_picture(start):
     service = start(emulated=True)
     kv260 = service.client(patience_s=1.0)

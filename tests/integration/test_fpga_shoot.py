@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 
 import numpy as np
 import pytest
 
-from peers.fpga_service_process import ServiceProcess
+from peers.fpga_service_process import needs_pynq
 from peers.small_rig import Home, manifest, pixels, published
-
-needs_pynq = pytest.mark.skipif(importlib.util.find_spec("pynq") is None, reason="needs pynq")
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Starts a service, and ends it."""
-    started = []
-
-    def start(**how):
-        (tmp_path / "service").mkdir()
-        service = ServiceProcess(tmp_path / "service", **how)
-        started.append(service)
-        service.start()
-        return service
-
-    yield start
-    for service in started:
-        service.close()
 
 
 @pytest.mark.parametrize("emulated", [False, pytest.param(True, marks=needs_pynq)], ids=["exact", "emulated"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import queue
@@ -16,11 +17,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from focusrail_drivers.accelerators.kv260.remote import RemoteKv260
 
 EMULATOR = "focusrail_drivers.accelerators.kv260_emulator.device"
 TILES = {"tile_height_px": 64, "tile_width_px": 96}
 _START_S = 60.0
+needs_pynq = pytest.mark.skipif(importlib.util.find_spec("pynq") is None, reason="needs pynq")
 
 
 class EndedEarly(Exception):

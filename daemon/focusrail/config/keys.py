@@ -9,10 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from focusrail.config.document import Key
-from focusrail.config.schema import AcceleratorConfig, CameraConfig, RailConfig, options_type
+from focusrail.config.schema import DeviceConfig, options_type
 from focusrail_drivers.base import DriverError
-
-_KINDS: dict[Any, str] = {RailConfig: "rails", CameraConfig: "cameras", AcceleratorConfig: "accelerators"}
 
 
 def key_names(owner: Any) -> list[str]:
@@ -24,9 +22,9 @@ def key_names(owner: Any) -> list[str]:
 
 def key_type(owner: Any, name: str, data: Any) -> Any:
     """The class of what stands at key `name` of `owner`, None for a plain value; `data` is what the file has there."""
-    if name == "options" and owner in _KINDS:
+    if name == "options" and _is_device(owner):
         try:
-            return options_type(_KINDS[owner], _driver(owner, data))
+            return options_type(owner.kind, _driver(owner, data))
         except DriverError:
             return None
     if name not in key_names(owner):
@@ -50,11 +48,15 @@ def type_at(root: Any, key: Key, data: Any) -> Any:
 def driver_at(root: Any, key: Key, data: Any) -> str | None:
     """The driver whose options stand at a key path of `root`; None if it is no driver's options."""
     owner = type_at(root, key[:-1], data)
-    if key[-1:] != ("options",) or owner not in _KINDS:
+    if key[-1:] != ("options",) or not _is_device(owner):
         return None
     for part in key[:-1]:
         data = data.get(part) if isinstance(data, dict) else None
     return _driver(owner, data)
+
+
+def _is_device(owner: Any) -> bool:
+    return isinstance(owner, type) and issubclass(owner, DeviceConfig)
 
 
 def _driver(owner: Any, data: Any) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -34,7 +34,6 @@ from focusrail_drivers import registry
 from focusrail_drivers.base import DriverError, Travel
 
 FOLDER_FIELDS = ("name", "specimen_id", "shoot_id", "date")
-_DEVICES = ("rail", "camera", "accelerator")
 _LONGEST_FIELD_BYTES = 60  # of name and of specimen ID in a folder's name, whose limit is 255 bytes with all the rest
 
 
@@ -105,9 +104,34 @@ class TravelConfig(Section):
         return self
 
 
-class RailConfig(Section):
+class DeviceConfig(Section):
+    """A device: its driver and the driver's own options. Its section may be the driver's name alone."""
+
+    kind: ClassVar[str]  # of the driver: rails, cameras or accelerators
+
+    driver: str
+    options: Any = Field(default_factory=dict)  # the driver's own `Options`, ready-made
+
+    @model_validator(mode="before")
+    @classmethod
+    def _may_be_the_drivers_name(cls, data: object) -> object:
+        return {"driver": data} if isinstance(data, str) else data
+
+    @field_validator("driver")
+    @classmethod
+    def _driver_exists(cls, value: str) -> str:
+        return _existing_driver(cls.kind, value)
+
+    @field_validator("options")
+    @classmethod
+    def _options_fit_the_driver(cls, value: object, info: ValidationInfo) -> object:
+        return _driver_options(cls.kind, value, info)
+
+
+class RailConfig(DeviceConfig):
     """The rail: which driver, and what holds above every driver."""
 
+    kind: ClassVar[str] = "rails"
     driver: str = "simulated"
     travel_mm: TravelConfig | None = None  # None: all that the driver's mechanics reach; it can only be narrowed
     backlash_mm: float = Field(default=0.1, ge=0)  # overrun before an approach; more than the rail has costs only time
@@ -115,17 +139,6 @@ class RailConfig(Section):
     settle_s: float = Field(default=0.3, ge=0)  # wait between standing and exposing
     far_is: Literal["high", "low"] = "high"  # at which end of the travel what is far from the camera is in focus
     home: Literal["if_unknown", "never"] = "if_unknown"  # if_unknown: a shoot may start by moving to the home switch
-    options: Any = Field(default_factory=dict)  # the driver's own `Options`, ready-made
-
-    @field_validator("driver")
-    @classmethod
-    def _driver_exists(cls, value: str) -> str:
-        return _existing_driver("rails", value)
-
-    @field_validator("options")
-    @classmethod
-    def _options_fit_the_driver(cls, value: object, info: ValidationInfo) -> object:
-        return _driver_options("rails", value, info)
 
     @property
     def travel(self) -> Travel | None:
@@ -133,41 +146,21 @@ class RailConfig(Section):
         return Travel(self.travel_mm.min, self.travel_mm.max) if self.travel_mm else None
 
 
-class CameraConfig(Section):
+class CameraConfig(DeviceConfig):
     """The camera: which driver, how it is set, and the scale of its pictures."""
 
+    kind: ClassVar[str] = "cameras"
     driver: str = "simulated"
     settings: Settings = Field(default_factory=dict)  # by the camera's own names; the values as they are written
     um_per_px: float | None = Field(default=None, gt=0)  # micrometres of the subject that one pixel sees; None: unknown
-    options: Any = Field(default_factory=dict)  # the driver's own `Options`, ready-made
-
-    @field_validator("driver")
-    @classmethod
-    def _driver_exists(cls, value: str) -> str:
-        return _existing_driver("cameras", value)
-
-    @field_validator("options")
-    @classmethod
-    def _options_fit_the_driver(cls, value: object, info: ValidationInfo) -> object:
-        return _driver_options("cameras", value, info)
 
 
-class AcceleratorConfig(Section):
+class AcceleratorConfig(DeviceConfig):
     """What measures focus: which driver, and whether the processor may take over from it."""
 
+    kind: ClassVar[str] = "accelerators"
     driver: str = "cpu"
     fallback: Literal["cpu", "never"] = "cpu"  # never: what cannot be accelerated is refused, and a loss ends the stack
-    options: Any = Field(default_factory=dict)  # the driver's own `Options`, ready-made
-
-    @field_validator("driver")
-    @classmethod
-    def _driver_exists(cls, value: str) -> str:
-        return _existing_driver("accelerators", value)
-
-    @field_validator("options")
-    @classmethod
-    def _options_fit_the_driver(cls, value: object, info: ValidationInfo) -> object:
-        return _driver_options("accelerators", value, info)
 
     def told(self) -> Acceleration:
         """The same for the stacking process."""
@@ -311,15 +304,10 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _every_section_is_there(cls, data: object) -> object:
-        """A section that is missing, or whose keys are all commented out, has its defaults, checked in their place.
-
-        A device's section may be its driver's name alone.
-        """
+        """A section that is missing, or whose keys are all commented out, has its defaults, checked in their place."""
         if not isinstance(data, Mapping):
             return data
-        absent: dict[str, Any] = {name: {} for name in cls.model_fields if data.get(name) is None}
-        named = {name: {"driver": data[name]} for name in _DEVICES if isinstance(data.get(name), str)}
-        return {**data, **absent, **named}
+        return {**data, **{name: {} for name in cls.model_fields if data.get(name) is None}}
 
 
 def _check_template(template: str) -> None:

@@ -249,6 +249,7 @@ class Stack:
         except TooFewFrames as error:
             raise TooFewFrames(f"{error}{self._why()}{self._stranger()}") from error
         del self._stacker  # its sums are the largest thing in memory, and are needed no more
+        self._measuring.close()  # whoever comes next may need the device while this one writes
         return result
 
     def _why(self) -> str:

@@ -143,7 +143,7 @@ class Kv260Accelerator:
 
     def double(self) -> exact.Kv260Exact:
         """The same scores from the processor, at the shift that is settled."""
-        return exact.Kv260Exact.double(self.options.shift, self.shift)
+        return exact.Kv260Exact.settled(self.options.shift, self.shift)
 
     def configure(self) -> ScoreScale:
         if self._pipeline is None:

@@ -47,11 +47,11 @@ class Kv260Exact:
         return in_words(self.shift)
 
     @classmethod
-    def double(cls, setting: ShiftSetting, shift: reference.Shift) -> Kv260Exact:
+    def settled(cls, setting: ShiftSetting, shift: reference.Shift) -> Kv260Exact:
         """One with this setting that is settled at this shift; a probe settles it anew."""
-        double = cls(cls.Options(setting))
-        double.shift = shift
-        return double
+        made = cls(cls.Options(setting))
+        made.shift = shift
+        return made
 
     def configure(self) -> ScoreScale:
         return reference.score_scale(self.shift)

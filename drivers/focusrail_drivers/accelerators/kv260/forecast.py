@@ -30,13 +30,14 @@ def assumptions(
     ms, measured_px = _ASSUMED_MS, _FULL_PX
     if limits is not None and limits.ms_processor is not None and limits.timed_px is not None:
         ms, measured_px = limits.ms_processor, limits.timed_px[0] * limits.timed_px[1]
+    passes = 1 if isinstance(options.shift, int) else 2  # auto takes one pass only where the first frame allows it
     return Assumptions(
         tile_px=size.shape,
         tiles=sum(tiles.count(*piece, size) for piece in pieces),
         halo_px=reference.HALO_PX,
-        passes=1 if isinstance(options.shift, int) else 2,  # auto takes one pass only where the first frame allows it
+        passes=passes,
         frames_per_pass=_frames_until_used(options, limits),
-        processor_ms_per_tile=ms * size.height_px * size.width_px / measured_px,
+        processor_ms_per_tile=passes * ms * size.height_px * size.width_px / measured_px,
     )
 
 
@@ -112,11 +113,13 @@ def _basis(options: Kv260Accelerator.Options, given: Assumptions, proven: Proven
     if proven is not None and proven.limits.ms_processor is not None and proven.limits.timed_px is not None:
         height, width = proven.limits.timed_px
         lines.append(
-            f"Measured: {proven.limits.ms_processor:.1f} ms of the processor for a tile of {width} x {height}, of "
-            f"{proven.limits.ms_per_tile:.1f} ms in all, by the self-test of {proven.tested_at[:10]}."
+            f"Measured: {proven.limits.ms_processor:.1f} ms of the processor for a pass of a tile of {width} x "
+            f"{height}, of {proven.limits.ms_per_tile:.1f} ms in all, by the self-test of {proven.tested_at[:10]}."
         )
     else:
-        lines.append(f"Assumed: {_ASSUMED_MS:g} ms of the processor for a tile of 1920 x 1080. {_sentence(why_not)}")
+        lines.append(
+            f"Assumed: {_ASSUMED_MS:g} ms of the processor for a pass of a tile of 1920 x 1080. {_sentence(why_not)}"
+        )
     return lines
 
 

@@ -98,7 +98,7 @@ class RemoteKv260:
 
     def double(self) -> Kv260Exact:
         """The same scores from the processor, at the shift that is settled."""
-        return Kv260Exact.double(self.options.shift, self.shift)
+        return Kv260Exact.settled(self.options.shift, self.shift)
 
     def _measure(self, luma: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
         deadline_s, ends = time.monotonic() + self.options.patience_s, 0
