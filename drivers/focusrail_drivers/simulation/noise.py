@@ -14,7 +14,7 @@ STRIP_ROWS = 64  # noise is drawn strip by strip: a 24 MP frame never has a seco
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """Turns a picture into counts; pure in (seed, the frame's `draw`). White fills `full_well_electrons`; 0: no noise."""
+    """Turns a picture into counts; pure in (seed, a frame's `draw`). White fills `full_well_electrons`; 0: no noise."""
 
     seed: int
     full_well_electrons: float
@@ -24,9 +24,7 @@ class Sensor:
 
     def lamp(self, draw: int) -> float:
         """How bright the lamp burns in this frame, about 1."""
-        return max(
-            0.0, 1.0 + self.flicker * float(np.random.default_rng((self.seed, 72, draw)).standard_normal())
-        )
+        return max(0.0, 1.0 + self.flicker * float(np.random.default_rng((self.seed, 72, draw)).standard_normal()))
 
     def colours(self, draw: int) -> npt.NDArray[np.float32]:
         """(3,) float32: what the lamp's blue, green and red are in this frame, each about 1."""

@@ -19,7 +19,7 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """How a frame is scaled, turned and shifted against the view; a function of position and the frame's `draw` only."""
+    """How a frame is scaled, turned and shifted against the view; a function of position and its `draw` only."""
 
     seed: int
     middle_mm: float  # the carriage position where frame and view agree, jitter apart

@@ -30,7 +30,7 @@ NEAR_BACKGROUND_MM = 1.5
 
 @dataclass(frozen=True, slots=True)
 class StageOptions:
-    """Everything a noise-free frame depends on, besides the carriage and the frame's `draw`: what is drawn for it by chance."""
+    """Everything a noise-free frame depends on, besides the carriage and its `draw`: what chance is drawn by."""
 
     scene: SceneOptions
     width_px: int
