@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +29,10 @@ from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import Recipe
 from focusrail.model.shoot import State
 from focusrail.service import Service
+from focusrail.store.journal import Journal
 from peers.small_rig import Home, manifest, photograph, recipe, small_rig
 
+KILLS = max(1, int(os.environ.get("FOCUSRAIL_KILLS", "8")) // 4)
 STEP_MM = 0.5
 FIRST, LAST = 2, 5  # of the grid's places, which begin at 10 mm
 ALIKE = ("place", "position_mm", "used", "transform", "gain_rgb", "inliers", "sharpness", "won")
@@ -197,14 +204,15 @@ def test_what_cannot_be_extended_is_refused_and_stays_as_it_is(service: Service)
     with pytest.raises(OriginalChanged, match=r"missing or damaged in the spool: 0-1; `focusrail resume "):
         service.extend(shoot_id, far=1)
     Path(first).write_bytes(damaged)
-    service.config.camera.settings["exposure_s"] = "0.002"
     Path(f"{second}.away").rename(second)
+    camera = service.config.camera.model_copy(update={"settings": {"exposure_s": "0.002"}})
+    brighter = Service(service.config.model_copy(update={"camera": camera}))
     with pytest.raises(PreflightFailed, match=r"exposure_s is 0\.002, was 0\.001.*is as it was published"):
-        service.extend(shoot_id, far=1)
+        brighter.extend(shoot_id, far=1)
+    brighter.close()
     shoot = service.journal.shoot(shoot_id)
     assert (shoot.state, len(shoot.positions_mm)) == (State.PUBLISHED, 4)
     assert service.unfinished() is None
-    service.config.camera.settings.clear()
     for path in Path(first).parent.iterdir():
         path.unlink()
     with pytest.raises(OriginalChanged, match=r"none of the frames .* shoot it anew"):
@@ -218,6 +226,40 @@ def test_what_is_missing_is_shot_again_before_a_shoot_is_extended(service: Servi
     with pytest.raises(IllegalTransition, match="nothing to resume"):
         service.shoot_on(shoot_id)
     assert_alike(service.extend(shoot_id, near=1).folder, in_one_go(FIRST - 1, LAST).folder)
+
+
+@pytest.mark.timeout(60 + 20 * KILLS)
+def test_a_killed_extension_goes_on_to_the_pixels_of_one_go(tmp_path: Path, in_one_go: OneGo) -> None:
+    home = Home(tmp_path)
+    recipe_file = home.recipe(from_mm=10 + FIRST * STEP_MM, to_mm=10 + LAST * STEP_MM, frames=LAST - FIRST + 1)
+    moments = random.Random(KILLS)
+    began_s = time.monotonic()
+    made = home.run("shoot", recipe_file, "--json")
+    took_s = time.monotonic() - began_s
+    for kill in range(KILLS):
+        if kill:
+            made = home.run_here("shoot", recipe_file, "--json")
+        assert made.code == 0, made.sentences
+        shoot_id = json.loads(made.out)["shoot_id"]
+        with home.start("extend", shoot_id, "--near", 2, "--far", 1, stdin=subprocess.DEVNULL) as process:
+            drain = threading.Thread(target=process.communicate)
+            drain.start()
+            drain.join(moments.uniform(0.4 * took_s, 1.2 * took_s))
+            process.kill()
+            drain.join()
+        journal = Journal(home.data / "journal.sqlite")
+        shoot, finished = journal.shoot(shoot_id), journal.is_finished(shoot_id)
+        journal.close()
+        if not finished:
+            said = home.run_here("resume", "--json")
+        elif len(shoot.positions_mm) == LAST - FIRST + 1:  # killed before it was journalled
+            said = home.run_here("extend", shoot_id, "--near", 2, "--far", 1, "--json")
+        else:
+            continue
+        assert said.code == 0, said.sentences
+        told = json.loads(said.out)
+        assert told["shoot_id"] == shoot_id
+        assert_alike(Path(told["folder"]), in_one_go(FIRST - 2, LAST + 1).folder)
 
 
 def test_one_command_extends_a_shoot(home: Home) -> None:
