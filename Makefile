@@ -82,7 +82,7 @@ uninstall: ## as root: take the service away again; data and edited configuratio
 	@DESTDIR="$(DESTDIR)" sh systemd/install.sh uninstall
 
 try-install: ## as root, minutes: install on a fresh Debian under a real systemd, shoot, kill it, upgrade, remove it
-	$(PYTHON) tests/system/try_install.py $(ARGS)
+	PYTHONPATH=tests $(PYTHON) -m system.try_install $(ARGS)
 
 # pynq, which both locks for the board hold, needs libmagic.
 LIBRARIES := $(if $(filter %/current.txt,$(LOCK)),,libmagic)

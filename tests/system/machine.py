@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-_PACKAGES = "systemd-sysv,dbus,udev,ca-certificates,curl,git,make,sudo"
+_PACKAGES = "systemd-sysv,dbus,udev,ca-certificates,curl"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TRUSTED = Path("/etc/ssl/certs/ca-certificates.crt")  # of this machine: whoever is between it and PyPI is known there
 
@@ -39,8 +39,8 @@ class Machine:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
-        until(lambda: children.read_text().split(), what="the container's first process")
-        self._leader = int(children.read_text().split()[0])
+        until(lambda: _systemds(children), what="the container's first process")
+        (self._leader,) = _systemds(children)
         until(lambda: self.said("systemctl is-system-running").strip() in {"running", "degraded"}, what="systemd")
         return time.monotonic() - began_s
 
@@ -73,7 +73,7 @@ class Machine:
             self.command(command, user=user), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            print(done.stdout[-3000:], done.stderr[-3000:], sep="\n")  # noqa: T201
+            print(done.stdout[-3000:], done.stderr[-3000:], sep="\n")
             done.check_returncode()
         return done.stdout
 
@@ -87,6 +87,11 @@ class Machine:
     def shown(self, name: str, unit: str = "focusrail") -> str:
         """A property of a unit."""
         return self.said(f"systemctl show --value --property={name} {unit}").strip()
+
+
+def _systemds(pids: Path) -> list[int]:
+    """Those of some processes that have become a systemd."""
+    return [int(pid) for pid in pids.read_text().split() if Path(f"/proc/{pid}/comm").read_text() == "systemd\n"]
 
 
 def until(true: Callable[[], object], *, what: str, within_s: float = 90.0) -> float:

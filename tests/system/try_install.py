@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from machine import Machine, until
+from system.machine import Machine, until
 
 _REPOSITORY = Path(__file__).parents[2]
 _SOURCE = "/srv/focusrail"
@@ -75,6 +75,9 @@ class Trial:
             sys.exit("missed: " + "; ".join(self.misses))
 
     def install(self) -> None:
+        began_s = time.monotonic()
+        self.machine.run("apt-get update && apt-get install --yes --no-install-recommends git make python3")
+        said("packages", f"{time.monotonic() - began_s:.0f} s")
         began_s = time.monotonic()
         print(self.machine.run(f"cd {_SOURCE} && make install"))
         said("make install", f"{time.monotonic() - began_s:.0f} s")
