@@ -1,7 +1,7 @@
 """Prints of a lock what the service needs, without what only tests and linters do: `runtime.py LOCK [EXTRA ...]`.
 
-A lock tells of each package on whose behalf it is there ("via"). What is wanted is what focusrail names itself, with the
-extras that are given, and the build tools, and whatever these brought in. Standard library only: it runs before there
+A lock tells of each package on whose behalf it is there ("via"). What is wanted is what focusrail names itself, with
+the extras that are given, the build tools, and whatever these brought in. Standard library only: it runs before there
 is anything else.
 """
 

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
 import time
 from itertools import pairwise
+from pathlib import Path
 
+import pytest
+import yaml
+
+from focusrail.config.loader import load_config
+from focusrail.errors import ConfigError, exit_code
 from peers.running import free_port
 from peers.serving_home import stored
 from peers.small_rig import FRAMES, Home, published
@@ -56,3 +67,62 @@ def test_an_exposure_is_finished_and_stored_before_it_ends_and_the_shoot_is_gone
     with started(home) as unit:
         unit.until(lambda: unit.times(f"STATUS=shooting: beetle, 2 of {FRAMES} frames stored"))
         unit.until(lambda: published(home.outbound))
+
+
+REPOSITORY = Path(__file__).parents[2]
+UNIT = REPOSITORY / "systemd" / "focusrail.service"
+LARGEST_EXPOSURE = 1.5
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+
+
+def setting(name):
+    (value,) = re.findall(rf"^{name}=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
+    return value
+
+
+@needs_systemd
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path):
+    there = tmp_path / UNIT.name
+    command = setting("ExecStart").split()[0]  # which is where it is installed only
+    there.write_text(UNIT.read_text(encoding="utf-8").replace(command, "/bin/true"))
+    told = subprocess.run(["systemd-analyze", "verify", there], check=False, capture_output=True, text=True)
+    assert [line for line in told.stderr.splitlines() if "focusrail" in line] == []
+
+
+@needs_systemd
+def test_the_service_is_shut_in_as_far_as_the_rig_lets_it():
+    command = ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(UNIT)]
+    told = subprocess.run(command, check=False, capture_output=True, text=True)
+    if "offline" in told.stderr:
+        pytest.skip("this systemd-analyze judges only what is loaded")
+    (exposure,) = re.findall(r"exposure level.*: ([\d.]+)", told.stdout)
+    assert float(exposure) <= LARGEST_EXPOSURE, told.stdout
+
+
+def test_a_wrong_configuration_is_not_tried_again():
+    assert setting("RestartPreventExitStatus") == str(exit_code(ConfigError()))
+
+
+def test_the_installed_configuration_is_the_default_one_where_the_unit_has_its_places(tmp_path):
+    script = [sys.executable, REPOSITORY / "systemd" / "configuration.py"]
+    text = subprocess.run(script, check=True, capture_output=True, text=True).stdout
+    installed = tmp_path / "focusrail.yaml"
+    installed.write_text(text)
+    config = load_config(installed)
+    assert config.store.root == Path("/var/lib") / setting("StateDirectory")
+    assert config.service_socket == Path("/run") / setting("RuntimeDirectory") / "socket"
+    given = yaml.safe_load((REPOSITORY / "config" / "focusrail.yaml").read_text())
+    assert yaml.safe_load(text).keys() == given.keys()
+
+
+@pytest.mark.parametrize("lock", ["board", "current", "kv260-image"])
+def test_the_service_gets_all_that_it_needs_and_nothing_that_only_tests_do(lock):
+    spec = importlib.util.spec_from_file_location("runtime", REPOSITORY / "requirements" / "runtime.py")
+    runtime = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(runtime)
+    project = (REPOSITORY / "pyproject.toml").read_text()
+    whole = REPOSITORY / "requirements" / f"{lock}.txt"
+    roots = runtime.wanted(project, whole.with_suffix(".in").read_text(), ["gphoto2", "raw"])
+    names = set(re.findall(r"^([a-z0-9-]+)==", runtime.runtime(whole.read_text(), roots), re.MULTILINE))
+    assert {"fastapi", "starlette", "pydantic-core", "numpy", "gphoto2", "rawpy", "hatchling", "pathspec"} <= names
+    assert not {"pytest", "playwright", "ruff", "mypy", "hypothesis", "pynq"} & names

@@ -1,4 +1,4 @@
-"""A fresh Debian under a systemd of its own, in a container (systemd-nspawn), and commands in it. For root, on Linux."""
+"""A fresh Debian under a systemd of its own, in a container (systemd-nspawn), and commands in it. For root."""
 
 from __future__ import annotations
 
