@@ -9,7 +9,7 @@ import hashlib
 import shutil
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +35,7 @@ from focusrail.service import Service
 from focusrail.worker.messages import Fused, LeftOut
 from focusrail_drivers.base import DriverError, RailStatus
 from focusrail_drivers.clock import Clock
+from focusrail_drivers.pulse import OwnerThread
 
 log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
@@ -57,7 +58,7 @@ class Desk:
         self.live = LiveView(lambda: self.service.kept, self._lose)
         self.camera = CameraByHand(self.on_rig, self.live, config.camera.settings)
         self._keyed = threading.Lock()
-        self._operator = ThreadPoolExecutor(1, "operator")
+        self._operator = OwnerThread("operator")
         self._lock = threading.Lock()  # of what is told; never held for long
         self._change = threading.Lock()  # held while something begins, ends, or is ended
         self._doing = ""
@@ -101,8 +102,14 @@ class Desk:
     def close(self) -> None:
         """End what is going on in order, so that it can be gone on with, and let go of the rig."""
         self.suspend()
-        self._operator.submit(self.service.let_go).result()
+        with suppress(RuntimeError):  # it is closed already
+            self._operator.submit(self.service.let_go).result()
         self._operator.shutdown()
+
+    def threads(self) -> tuple[OwnerThread, ...]:
+        """Those that must not hang: all that is done with the rig is done in them."""
+        rig = self.service.kept
+        return (self._operator,) if rig is None else (self._operator, rig.camera_thread)
 
     def suspend(self) -> None:
         """End what is going on in order; from now on nothing begins."""
