@@ -11,13 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import CLOCK_MONOTONIC
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from focusrail_drivers.base import ConnectionLost, Contact, DeviceInUse, DeviceNotFound, DriverError
 from focusrail_drivers.clock import Clock
-
-if TYPE_CHECKING:
-    from evdev import InputDevice
 
 _EVIOCSCLOCKID = 0x400445A0  # linux/input.h: which clock times the events; by itself it is the wall's, which is set
 _EV_SYN, _EV_KEY = 0, 1  # linux/input-event-codes.h
@@ -75,7 +72,7 @@ class EvdevButton:
 
     def __init__(self, options: EvdevButton.Options, clock: Clock) -> None:
         self._options, self._clock = options, clock
-        self._device: InputDevice[Any] | None = None
+        self._device: Any = None  # an evdev.InputDevice
         self._contact: KeyContact | None = None
         self._coming: deque[Contact] = deque()
 
