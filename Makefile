@@ -47,6 +47,10 @@ fuzz-api: $(READY) .venv-fuzz/bin/schemathesis ## minutes: 20,000 generated requ
 	FOCUSRAIL_PATHS=100000 $(VENV)/bin/pytest tests/integration/test_api_paths.py --timeout=900
 	$(VENV)/bin/python tests/fuzz/api.py .venv-fuzz/bin/schemathesis $(ARGS)
 
+.PHONY: fuzz-api-short
+fuzz-api-short: $(READY) .venv-fuzz/bin/schemathesis
+	$(VENV)/bin/python tests/fuzz/api.py .venv-fuzz/bin/schemathesis --examples 3
+
 .venv-fuzz/bin/schemathesis: | system
 	@$(PYTHON) -m venv --clear .venv-fuzz
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-fuzz/bin/python -m pip --quiet install schemathesis==4.32.5
