@@ -6,15 +6,12 @@ One thread, the operator's, makes every call that moves the rail or takes a pict
 from __future__ import annotations
 
 import hashlib
-import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any, TypeVar
 
 import structlog
@@ -28,7 +25,7 @@ from focusrail.capture.rig import Rig
 from focusrail.config.schema import Config
 from focusrail.errors import FocusrailError, IllegalTransition, KeyReused, RigBusy, name_of
 from focusrail.event_log import EventLog
-from focusrail.glance import Ended, Estimate, Progress, Status
+from focusrail.glance import Ended, Estimate, Progress, Status, estimate, free_bytes
 from focusrail.metrics import Look, Metrics
 from focusrail.model.recipe import Recipe
 from focusrail.recipe_book import RecipeBook
@@ -150,15 +147,7 @@ class Desk:
 
     def estimate(self) -> Estimate:
         """What frames will take, as far as that is known."""
-        journal, free_bytes = self.service.journal, _free_bytes(self.service.config.store.spool_folder)
-        for shoot in journal.shoots():
-            frames = journal.frames(shoot.shoot_id) if shoot.recipe is not None else []
-            if len(frames) > 1:
-                # The median, since hours may lie before the frames of an extension.
-                took_s = median((b.exposed_at - a.exposed_at).total_seconds() for a, b in pairwise(frames))
-                size = sum(original.size_bytes for frame in frames for original in frame.originals) / len(frames)
-                return Estimate(took_s if took_s > 0 else None, size, free_bytes)
-        return Estimate(None, None, free_bytes)
+        return estimate(self.service.journal, self.service.config.store.spool_folder)
 
     def shoot(self, recipe: Recipe, *, key: str | None = None) -> str:
         """Begin a shoot; return its ID once it is journalled. Raises RigBusy and what refuses it.
@@ -225,6 +214,12 @@ class Desk:
         finally:
             self._progress = None
 
+    def tidy(self) -> None:
+        """Let originals go as the configuration says, unless something goes on; it makes way for a person."""
+        with suppress(RigBusy, FocusrailError):
+            if self.service.has_to_tidy:
+                self._submit("tidying", self.service.tidy, yields=True)
+
     def tell(self, event: object) -> None:
         """Let everybody know of something that has happened beside shoots and stacks."""
         self._hear(event)
@@ -268,6 +263,8 @@ class Desk:
                     done = work()
                 if not begun.done():
                     begun.set_result(done.shoot_id)
+                with suppress(RuntimeError):  # the desk is closed
+                    self._operator.submit(self.tidy)  # after this has ended
             except (FocusrailError, DriverError) as error:
                 self._note_loss(error)
                 self._fail(begun, error)
@@ -393,7 +390,7 @@ class Desk:
             rig_open=bool(status.rig),
             position_known=status.position_mm is not None,
             frames_waiting=0 if progress is None else max(0, progress.stored - progress.fused - progress.left_out),
-            free_bytes={"spool": _free_bytes(store.spool_folder), "outbound": _free_bytes(store.outbound_folder)},
+            free_bytes={"spool": free_bytes(store.spool_folder), "outbound": free_bytes(store.outbound_folder)},
         )
 
     def _remaining_s(self, progress: Progress, now_s: float) -> float | None:
@@ -401,8 +398,3 @@ class Desk:
             return None
         pace_s = (now_s - self._first_s) / (progress.stored - 1)
         return pace_s * max(0, progress.frames - progress.stored)
-
-
-def _free_bytes(folder: Path) -> int:
-    """On the disk of a folder that may still have to be made."""
-    return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free

@@ -140,6 +140,8 @@ async def _keep_open(desk: Desk, config: Config, watchdog: Watchdog) -> None:
                 watchdog.ready()
                 if config.service.resume and not resumed:
                     await asyncio.to_thread(_go_on, desk)
+                if not resumed:
+                    await asyncio.to_thread(desk.tidy)
                 resumed = True
         await asyncio.sleep(_LOOK_S)
 

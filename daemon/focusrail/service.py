@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,19 +16,20 @@ import structlog
 
 from focusrail.capture.begin import LIVE, LIVE_DEPTH, THUMBNAILS, usual_outputs
 from focusrail.capture.carriage import Carriage
+from focusrail.capture.ending import ending
 from focusrail.capture.events import Published, Skipped
 from focusrail.capture.plan import extended, plan
 from focusrail.capture.preflight import check_accelerator, check_store
 from focusrail.capture.rig import Rig, halt_owner, holder, only_owner, open_rig
 from focusrail.capture.shoots import Shoots
 from focusrail.capture.stacks import Stacks
+from focusrail.capture.stored import require_all, require_originals
 from focusrail.config.schema import Config
 from focusrail.errors import (
-    FocusrailError,
+    DiskFull,
     FrameError,
     IllegalTransition,
     NoFrames,
-    OriginalChanged,
     RecipeRefused,
     ShootAborted,
     ShootInUse,
@@ -38,13 +39,14 @@ from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import LARGEST_STACK, Recipe
-from focusrail.model.selection import check_known, frames_text
+from focusrail.model.selection import check_known
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.folder import SLABS, Listing, lie_on_each_other, list_folder, record_of
 from focusrail.store.journal import Journal
+from focusrail.store.retention import Retention, what_could_go
 from focusrail.store.spool import Spool, proven
 from focusrail.worker.messages import LeftOut
-from focusrail_drivers.base import ConnectionLost, DeviceNotFound, DriverError, RailStatus, Travel
+from focusrail_drivers.base import ConnectionLost, DeviceNotFound, RailStatus, Travel
 from focusrail_drivers.clock import Clock, SystemClock
 
 log = structlog.get_logger(__name__)
@@ -86,6 +88,7 @@ class Service:
             config, journal=self.journal, spool=self._spool, stacks=self._stacks, clock=self._clock,
             aborted=self._aborted, listen=self._tell,
         )  # fmt: skip
+        self._retention = Retention(self.journal, self._spool, config.store.keep, stopped=self._aborted.is_set)
         self._operations = 0  # that are going on, one within the other
 
     def _tell(self, event: object) -> None:
@@ -208,7 +211,7 @@ class Service:
         recipe = replace(recipe, method=replace(recipe.method, reference="first"))
         if wanted != "first":
             log.warning("recipe.reference_ignored", wanted=wanted)
-        check_store(self._store.spool_folder, self._store.outbound_folder)
+        self._check_store(self._store.outbound_folder)
         check_accelerator(self.config.accelerator, recipe.method)
         with self.rig() as rig:
             planned = plan(recipe, travel=rig.carriage.travel, resolution_mm=rig.carriage.resolution_mm)
@@ -250,20 +253,21 @@ class Service:
         where it is published and nothing is missing.
         """
         shoot, recipe = self._shot(shoot_id)
-        check_store(self._store.spool_folder, self._store.outbound_folder)
+        self._check_store(self._store.outbound_folder)
         check_accelerator(self.config.accelerator, shoot.method)
         with self._spool.claim(shoot_id):
+            require_originals(self.journal, shoot_id)
             stored = proven(self.journal.frames(shoot_id))
-        if len(stored) == len(shoot.positions_mm):
-            if shoot.state is State.PUBLISHED:
-                raise IllegalTransition(
-                    f"shoot {shoot_id} is published: it can be extended or stacked again, there is nothing to resume"
-                )
-            return self.restack(shoot_id)
-        with self.rig() as rig, self._spool.claim(shoot_id), self._failing(shoot):
-            if rig.name != shoot.source:
-                log.warning("rig.differs", was=shoot.source, now=rig.name)
-            return self._shoots.run(shoot, recipe, rig, stored)
+            if len(stored) < len(shoot.positions_mm):
+                with self.rig() as rig, self._failing(shoot):
+                    if rig.name != shoot.source:
+                        log.warning("rig.differs", was=shoot.source, now=rig.name)
+                    return self._shoots.run(shoot, recipe, rig, stored)
+        if shoot.state is State.PUBLISHED:
+            raise IllegalTransition(
+                f"shoot {shoot_id} is published: it can be extended or stacked again, there is nothing to resume"
+            )
+        return self.restack(shoot_id)
 
     def extend(
         self, shoot_id: str, *, near: int = 0, far: int = 0, key: str | None = None, wish: str = ""
@@ -282,26 +286,27 @@ class Service:
                 f"shoot {shoot_id} is {shoot.state.value}: only what is published is extended; "
                 f"`{self._command} resume {shoot_id}` goes on with it"
             )
-        check_store(self._store.spool_folder, self._store.outbound_folder)
+        self._check_store(self._store.outbound_folder)
         check_accelerator(self.config.accelerator, shoot.method)
         with self._spool.claim(shoot_id):
+            require_originals(self.journal, shoot_id)
             stored = proven(self.journal.frames(shoot_id))
-        self._require_all(shoot, stored)
-        with self.rig() as rig:
-            positions_mm = extended(
-                shoot, recipe, near=near, far=far, far_is_high=self.config.rail.far_is == "high",
-                travel=rig.carriage.travel, resolution_mm=rig.carriage.resolution_mm,
-            )  # fmt: skip
-            longer = replace(shoot, positions_mm=positions_mm)
-            with self._spool.claim(shoot_id), self._failing(longer):
-                if rig.name != shoot.source:
-                    log.warning("rig.differs", was=shoot.source, now=rig.name)
-                log.info("shoot.extended", near=near, far=far)
+            require_all(shoot, stored, self._spool, command=self._command)
+            with self.rig() as rig:
+                positions_mm = extended(
+                    shoot, recipe, near=near, far=far, far_is_high=self.config.rail.far_is == "high",
+                    travel=rig.carriage.travel, resolution_mm=rig.carriage.resolution_mm,
+                )  # fmt: skip
+                longer = replace(shoot, positions_mm=positions_mm)
+                with self._failing(longer):
+                    if rig.name != shoot.source:
+                        log.warning("rig.differs", was=shoot.source, now=rig.name)
+                    log.info("shoot.extended", near=near, far=far)
 
-                def enter() -> None:
-                    self.journal.extend(longer, self._clock.utc(), key=key, wish=wish)
+                    def enter() -> None:
+                        self.journal.extend(longer, self._clock.utc(), key=key, wish=wish)
 
-                return self._shoots.run(longer, recipe, rig, stored, enter=enter)
+                    return self._shoots.run(longer, recipe, rig, stored, enter=enter)
 
     def _shot(self, shoot_id: str) -> tuple[Shoot, Recipe]:
         """A shoot and its recipe. Raises UnknownShoot, RecipeRefused."""
@@ -309,20 +314,6 @@ class Service:
         if shoot.recipe is None or not shoot.positions_mm:
             raise RecipeRefused(f"shoot {shoot_id} is a stack of photographs from {shoot.source}: nothing was shot")
         return shoot, shoot.recipe
-
-    def _require_all(self, shoot: Shoot, stored: Sequence[FrameRecord]) -> None:
-        """Every frame that was planned is there, as it was stored. Raises OriginalChanged."""
-        lost = sorted(set(range(len(shoot.positions_mm))) - {record.index for record in stored})
-        if not stored:
-            raise OriginalChanged(
-                f"none of the frames of shoot {shoot.shoot_id} is in {self._spool.folder(shoot.shoot_id)} any more: "
-                "restore them from a backup, or shoot it anew"
-            )
-        if lost:
-            raise OriginalChanged(
-                f"of shoot {shoot.shoot_id} these frames are missing or damaged in the spool: {frames_text(lost)}; "
-                f"`{self._command} resume {shoot.shoot_id}` shoots them where they belong, then it can be extended"
-            )
 
     # --- stacking -----------------------------------------------------------------------------------------------------
 
@@ -370,7 +361,7 @@ class Service:
             source=str(folder.absolute()),
         )
         place = self._stacks.place(shoot, out)
-        check_store(self._store.spool_folder, place.folder.parent)
+        self._check_store(place.folder.parent)
         self.journal.add_shoot(shoot)
 
         def records(indices: Iterable[int]) -> Iterator[FrameRecord | LeftOut]:
@@ -410,6 +401,7 @@ class Service:
         shoot = self.journal.shoot(shoot_id)
         self._check(method or shoot.method, outputs, shoot)
         with self._spool.claim(shoot_id):
+            require_originals(self.journal, shoot_id)
             frames = self.journal.frames(shoot_id)
             if not frames:
                 raise NoFrames(f"shoot {shoot_id} has no frames: it ended before the first was stored")
@@ -417,7 +409,7 @@ class Service:
             if method is not None:
                 shoot = replace(shoot, method=method)
             place = self._stacks.place(shoot, out)
-            check_store(self._store.spool_folder, place.folder.parent)
+            self._check_store(place.folder.parent)
             with self._failing(shoot):
                 order = {index: place for place, index in enumerate(shoot.order)}
                 frames.sort(key=lambda record: order.get(record.index, record.index))  # of a folder, the index it is
@@ -426,6 +418,23 @@ class Service:
                 in_mm = frames[0].position_mm is not None
                 told = self._stacks.begin(shoot, place, unwanted=unwanted, in_mm=in_mm, outputs=outputs, debug=debug)
                 return self._stacks.make(shoot, place, iter(wanted), replace(told, frames=len(wanted)))
+
+    def _check_store(self, folder: Path) -> None:
+        """Spool and `folder` can be written and have some room. Raises StoreNotWritable, DiskFull."""
+        try:
+            check_store(self._store.spool_folder, folder)
+        except DiskFull as error:
+            raise DiskFull(f"{error}{what_could_go(self.journal)}") from error
+
+    def tidy(self) -> None:
+        """Let go of originals beyond what store.keep allows. Never raises. After an abort the next goes on."""
+        with self.operation():
+            self._retention.apply(self._clock.utc())
+
+    @property
+    def has_to_tidy(self) -> bool:
+        """Whether `tidy` could find something to do. Raises StoreNotWritable."""
+        return self._retention.has_work
 
     def _check(self, method: Method, outputs: Outputs | None, shoot: Shoot | None = None) -> None:
         (outputs if outputs is not None else usual_outputs(self.config, shoot)).check_with(method)
@@ -471,48 +480,17 @@ class Service:
         self._shoot = shoot
         self._begin_operation()
         try:
-            with structlog.contextvars.bound_contextvars(shoot_id=shoot.shoot_id):
+            with (
+                structlog.contextvars.bound_contextvars(shoot_id=shoot.shoot_id),
+                ending(
+                    shoot, self.journal,
+                    aborted=self._aborted, suspended=lambda: self._suspended, command=self._command,
+                ),
+            ):  # fmt: skip
                 yield
-        except (FocusrailError, DriverError) as caught:
-            error: FocusrailError | DriverError = caught
-            if self._suspended and shoot.recipe is not None:
-                raise ShootAborted(f"shoot {shoot.shoot_id} waits to be gone on with") from caught
-            if self._aborted.is_set():  # whatever it broke off, it ended because a person said so
-                error = ShootAborted(f"shoot {shoot.shoot_id} was aborted")
-            aborted = isinstance(error, ShootAborted)
-            self._end(shoot, State.ABORTED if aborted else State.FAILED)
-            log.error("shoot.aborted" if aborted else "shoot.failed", shoot_id=shoot.shoot_id, error=str(error))
-            if shoot.recipe is not None and not isinstance(error, FrameError | TooFewFrames):
-                error.args = (f"{error.args[0]}{self._what_is_safe(shoot)}", *error.args[1:])
-            raise error from caught.__cause__
-        except BaseException:
-            self._end(shoot, State.FAILED)
-            raise
         finally:
             self._shoot = None
             self._operations -= 1
-
-    def _end(self, shoot: Shoot, state: State) -> None:
-        """Journal how a shoot ended; that it cannot be written must not hide the reason."""
-        try:
-            if shoot.state is State.PUBLISHED:  # an extension was refused before anything was shot
-                return
-            if shoot.state is State.MERGING and self.journal.is_finished(shoot.shoot_id):
-                state = State.PUBLISHED  # a re-stack has failed: the earlier version is still there
-            self.journal.advance(shoot, state)
-        except FocusrailError as error:
-            log.error("journal.not_written", shoot_id=shoot.shoot_id, error=str(error))
-
-    def _what_is_safe(self, shoot: Shoot) -> str:
-        if shoot.state is State.PUBLISHED:
-            return f"; shoot {shoot.shoot_id} is as it was published"
-        stored = len(self.journal.frames(shoot.shoot_id))
-        if stored < 2:
-            return "; one frame is safe in the spool" if stored else ""
-        go_on = (
-            f"`{self._command} resume {shoot.shoot_id}` shoots the rest, " if stored < len(shoot.positions_mm) else ""
-        )
-        return f"; {stored} frames are safe: {go_on}`{self._command} stack --shoot {shoot.shoot_id}` stacks them"
 
 
 def _new_id(clock: Clock) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from focusrail.desk import Desk
-from focusrail.errors import RigBusy, ShootAborted
+from focusrail.errors import DiskFull, OriginalsLetGo, RigBusy, ShootAborted
 from focusrail.event_log import EventLog
 from focusrail.model.shoot import State
 from peers.small_rig import recipe, small_rig
@@ -90,3 +90,51 @@ def test_a_stack_that_the_end_of_the_service_breaks_off_does_not_look_as_if_it_w
     again = Desk(small_rig(tmp_path), EventLog())
     assert again.service.journal.shoot(shoot_id).state is State.ABORTED
     close(again)
+
+
+def test_originals_go_after_the_next_publication_and_whoever_needs_them_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(small_rig(tmp_path, store={"keep": {"gb": 1e-9}}), EventLog())
+    desk.open()
+    journal = desk.service.journal
+    old: list[str] = []
+    new: list[str] = []
+    for begun in (old, new):
+        begun.append(desk.shoot(recipe(frames=3)))
+        until(lambda: not desk.status().doing)
+    until(lambda: journal.let_go_at(old[0]))
+    until(lambda: not desk.status().doing)
+    assert not list((tmp_path / "spool" / old[0]).glob("frames/*"))
+    assert desk.service.thumbnail(old[0], 1).is_file(), "they can be looked at still"
+    for wanted in (desk.restack, desk.resume, lambda shoot_id: desk.extend(shoot_id, far=1)):
+        with pytest.raises(OriginalsLetGo, match=r"were let go on 20\d\d-.*; its results are in /"):
+            wanted(old[0])
+    assert journal.shoot(old[0]).state is State.PUBLISHED
+    assert desk.restack(new[0]), "those of the newest are there"
+    until(lambda: not desk.status().doing)
+    usage = type("usage", (), {"free": 1 << 20})
+    monkeypatch.setattr("focusrail.capture.preflight.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("focusrail.service.what_could_go", lambda _: "; 3 GB could go")
+    with pytest.raises(DiskFull, match=r"only 1 MB are free .*; 3 GB could go$"):
+        desk.shoot(recipe(frames=3))
+    close(desk)
+
+
+def test_letting_originals_go_makes_way_for_a_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(small_rig(tmp_path, store={"keep": {"days": 1}}), EventLog())
+    desk.open()
+    begun = threading.Event()
+
+    def slowly(_: object) -> None:
+        begun.set()
+        assert desk.service._aborted.wait(10)
+
+    monkeypatch.setattr(desk.service._retention, "apply", slowly)
+    desk.tidy()
+    assert begun.wait(10) and desk.status().doing == "tidying"
+    assert desk.shoot(recipe(frames=2)), "at once"
+    assert desk.status().doing == "shooting"
+    desk.tidy()
+    assert desk.status().doing == "shooting", "and never while something is shot"
+    close(desk)

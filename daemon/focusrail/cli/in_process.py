@@ -37,7 +37,7 @@ class InProcess:
 
     def shoot(self, recipe: Recipe) -> Published:
         """As of Service."""
-        return self._service.shoot(recipe)
+        return self._tidied(self._service.shoot(recipe))
 
     def resume(self, shoot_id: str | None = None) -> Published | str:
         """Go on with a shoot that has ended; without an ID, with the newest that can be gone on with."""
@@ -46,11 +46,11 @@ class InProcess:
             if unfinished is None:
                 raise UnknownShoot("every shoot is finished: there is none to go on with")
             shoot_id = unfinished.shoot_id
-        return self._service.shoot_on(shoot_id)
+        return self._tidied(self._service.shoot_on(shoot_id))
 
     def extend(self, shoot_id: str, *, near: int, far: int) -> Published:
         """As of Service."""
-        return self._service.extend(shoot_id, near=near, far=far)
+        return self._tidied(self._service.extend(shoot_id, near=near, far=far))
 
     def usual(self, shoot_id: str) -> tuple[Method, Outputs | None]:
         """How a shoot was stacked, and what besides its results its recipe wants."""
@@ -59,7 +59,11 @@ class InProcess:
 
     def restack(self, shoot_id: str, **wish: Any) -> Published:
         """As of Service."""
-        return self._service.restack(shoot_id, **wish)
+        return self._tidied(self._service.restack(shoot_id, **wish))
+
+    def _tidied(self, done: Published) -> Published:
+        self._service.tidy()
+        return done
 
     def stack_folder(self, folder: Path, **wish: Any) -> Published:
         """As of Service."""
@@ -90,10 +94,12 @@ class InProcess:
 
     def _told(self, shoot: Shoot) -> dict[str, Any]:
         journal = self._service.journal
+        let_go_at = journal.let_go_at(shoot.shoot_id)
         return {
             "shoot_id": shoot.shoot_id, "name": shoot.name, "specimen_id": shoot.specimen_id,
             "created_at": utc_text(shoot.created_at), "state": shoot.state.value,
-            "interrupted": self._service.was_interrupted(shoot), "planned": len(shoot.positions_mm),
+            "interrupted": self._service.was_interrupted(shoot),
+            "let_go_at": None if let_go_at is None else utc_text(let_go_at), "planned": len(shoot.positions_mm),
             "stored": len(journal.frames(shoot.shoot_id)), "source": shoot.source,
             "versions": [
                 {"version": version, "folder": str(folder)} for version, folder in journal.publications(shoot.shoot_id)

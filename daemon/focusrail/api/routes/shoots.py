@@ -118,6 +118,7 @@ def _told(desk: Desk, one: Shoot) -> ShootTold:
         going_on=going_on,
         interrupted=not going_on and desk.service.was_interrupted(one),
         unfinished=desk.service.is_unfinished(one),
+        let_go_at=journal.let_go_at(one.shoot_id),
         planned=len(one.positions_mm),
         stored=stored,
         source=one.source,
