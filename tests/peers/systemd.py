@@ -59,6 +59,14 @@ class Unit:
             assert time.monotonic() < late_s, (self.told[-5:], (self.home.folder / "log").read_text()[-2000:])
             time.sleep(0.02)
 
+    def until_told(self, line: str) -> None:
+        """Wait for a line that begins so."""
+        self.until(lambda: self.times(line))
+
+    def until_silent(self, silent_s: float) -> None:
+        """Wait until it has not told for so long that it lives."""
+        self.until(lambda: time.monotonic() - self.times("WATCHDOG=1")[-1] > silent_s)
+
     def begin_shoot(self) -> None:
         """As a person does; the whole small scene."""
         over = httpx.HTTPTransport(uds=str(self.home.data / "focusrail.sock"))
