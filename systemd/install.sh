@@ -81,7 +81,8 @@ switch() {
 tidy() {
     for each in "$program"/*/; do
         each=${each%/}
-        case ${each##*/} in current | "$version" | "$previous") ;; *) rm -rf "$each" ;; esac
+        case ${each##*/} in current | "$version" | "$previous") continue ;; esac
+        [ ! -e "$each/pyvenv.cfg" ] || rm -rf "$each" # nothing that is not ours
     done
 }
 
@@ -96,6 +97,8 @@ configure() {
     if [ ! -e "$yours" ]; then
         cp "$new" "$yours"
         say "$yours is the simulated rig: change it to yours, see $program/current/share/focusrail/config/rigs"
+    elif [ -z "$previous" ]; then
+        say "$yours stays as it is"
     elif ! cmp -s "$new" "$yours" && ! cmp -s "$new" "$old"; then
         if cmp -s "$old" "$yours"; then
             cp "$new" "$yours"
@@ -195,10 +198,13 @@ case $order in
         rmdir "$etc" 2>/dev/null || true
         for unit in $units; do rm -f "$lib/systemd/system/$unit"; done
         for file in $placed; do rm -f "$lib/$file"; done
-        rm -rf "$program"
+        version='' previous=''
+        tidy
+        rm -f "$program/current"
+        rmdir "$program" 2>/dev/null || true
         if systemd; then systemctl daemon-reload; fi
         if here; then devices; fi
-        for left in "$etc" "$data" "$DESTDIR/var/lib/focusrail-fpga"; do
+        for left in "$program" "$etc" "$data" "$DESTDIR/var/lib/focusrail-fpga"; do
             [ ! -e "$left" ] || say "left as it is: $left"
         done
         if here && getent passwd focusrail >/dev/null; then say "left as it is: the user and group focusrail"; fi

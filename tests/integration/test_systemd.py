@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from focusrail import serve
 from focusrail.config.loader import load_config
 from focusrail.errors import ConfigError, exit_code
 from peers.running import free_port
@@ -67,6 +68,11 @@ def test_an_exposure_is_finished_and_stored_before_it_ends_and_the_shoot_is_gone
     with started(home) as unit:
         unit.until_told(f"STATUS=shooting: beetle, 2 of {FRAMES} frames stored")
         unit.until(lambda: published(home.outbound))
+
+
+def test_a_network_that_comes_later_is_no_reason_not_to_start():
+    with serve._tcp("192.0.2.1", free_port()) as listening:  # TEST-NET-1: nobody has it
+        assert listening.getsockname()[0] == "192.0.2.1"
 
 
 REPOSITORY = Path(__file__).parents[2]
