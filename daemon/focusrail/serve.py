@@ -22,6 +22,7 @@ from focusrail.api.addresses import names
 from focusrail.api.app import make_app
 from focusrail.api.connections import Connection
 from focusrail.api.token import token_at
+from focusrail.button import CaptureButton
 from focusrail.config.schema import Config
 from focusrail.desk import Desk
 from focusrail.errors import ConfigError, FocusrailError, ShootInUse
@@ -82,6 +83,10 @@ def serve(config: Config, *, command: str = "focusrail") -> None:
             inbound.start()
             stack.callback(inbound.stop)
             stack.callback(desk.suspend)
+        if config.button.driver is not None:
+            button = CaptureButton(desk, config.button)
+            button.start()
+            stack.callback(button.stop)
         asyncio.run(_serve(settings, [tcp, unix], desk, config, watchdog))
 
 

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Spool:
-    """One folder a shoot: `frames/000012.jpg`, `truth/` on a simulated rig; `live.jpg`, `thumbnails/` to look at."""
+    """One folder a shoot: `frames/000012.jpg`, `truth/` on a simulated rig; `live*.jpg`, `thumbnails/` to look at."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -24,7 +24,7 @@ from focusrail.model.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Start a stack. `survey` lists all frames when they are to be registered before the first of them is fused."""
+    """Start a stack. `survey` lists all frames, in its order, when they are to be registered before one is fused."""
 
     shoot_id: str
     name: str
@@ -36,7 +36,9 @@ class Begin:
     scratch: Path  # an existing empty folder; everything is written there
     depth_unit: Literal["mm", "frames"]
     live: Path | None = None  # where the live composite goes
+    live_depth: Path | None = None  # where the depth so far goes, beside it
     live_every: int = 5  # frames
+    depth_ends: tuple[float, float] | None = None  # between which positions the frames are going to lie
     thumbnails: Path | None = None  # a folder for small pictures of the frames, for whoever looks on
     truth: Path | None = None  # the folder with a simulated scene's truth
     um_per_px: float | None = None
@@ -50,12 +52,13 @@ class Begin:
     frames: int = 0  # that will be handed over, as far as is known
     outputs: Outputs = Outputs()  # noqa: RUF009 - frozen, so it can be shared
     acceleration: Acceleration = field(default_factory=Acceleration)
+    order: tuple[int, ...] = ()  # indices of all frames that were planned, as they follow in the stack; none: by number
     kind: Literal["begin"] = "begin"
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Stack one more frame; they come in index order."""
+    """Stack one more frame; they come in the order of the stack."""
 
     record: FrameRecord
     unusable: str = ""  # why it is to be left out unseen
