@@ -43,8 +43,9 @@ build() {
     trap 'rm -rf "$sources"' EXIT
     (cd "$repository" && tar --exclude=__pycache__ --exclude='*.so' -cf - \
         daemon drivers config systemd requirements hatch_build.py pyproject.toml README.md LICENSE) | tar -xf - -C "$sources"
-    "$python" "$sources/requirements/runtime.py" "$sources/requirements/$(basename "$lock")" gphoto2 raw \
+    "$python" "$sources/requirements/runtime.py" "$sources/requirements/$(basename "$lock")" gphoto2 raw gpio evdev \
         $(case $lock in *kv260*) echo kv260 ;; esac) >"$sources/lock.txt"
+    if [ -e "$etc/packages.txt" ]; then cp "$etc/packages.txt" "$sources"; fi
     number=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$sources/daemon/focusrail/__init__.py")
     version=$number-$({
         "$python" -VV
@@ -61,6 +62,10 @@ build() {
     $pip --require-hashes --no-build-isolation --requirement "$sources/lock.txt" ||
         fail "pip could not install what focusrail needs, see above: that takes the network, or PIP_INDEX_URL"
     $pip --no-deps --no-index --no-build-isolation "$sources"
+    if [ -e "$etc/packages.txt" ]; then
+        sed -n '/^[A-Za-z0-9]/ s/ *\\$//p' "$sources/lock.txt" >"$sources/pinned.txt" # beside hashes none may lack its own
+        $pip --constraint "$sources/pinned.txt" --requirement "$etc/packages.txt"
+    fi
     mkdir -p "$there/share/focusrail/etc"
     "$there/bin/python" "$sources/systemd/configuration.py" >"$there/share/focusrail/etc/focusrail.yaml"
     if ! here; then # it will run elsewhere than where it was built

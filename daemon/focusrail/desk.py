@@ -6,7 +6,6 @@ One thread, the operator's, makes every call that moves the rail or takes a pict
 from __future__ import annotations
 
 import hashlib
-import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -33,6 +32,7 @@ from focusrail.metrics import Look, Metrics
 from focusrail.model.recipe import Recipe
 from focusrail.recipe_book import RecipeBook
 from focusrail.service import Service
+from focusrail.store.room import free_bytes
 from focusrail.worker.messages import Fused, LeftOut
 from focusrail_drivers.base import DriverError, RailStatus
 from focusrail_drivers.clock import Clock
@@ -60,7 +60,7 @@ class Desk:
         self.camera = CameraByHand(self.on_rig, self.live, config.camera.settings)
         self._keyed = threading.Lock()
         self._newest: dict[str, tuple[str, str]] = {}  # what was begun with a key last, and for what
-        self._operator = OwnerThread("operator")
+        self.operator = OwnerThread("operator")
         self._lock = threading.Lock()  # of what is told; never held for long
         self._change = threading.Lock()  # held while something begins, ends, or is ended
         self._doing = ""
@@ -76,7 +76,7 @@ class Desk:
 
     def open(self) -> str:
         """Open the rig and keep it; return what its devices call themselves. Raises DriverError, ShootInUse."""
-        return self._operator.submit(self._open).result()
+        return self.operator.submit(self._open).result()
 
     def _open(self) -> str:
         try:
@@ -99,19 +99,14 @@ class Desk:
                 self.service.let_go()
 
         with suppress(RuntimeError):  # the desk is closed
-            self._operator.submit(let_go)
+            self.operator.submit(let_go)
 
     def close(self) -> None:
         """End what is going on in order, so that it can be gone on with, and let go of the rig."""
         self.suspend()
         with suppress(RuntimeError):  # it is closed already
-            self._operator.submit(self.service.let_go).result()
-        self._operator.shutdown()
-
-    def threads(self) -> tuple[OwnerThread, ...]:
-        """Those that must not hang: all that is done with the rig is done in them."""
-        rig = self.service.kept
-        return (self._operator,) if rig is None else (self._operator, rig.camera_thread)
+            self.operator.submit(self.service.let_go).result()
+        self.operator.shutdown()
 
     def suspend(self) -> None:
         """End what is going on in order; from now on nothing begins."""
@@ -150,15 +145,15 @@ class Desk:
 
     def estimate(self) -> Estimate:
         """What frames will take, as far as that is known."""
-        journal, free_bytes = self.service.journal, _free_bytes(self.service.config.store.spool_folder)
+        journal, free = self.service.journal, free_bytes(self.service.config.store.spool_folder)
         for shoot in journal.shoots():
             frames = journal.frames(shoot.shoot_id) if shoot.recipe is not None else []
             if len(frames) > 1:
                 # The median, since hours may lie before the frames of an extension.
                 took_s = median((b.exposed_at - a.exposed_at).total_seconds() for a, b in pairwise(frames))
                 size = sum(original.size_bytes for frame in frames for original in frame.originals) / len(frames)
-                return Estimate(took_s if took_s > 0 else None, size, free_bytes)
-        return Estimate(None, None, free_bytes)
+                return Estimate(took_s if took_s > 0 else None, size, free)
+        return Estimate(None, None, free)
 
     def shoot(self, recipe: Recipe, *, key: str | None = None) -> str:
         """Begin a shoot; return its ID once it is journalled. Raises RigBusy and what refuses it.
@@ -312,7 +307,7 @@ class Desk:
                         operation.close()
                         self._begun, self._yielding, self._doing = None, None, ""
 
-            future = self._operator.submit(run)
+            future = self.operator.submit(run)
             self._yielding = future if yields else None
             return future
 
@@ -393,7 +388,7 @@ class Desk:
             rig_open=bool(status.rig),
             position_known=status.position_mm is not None,
             frames_waiting=0 if progress is None else max(0, progress.stored - progress.fused - progress.left_out),
-            free_bytes={"spool": _free_bytes(store.spool_folder), "outbound": _free_bytes(store.outbound_folder)},
+            free_bytes={"spool": free_bytes(store.spool_folder), "outbound": free_bytes(store.outbound_folder)},
         )
 
     def _remaining_s(self, progress: Progress, now_s: float) -> float | None:
@@ -401,8 +396,3 @@ class Desk:
             return None
         pace_s = (now_s - self._first_s) / (progress.stored - 1)
         return pace_s * max(0, progress.frames - progress.stored)
-
-
-def _free_bytes(folder: Path) -> int:
-    """On the disk of a folder that may still have to be made."""
-    return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
