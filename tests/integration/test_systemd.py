@@ -60,14 +60,17 @@ def test_an_exposure_is_finished_and_stored_before_it_ends_and_the_shoot_is_gone
     with started(home) as unit:
         unit.until_told("READY=1")
         unit.begin_shoot()
-        unit.until(lambda: stored(home) == 1)
+        unit.until(lambda: stored(home) == 1)  # and the next exposure has begun
         assert unit.stop() == 0
         assert unit.times("STOPPING=1") and unit.times("EXTEND_TIMEOUT_USEC=")
+        assert len(unit.logged("frame.stored")) >= 2
     home.config.write_text(home.config.read_text().replace("exposure_s: 0.5", "exposure_s: 0.001"))
     (home.folder / "notify").unlink()
     with started(home) as unit:
-        unit.until_told(f"STATUS=shooting: beetle, 2 of {FRAMES} frames stored")
         unit.until(lambda: published(home.outbound))
+        assert [line["frame_index"] for line in unit.logged("frame.stored")] == list(range(FRAMES)), (
+            "each was made once"
+        )
 
 
 def test_a_network_that_comes_later_is_no_reason_not_to_start():
