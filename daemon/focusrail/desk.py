@@ -25,11 +25,12 @@ from focusrail.capture.rig import Rig
 from focusrail.config.schema import Config
 from focusrail.errors import FocusrailError, IllegalTransition, KeyReused, RigBusy, name_of
 from focusrail.event_log import EventLog
-from focusrail.glance import Ended, Estimate, Progress, Status, estimate, free_bytes
+from focusrail.glance import Ended, Estimate, Progress, Status, estimate
 from focusrail.metrics import Look, Metrics
 from focusrail.model.recipe import Recipe
 from focusrail.recipe_book import RecipeBook
 from focusrail.service import Service
+from focusrail.store.room import free_bytes
 from focusrail.worker.messages import Fused, LeftOut
 from focusrail_drivers.base import DriverError, RailStatus
 from focusrail_drivers.clock import Clock
@@ -57,7 +58,7 @@ class Desk:
         self.camera = CameraByHand(self.on_rig, self.live, config.camera.settings)
         self._keyed = threading.Lock()
         self._newest: dict[str, tuple[str, str]] = {}  # what was begun with a key last, and for what
-        self._operator = OwnerThread("operator")
+        self.operator = OwnerThread("operator")
         self._lock = threading.Lock()  # of what is told; never held for long
         self._change = threading.Lock()  # held while something begins, ends, or is ended
         self._doing = ""
@@ -73,7 +74,7 @@ class Desk:
 
     def open(self) -> str:
         """Open the rig and keep it; return what its devices call themselves. Raises DriverError, ShootInUse."""
-        return self._operator.submit(self._open).result()
+        return self.operator.submit(self._open).result()
 
     def _open(self) -> str:
         try:
@@ -96,19 +97,14 @@ class Desk:
                 self.service.let_go()
 
         with suppress(RuntimeError):  # the desk is closed
-            self._operator.submit(let_go)
+            self.operator.submit(let_go)
 
     def close(self) -> None:
         """End what is going on in order, so that it can be gone on with, and let go of the rig."""
         self.suspend()
         with suppress(RuntimeError):  # it is closed already
-            self._operator.submit(self.service.let_go).result()
-        self._operator.shutdown()
-
-    def threads(self) -> tuple[OwnerThread, ...]:
-        """Those that must not hang: all that is done with the rig is done in them."""
-        rig = self.service.kept
-        return (self._operator,) if rig is None else (self._operator, rig.camera_thread)
+            self.operator.submit(self.service.let_go).result()
+        self.operator.shutdown()
 
     def suspend(self) -> None:
         """End what is going on in order; from now on nothing begins."""
@@ -309,7 +305,7 @@ class Desk:
                         operation.close()
                         self._begun, self._yielding, self._doing = None, None, ""
 
-            future = self._operator.submit(run)
+            future = self.operator.submit(run)
             self._yielding = future if yields else None
             return future
 

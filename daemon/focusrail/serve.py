@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import faulthandler
 import os
 import signal
@@ -38,6 +39,7 @@ _TURN_S = 0.001  # until another thread may go on: the shutter does not wait for
 _STALE_S = 60  # a peer that acknowledges nothing for so long is gone: a phone that has left the room
 _LONGEST_PATH_BYTES = 107  # of a Unix socket
 _UNSENT_BYTES = 32 << 10
+_IP_FREEBIND = 15  # ip(7); Python has no name for it
 _ENDING_S = 3  # for answers under way when it is told to end
 
 
@@ -165,7 +167,15 @@ def _tcp(host: str, port: int) -> Iterator[socket.socket]:
         # Every connection gets this from here: live view must not grow old in the kernel's queue before a slow viewer.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         try:
-            listening.bind((host, port))
+            try:
+                listening.bind((host, port))
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                # At boot a network may come later than we; and a machine that finds none has still a rig.
+                log.warning("service.address_missing", host=host)
+                listening.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+                listening.bind((host, port))
         except (OSError, OverflowError) as error:
             why = error.strerror if isinstance(error, OSError) else "there is no such port"
             raise ConfigError(f"service.listen: cannot listen on {host}:{port}: {why}") from error

@@ -98,7 +98,10 @@ class Watchdog:
             self._change.clear()
 
     def _look(self) -> None:
-        threads: list[OwnerThread | _Loop] = [*self._desk.threads()]
+        rig = self._desk.service.kept
+        threads: list[OwnerThread | _Loop] = [self._desk.operator]
+        if rig is not None:
+            threads.append(rig.camera_thread)
         if self._loop is not None and not self._ending:
             threads.append(self._loop)
         now_s = time.monotonic()
