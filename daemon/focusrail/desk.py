@@ -12,7 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
 
 import structlog
@@ -29,7 +31,6 @@ from focusrail.event_log import EventLog
 from focusrail.glance import Ended, Estimate, Progress, Status
 from focusrail.metrics import Look, Metrics
 from focusrail.model.recipe import Recipe
-from focusrail.model.shoot import State
 from focusrail.recipe_book import RecipeBook
 from focusrail.service import Service
 from focusrail.worker.messages import Fused, LeftOut
@@ -57,6 +58,7 @@ class Desk:
         self.live = LiveView(lambda: self.service.kept, self._lose)
         self.camera = CameraByHand(self.on_rig, self.live, config.camera.settings)
         self._keyed = threading.Lock()
+        self._newest: dict[str, tuple[str, str]] = {}  # what was begun with a key last, and for what
         self._operator = ThreadPoolExecutor(1, "operator")
         self._lock = threading.Lock()  # of what is told; never held for long
         self._change = threading.Lock()  # held while something begins, ends, or is ended
@@ -145,7 +147,8 @@ class Desk:
         for shoot in journal.shoots():
             frames = journal.frames(shoot.shoot_id) if shoot.recipe is not None else []
             if len(frames) > 1:
-                took_s = (frames[-1].exposed_at - frames[0].exposed_at).total_seconds() / (len(frames) - 1)
+                # The median, since hours may lie before the frames of an extension.
+                took_s = median((b.exposed_at - a.exposed_at).total_seconds() for a, b in pairwise(frames))
                 size = sum(original.size_bytes for frame in frames for original in frame.originals) / len(frames)
                 return Estimate(took_s if took_s > 0 else None, size, free_bytes)
         return Estimate(None, None, free_bytes)
@@ -155,21 +158,40 @@ class Desk:
 
         With a `key` that began one before, that one's ID is all that happens. Raises KeyReused for another recipe.
         """
+
+        def begin(**journalled: str) -> str:
+            wished = self.camera.wished(recipe)
+            return self._begin("shooting", lambda: self.service.shoot(wished, **journalled))
+
+        return self._once(key, _RECIPE.dump_json(recipe), begin)
+
+    def extend(self, shoot_id: str, *, near: int = 0, far: int = 0, key: str | None = None) -> str:
+        """Begin to extend a published shoot by so many frames; return its ID once nothing is known to speak against it.
+
+        `key` as of `shoot`. Raises RigBusy and what refuses it.
+        """
+
+        def begin(**journalled: str) -> str:
+            return self._begin("shooting", lambda: self.service.extend(shoot_id, near=near, far=far, **journalled))
+
+        return self._once(key, f"extend {shoot_id} near {near} far {far}".encode(), begin)
+
+    def _once(self, key: str | None, wanted: bytes, begin: Callable[..., str]) -> str:
+        """Begin what was not begun with this key before; return its ID in any case. Raises KeyReused."""
         if key is None:
-            return self._shoot(recipe)
-        wish = hashlib.sha256(_RECIPE.dump_json(recipe)).hexdigest()
+            return begin()
+        wish = hashlib.sha256(wanted).hexdigest()
         with self._keyed:  # whoever comes second with the same key waits for what the first begins
-            before = self.service.journal.begun_with(key)
+            # An extension is journalled a little later than it is told to have begun.
+            before = self.service.journal.begun_with(key) or (self._newest.get(key) if self._progress else None)
             if before is None:
-                return self._shoot(recipe, key=key, wish=wish)
+                shoot_id = begin(key=key, wish=wish)
+                self._newest = {key: (shoot_id, wish)}
+                return shoot_id
         shoot_id, wished = before
         if wished != wish:
-            raise KeyReused(f"shoot {shoot_id} was begun with this key, and for another recipe: take a new key")
+            raise KeyReused(f"shoot {shoot_id} was begun with this key, and for something else: take a new key")
         return shoot_id
-
-    def _shoot(self, recipe: Recipe, **journalled: str) -> str:
-        wished = self.camera.wished(recipe)
-        return self._begin("shooting", lambda: self.service.shoot(wished, **journalled))
 
     def restack(self, shoot_id: str, **wish: Any) -> str:
         """Begin to stack a shoot again; `wish` as of Service.restack. Return its ID."""
@@ -212,10 +234,7 @@ class Desk:
         """Go on after a pause, or with a shoot that has ended early; return its ID."""
         progress = self._progress
         if progress is None or progress.shoot_id != shoot_id:
-            if self.service.journal.shoot(shoot_id).state is State.PUBLISHED:
-                raise IllegalTransition(
-                    f"shoot {shoot_id} is published: it can be stacked again, there is nothing to resume"
-                )
+            self.service.journal.shoot(shoot_id)
             return self._begin("shooting", lambda: self.service.shoot_on(shoot_id))
         self.service.resume()
         return shoot_id

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ import structlog
 from focusrail.capture.begin import LIVE, LIVE_DEPTH, THUMBNAILS, usual_outputs
 from focusrail.capture.carriage import Carriage
 from focusrail.capture.events import Published, Skipped
-from focusrail.capture.plan import plan
+from focusrail.capture.plan import extended, plan
 from focusrail.capture.preflight import check_accelerator, check_store
 from focusrail.capture.rig import Rig, halt_owner, holder, only_owner, open_rig
 from focusrail.capture.shoots import Shoots
@@ -26,7 +26,9 @@ from focusrail.config.schema import Config
 from focusrail.errors import (
     FocusrailError,
     FrameError,
+    IllegalTransition,
     NoFrames,
+    OriginalChanged,
     RecipeRefused,
     ShootAborted,
     ShootInUse,
@@ -36,7 +38,7 @@ from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import LARGEST_STACK, Recipe
-from focusrail.model.selection import check_known
+from focusrail.model.selection import check_known, frames_text
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.folder import SLABS, Listing, lie_on_each_other, list_folder, record_of
 from focusrail.store.journal import Journal
@@ -227,35 +229,100 @@ class Service:
     def unfinished(self) -> Shoot | None:
         """The newest shoot that ended before it was published and can be gone on with; None where there is none."""
         for shoot in self.journal.shoots():
-            if shoot.recipe is not None and shoot.positions_mm and not self.journal.publications(shoot.shoot_id):
+            if self.is_unfinished(shoot):
                 return shoot
         return None
 
+    def is_unfinished(self, shoot: Shoot) -> bool:
+        """Whether not all that was planned of a shoot has come to a publication yet, and can be gone on with."""
+        return shoot.recipe is not None and bool(shoot.positions_mm) and not self.journal.is_finished(shoot.shoot_id)
+
     def interrupted(self) -> Shoot | None:
-        """The newest shoot, if something else than a person or a fault of its own has ended it."""
-        shoot = next(iter(self.journal.shoots()), None)
+        """The shoot that was begun or extended last, if neither a person nor a fault of its own has ended it."""
+        shoot = self.journal.last_begun()
         return shoot if shoot is not None and shoot.recipe is not None and self.was_interrupted(shoot) else None
 
     def shoot_on(self, shoot_id: str) -> Published:
-        """Go on with a shoot that has ended before its last frame, whatever ended it, and publish it.
+        """Go on with a shoot or extension that has ended before its last frame, whatever ended it, and publish it.
 
         What is stored is proven by its hash, and stacked again; what is missing, or is not what was stored, is shot
-        where it belongs. Nothing must have been touched since. Raises FocusrailError, DriverError.
+        where it belongs. Nothing must have been touched since. Raises FocusrailError, DriverError; IllegalTransition
+        where it is published and nothing is missing.
         """
-        shoot = self.journal.shoot(shoot_id)
-        recipe = shoot.recipe
-        if recipe is None or not shoot.positions_mm:
-            raise RecipeRefused(f"shoot {shoot_id} is a stack of photographs from {shoot.source}: nothing was shot")
+        shoot, recipe = self._shot(shoot_id)
         check_store(self._store.spool_folder, self._store.outbound_folder)
         check_accelerator(self.config.accelerator, shoot.method)
         with self._spool.claim(shoot_id):
             stored = proven(self.journal.frames(shoot_id))
         if len(stored) == len(shoot.positions_mm):
+            if shoot.state is State.PUBLISHED:
+                raise IllegalTransition(
+                    f"shoot {shoot_id} is published: it can be extended or stacked again, there is nothing to resume"
+                )
             return self.restack(shoot_id)
         with self.rig() as rig, self._spool.claim(shoot_id), self._failing(shoot):
             if rig.name != shoot.source:
                 log.warning("rig.differs", was=shoot.source, now=rig.name)
             return self._shoots.run(shoot, recipe, rig, stored)
+
+    def extend(
+        self, shoot_id: str, *, near: int = 0, far: int = 0, key: str | None = None, wish: str = ""
+    ) -> Published:
+        """Shoot so many frames more on the near and on the far side of a published shoot; publish its next version.
+
+        They lie where one shoot over all of it would have had them, and so do the pixels of the result. Nothing must
+        have been touched since. What was published stays as it is. The journal remembers `key` and `wish`, as for
+        `shoot`. Raises FocusrailError, DriverError.
+        """
+        shoot, recipe = self._shot(shoot_id)
+        if min(near, far) < 0 or near + far < 1:
+            raise RecipeRefused(f"{near} frames near and {far} far: a shoot is extended by one frame at least")
+        if shoot.state is not State.PUBLISHED:
+            raise IllegalTransition(
+                f"shoot {shoot_id} is {shoot.state.value}: only what is published is extended; "
+                f"`{self._command} resume {shoot_id}` goes on with it"
+            )
+        check_store(self._store.spool_folder, self._store.outbound_folder)
+        check_accelerator(self.config.accelerator, shoot.method)
+        with self._spool.claim(shoot_id):
+            stored = proven(self.journal.frames(shoot_id))
+        self._require_all(shoot, stored)
+        with self.rig() as rig:
+            positions_mm = extended(
+                shoot, recipe, near=near, far=far, far_is_high=self.config.rail.far_is == "high",
+                travel=rig.carriage.travel, resolution_mm=rig.carriage.resolution_mm,
+            )  # fmt: skip
+            longer = replace(shoot, positions_mm=positions_mm)
+            with self._spool.claim(shoot_id), self._failing(longer):
+                if rig.name != shoot.source:
+                    log.warning("rig.differs", was=shoot.source, now=rig.name)
+                log.info("shoot.extended", near=near, far=far)
+
+                def enter() -> None:
+                    self.journal.extend(longer, self._clock.utc(), key=key, wish=wish)
+
+                return self._shoots.run(longer, recipe, rig, stored, enter=enter)
+
+    def _shot(self, shoot_id: str) -> tuple[Shoot, Recipe]:
+        """A shoot and its recipe. Raises UnknownShoot, RecipeRefused."""
+        shoot = self.journal.shoot(shoot_id)
+        if shoot.recipe is None or not shoot.positions_mm:
+            raise RecipeRefused(f"shoot {shoot_id} is a stack of photographs from {shoot.source}: nothing was shot")
+        return shoot, shoot.recipe
+
+    def _require_all(self, shoot: Shoot, stored: Sequence[FrameRecord]) -> None:
+        """Every frame that was planned is there, as it was stored. Raises OriginalChanged."""
+        lost = sorted(set(range(len(shoot.positions_mm))) - {record.index for record in stored})
+        if not stored:
+            raise OriginalChanged(
+                f"none of the frames of shoot {shoot.shoot_id} is in {self._spool.folder(shoot.shoot_id)} any more: "
+                "restore them from a backup, or shoot it anew"
+            )
+        if lost:
+            raise OriginalChanged(
+                f"of shoot {shoot.shoot_id} these frames are missing or damaged in the spool: {frames_text(lost)}; "
+                f"`{self._command} resume {shoot.shoot_id}` shoots them where they belong, then it can be extended"
+            )
 
     # --- stacking -----------------------------------------------------------------------------------------------------
 
@@ -352,6 +419,8 @@ class Service:
             place = self._stacks.place(shoot, out)
             check_store(self._store.spool_folder, place.folder.parent)
             with self._failing(shoot):
+                order = {index: place for place, index in enumerate(shoot.order)}
+                frames.sort(key=lambda record: order.get(record.index, record.index))  # of a folder, the index it is
                 wanted = [record for record in frames if record.index not in without]
                 unwanted = [record for record in frames if record.index in without]
                 in_mm = frames[0].position_mm is not None
@@ -426,13 +495,17 @@ class Service:
     def _end(self, shoot: Shoot, state: State) -> None:
         """Journal how a shoot ended; that it cannot be written must not hide the reason."""
         try:
-            if shoot.state is State.MERGING and self.journal.publications(shoot.shoot_id):
+            if shoot.state is State.PUBLISHED:  # an extension was refused before anything was shot
+                return
+            if shoot.state is State.MERGING and self.journal.is_finished(shoot.shoot_id):
                 state = State.PUBLISHED  # a re-stack has failed: the earlier version is still there
             self.journal.advance(shoot, state)
         except FocusrailError as error:
             log.error("journal.not_written", shoot_id=shoot.shoot_id, error=str(error))
 
     def _what_is_safe(self, shoot: Shoot) -> str:
+        if shoot.state is State.PUBLISHED:
+            return f"; shoot {shoot.shoot_id} is as it was published"
         stored = len(self.journal.frames(shoot.shoot_id))
         if stored < 2:
             return "; one frame is safe in the spool" if stored else ""

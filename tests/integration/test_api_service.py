@@ -234,6 +234,25 @@ def test_a_halt_is_for_what_was_asked_for_before_it(slow: Served) -> None:
     assert slow.local.post("/api/rail/goto", json={"position_mm": 9}).status_code == 200
 
 
+def test_one_tap_extends_a_shoot_once(service: Served) -> None:
+    shoot_id = service.begin(frames=4).json()["shoot_id"]
+    service.idle()
+    path, key = f"/api/shoots/{shoot_id}/extend", {"Idempotency-Key": "a missed antenna"}
+
+    def tap(near: int = 0, far: int = 0) -> httpx.Response:
+        return service.local.post(path, json={"near": near, "far": far}, headers=key)
+
+    assert tap().status_code == 422 and service.local.get(f"/api/shoots/{shoot_id}").json()["planned"] == 4
+    with ThreadPoolExecutor(4) as several:
+        answers = list(several.map(lambda _: tap(far=1), range(4)))
+    assert {(answer.status_code, answer.json()["shoot_id"]) for answer in answers} == {(202, shoot_id)}
+    service.idle()
+    told = service.local.get(f"/api/shoots/{shoot_id}").json()
+    assert (told["state"], told["planned"], len(told["versions"]), told["unfinished"]) == ("published", 5, 2, False)
+    assert tap(far=1).status_code == 202 and tap(far=2).status_code == 422, "it was another wish"
+    assert not service.status()["doing"], "and nothing begins"
+
+
 def test_what_is_published_is_not_resumed_by_mistake(service: Served) -> None:
     shoot_id = service.begin(frames=4).json()["shoot_id"]
     service.idle()

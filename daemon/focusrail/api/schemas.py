@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from focusrail.model.recipe import LARGEST_STACK
 from focusrail.model.shoot import State
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -35,6 +36,13 @@ class StackWish(_Sent):
     without: str = Field("", max_length=2000, description="numbers of frames to leave out, like 12,40-43")
     out: str | None = Field(None, max_length=4000, description="the folder that the results become; local only")
     debug: bool = Field(False, description="save every stage, too")
+
+
+class ExtendWish(_Sent):
+    """How many frames a published shoot is to have more on either side: near to the camera, and far from it."""
+
+    near: int = Field(0, ge=0, lt=LARGEST_STACK)
+    far: int = Field(0, ge=0, lt=LARGEST_STACK)
 
 
 class FolderWish(StackWish):
@@ -146,6 +154,7 @@ class ShootTold(BaseModel):
     state: State
     going_on: bool
     interrupted: bool = Field(description="something has ended it that was neither a person nor a fault of its own")
+    unfinished: bool = Field(description="not all that was planned is published; resuming it shoots the rest")
     planned: int
     stored: int
     source: str
@@ -171,6 +180,7 @@ class FrameTold(BaseModel):
     """One frame of a shoot."""
 
     index: int
+    place: int = Field(description="in the stack: the index, but where a shoot was extended at its beginning")
     position_mm: float | None
     exposed_at: datetime
     file: str

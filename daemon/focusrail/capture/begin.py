@@ -57,5 +57,6 @@ def begin(
         frames=len(shoot.positions_mm),
         outputs=outputs if outputs is not None else usual_outputs(config, shoot),
         acceleration=config.accelerator.told(),
+        order=shoot.order,
         far_is_high=config.rail.far_is == "high",
     )

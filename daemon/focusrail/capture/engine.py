@@ -63,20 +63,21 @@ class Engine:
         stored: Sequence[FrameRecord] = (),
         settle_s: float | None = None,
     ) -> FocusrailError | None:
-        """Make all frames of a shoot, in order, but for those that are `stored` already, which are handed over, too.
+        """Make all frames of a shoot, in the order of the stack, but for those `stored` already, which are handed over.
 
         Returns None, or the error that ended stacking meanwhile: the frames are all safe then, too.
         Raises ShootAborted, DriverError, DiskFull, StoreNotWritable: what was stored before is safe.
         """
-        run = _Run(shoot, process, self._spool.folder(shoot.shoot_id) / "truth")
         known = {record.index: record for record in stored}
+        run = _Run(shoot, process, self._spool.folder(shoot.shoot_id) / "truth", len(shoot.positions_mm) - len(known))
         if isinstance(self._camera, TruthfulCamera) and not known:
             self._in_camera_thread(save_truth, self._camera, run.truth).result()
         pending: Future[None] | None = None
+        last = 0  # the frame that is pending
         try:
-            for index in range(len(shoot.positions_mm)):
+            for index in shoot.order:
                 if index in known:
-                    self._collect(run, pending, index - 1, settle_s)
+                    self._collect(run, pending, last, settle_s)
                     pending = None
                     self._listen(
                         FrameStored(index, len(shoot.positions_mm), known[index].position_mm or 0.0, before=True)
@@ -85,9 +86,9 @@ class Engine:
                     continue
                 self._wait_if_paused(shoot)
                 position_mm = self._move(run, index, settle_s)
-                self._collect(run, pending, index - 1, settle_s)
-                pending = self._shoot_frame(run, index, position_mm)
-            self._collect(run, pending, len(shoot.positions_mm) - 1, settle_s)
+                self._collect(run, pending, last, settle_s, following=index)
+                pending, last = self._shoot_frame(run, index, position_mm), index
+            self._collect(run, pending, last, settle_s)
         except Halted as error:
             if not self._aborting.is_set():
                 raise
@@ -140,8 +141,19 @@ class Engine:
                     raise
         return self._in_camera_thread(self._deliver, run, exposure, position_mm)
 
-    def _collect(self, run: _Run, pending: Future[None] | None, index: int, settle_s: float | None) -> None:
-        """Wait until a frame is stored; when it was not delivered, go back to its place and make it again."""
+    def _collect(
+        self,
+        run: _Run,
+        pending: Future[None] | None,
+        index: int,
+        settle_s: float | None,
+        *,
+        following: int | None = None,
+    ) -> None:
+        """Wait until a frame is stored; when it was not delivered, go back to its place and make it again.
+
+        Then go on to the `following` one.
+        """
         for attempt in range(1, _ATTEMPTS + 1):
             if pending is None:
                 return
@@ -154,8 +166,8 @@ class Engine:
                     raise
             pending = self._shoot_frame(run, index, self._move(run, index, settle_s))
             pending.exception()  # stand still until it is known whether it came
-            if index + 1 < len(run.shoot.positions_mm):
-                self._move(run, index + 1, settle_s)
+            if following is not None:
+                self._move(run, following, settle_s)
 
     def _deliver(self, run: _Run, exposure: Exposure, position_mm: float) -> None:
         """In the camera's thread: fetch, make durable, count, hand over; while that is full the shutter waits."""
@@ -169,12 +181,13 @@ class Engine:
         )
         self._journal.add_frame(record)
         total = len(shoot.positions_mm)
+        run.to_shoot -= 1
         log.info("frame.stored", frame_index=index, position_mm=position_mm, bytes=sum(o.size_bytes for o in originals))
         self._listen(FrameStored(index, total, position_mm))
         if run.first:
             run.first = False
             size = sum(o.size_bytes for o in originals)
-            check_room(self._spool.root, frames_left=total - 1 - index, frame_bytes=size)
+            check_room(self._spool.root, frames_left=run.to_shoot, frame_bytes=size)
         run.submit(record)
 
     def _in_camera_thread(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
@@ -195,6 +208,7 @@ class _Run:
     shoot: Shoot
     process: StackingProcess
     truth: Path
+    to_shoot: int  # frames that are not stored yet
     stacking_error: FocusrailError | None = None
     first: bool = True  # no frame has been made yet: nothing is known of their size
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -12,6 +12,7 @@ import structlog
 from focusrail.capture.carriage import Carriage
 from focusrail.config.schema import AcceleratorConfig
 from focusrail.errors import DiskFull, PreflightFailed, RecipeRefused
+from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
 from focusrail.store.durable import make_folder, writing
 from focusrail.store.room import LEAST_FREE_BYTES, check_free
@@ -37,6 +38,23 @@ def check_room(folder: Path, *, frames_left: int, frame_bytes: int) -> None:
     """The frames still to come fit, as far as the first one tells. Raises DiskFull."""
     what = f"{frames_left} more frames of {frame_bytes / 1e6:.1f} MB"
     check_free(folder, frames_left * frame_bytes, what=what, advice="take fewer frames")
+
+
+def check_settings(now: Mapping[str, str], stored: Sequence[FrameRecord]) -> None:
+    """The camera is set as it was when frames were made that others are to be added to. Raises PreflightFailed.
+
+    What was not the same in all of them, like a clock, says nothing.
+    """
+    then = stored[0].settings
+    steady = {name for name in then if all(record.settings.get(name) == then[name] for record in stored)}
+    differing = [
+        f"{name} is {now[name]}, was {then[name]}" for name in sorted(steady & now.keys()) if now[name] != then[name]
+    ]
+    if differing:
+        raise PreflightFailed(
+            f"the camera is not set as it was for the other frames ({'; '.join(differing)}): set it so, by hand or in "
+            "camera.settings, and extend the shoot then"
+        )
 
 
 def check_accelerator(config: AcceleratorConfig, method: Method) -> None:

@@ -11,7 +11,7 @@ import structlog
 
 from focusrail.capture.engine import Engine
 from focusrail.capture.events import Merging, Published, Started
-from focusrail.capture.preflight import check_rail
+from focusrail.capture.preflight import check_rail, check_room, check_settings
 from focusrail.capture.rig import Rig
 from focusrail.capture.stacks import Stacks
 from focusrail.config.schema import Config
@@ -46,10 +46,21 @@ class Shoots:
         self._clock, self._aborted, self._listen = clock, aborted, listen
         self._engine: Engine | None = None
 
-    def run(self, shoot: Shoot, recipe: Recipe, rig: Rig, stored: Sequence[FrameRecord] = ()) -> Published:
-        """Make all frames but those that are `stored`, and publish the stack. Raises FocusrailError, DriverError."""
+    def run(
+        self,
+        shoot: Shoot,
+        recipe: Recipe,
+        rig: Rig,
+        stored: Sequence[FrameRecord] = (),
+        *,
+        enter: Callable[[], None] | None = None,
+    ) -> Published:
+        """Make all frames but those that are `stored`, and publish the stack. Raises FocusrailError, DriverError.
+
+        `enter` journals an extension, once nothing speaks against it and before its first frame.
+        """
         try:
-            return self._run(shoot, recipe, rig, stored)
+            return self._run(shoot, recipe, rig, stored, enter)
         finally:
             self._engine = None
 
@@ -70,7 +81,9 @@ class Shoots:
             engine.abort()
         return engine is not None
 
-    def _run(self, shoot: Shoot, recipe: Recipe, rig: Rig, stored: Sequence[FrameRecord] = ()) -> Published:
+    def _run(
+        self, shoot: Shoot, recipe: Recipe, rig: Rig, stored: Sequence[FrameRecord], enter: Callable[[], None] | None
+    ) -> Published:
         began_s = self._clock.monotonic_s()
         # Whoever has heard of the shoot may pause it: there must be something to be paused by then.
         self._engine = engine = Engine(
@@ -82,15 +95,23 @@ class Shoots:
         settings = {**self._config.camera.settings, **recipe.camera_settings}
         if settings:
             rig.camera_thread.submit(rig.camera.configure, settings).result()
+        if enter is not None:
+            check_settings(rig.camera_thread.submit(rig.camera.configure, {}).result(), stored)
         if self._aborted.is_set():
             raise ShootAborted(f"shoot {shoot.shoot_id} was aborted before anything moved")
         there = {record.index for record in stored}
         missing_mm = [mm for index, mm in enumerate(shoot.positions_mm) if index not in there]
+        if stored:
+            size = sum(original.size_bytes for record in stored for original in record.originals)
+            check_room(self._spool.root, frames_left=len(missing_mm), frame_bytes=size // len(stored))
         check_rail(rig.carriage, missing_mm, may_home=self._config.rail.home == "if_unknown")
         start_mm = rig.carriage.position_mm()
         place = self._stacks.place(shoot)
         with self._stacks.process(shoot, place, self._stacks.begin(shoot, place, in_mm=True)) as (process, left_out):
-            self._journal.advance(shoot, State.SHOOTING)
+            if enter is not None:
+                enter()
+            else:
+                self._journal.advance(shoot, State.SHOOTING)
             stacking_error = engine.run(shoot, process, stored=stored, settle_s=recipe.settle_s)
             shot_s = self._clock.monotonic_s() - began_s
             self._journal.advance(shoot, State.MERGING)

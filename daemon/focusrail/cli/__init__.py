@@ -20,9 +20,9 @@ from focusrail_drivers.base import DriverError
 _USAGE = 64  # EX_USAGE
 _MODULES = {
     "shoot": "stacks", "stack": "stacks", "status": "going_on", "watch": "going_on", "pause": "going_on",
-    "resume": "stacks", "abort": "going_on", "shoots": "listing", "results": "listing", "recipe": "recipes",
-    "rail": "rig", "camera": "rig", "serve": "serving", "token": "serving", "config": "configuration",
-    "doctor": "doctor", "fpga": "fpga",
+    "resume": "stacks", "extend": "stacks", "abort": "going_on", "shoots": "listing", "results": "listing",
+    "recipe": "recipes", "rail": "rig", "camera": "rig", "serve": "serving", "token": "serving",
+    "config": "configuration", "doctor": "doctor", "fpga": "fpga",
 }  # fmt: skip
 _PATH = click.Path(path_type=Path, readable=False)  # what is wrong with one has a sentence and a code of ours
 

@@ -48,6 +48,10 @@ class InProcess:
             shoot_id = unfinished.shoot_id
         return self._service.shoot_on(shoot_id)
 
+    def extend(self, shoot_id: str, *, near: int, far: int) -> Published:
+        """As of Service."""
+        return self._service.extend(shoot_id, near=near, far=far)
+
     def usual(self, shoot_id: str) -> tuple[Method, Outputs | None]:
         """How a shoot was stacked, and what besides its results its recipe wants."""
         shoot = self._service.journal.shoot(shoot_id)

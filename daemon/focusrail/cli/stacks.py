@@ -18,7 +18,7 @@ from focusrail.console import ProgressDisplay, interruptible, summary
 from focusrail.errors import ConfigError, InvalidValue, exit_code
 from focusrail.model.method import FUSIONS, MODELS, Method, notebook
 from focusrail.model.outputs import Outputs
-from focusrail.model.recipe import Recipe
+from focusrail.model.recipe import LARGEST_STACK, Recipe
 from focusrail.model.selection import parse_frames
 from focusrail.recipe_book import RecipeBook
 
@@ -70,6 +70,28 @@ def resume(context: Context, shoot_id: str | None, as_json: bool) -> None:
         conclude(done, as_json=as_json)
     else:
         tell({"shoot_id": done}, f"goes on    {done}; `focusrail watch` shows it", as_json=as_json)
+
+
+_MORE = click.IntRange(1, LARGEST_STACK - 1)
+
+
+@click.command()
+@click.argument("shoot_id")
+@click.option("--near", type=_MORE, metavar="N", help="So many frames more towards the camera.")
+@click.option("--far", type=_MORE, metavar="N", help="So many frames more away from it.")
+@with_json
+@click.pass_obj
+def extend(context: Context, shoot_id: str, *, near: int | None, far: int | None, as_json: bool) -> None:
+    """Shoot more frames before or behind those of a published shoot, and publish it again as its next version.
+
+    The carriage moves. Only where nothing has been touched since. Step and settings are those of the shoot.
+    """
+    if near is None and far is None:
+        raise click.UsageError("give --near N, --far N, or both")
+    display = ProgressDisplay(shooting=True)
+    with context.performer(display) as performer, display:
+        done = interruptible(lambda: performer.extend(shoot_id, near=near or 0, far=far or 0), abort=performer.abort)
+    conclude(done, as_json=as_json)
 
 
 def _recipe(path: Path | None, config: Config, **overrides: str | None) -> Recipe:

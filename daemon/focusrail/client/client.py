@@ -60,10 +60,14 @@ class Client:
             self._wire.post(f"/api/shoots/{paused}/resume")
             return paused
         if shoot_id is None:
-            shoot_id = next((s["shoot_id"] for s in self.shoots() if s["planned"] and not s["versions"]), None)
+            shoot_id = next((s["shoot_id"] for s in self.shoots() if s["unfinished"]), None)
             if shoot_id is None:
                 raise UnknownShoot("every shoot is finished: there is none to go on with")
         return self._wait_for(f"/api/shoots/{shoot_id}/resume", None)
+
+    def extend(self, shoot_id: str, *, near: int, far: int) -> Published:
+        """Extend a published shoot and wait for its end. Raises what ended it, ServiceLost."""
+        return self._wait_for(f"/api/shoots/{quote(shoot_id, safe='')}/extend", {"near": near, "far": far})
 
     def usual(self, shoot_id: str) -> tuple[Method, Outputs | None]:
         """How a shoot was stacked, and what besides its results its recipe wants."""

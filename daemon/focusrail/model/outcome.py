@@ -30,6 +30,12 @@ class FrameOutcome:
     won: float = 0.0  # share of the result's pixels for which this frame is the sharpest, 0..1
     took_s: float = 0.0  # decode to fused
     suspect: str = ""  # what about it stands out from the rest of the stack, though it was used
+    placed: int | None = None  # see `place`
+
+    @property
+    def place(self) -> int:
+        """Its place in the stack, 0-based: its index, but where a shoot was extended at its beginning."""
+        return self.index if self.placed is None else self.placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class StackOutcome:
     size_px: tuple[int, int]  # (width, height) of the result
     bit_depth: int  # 8 or 16
     depth_unit: str  # mm, or frames where no positions are known
-    frames: tuple[FrameOutcome, ...]
+    frames: tuple[FrameOutcome, ...]  # in the order of the stack
     settings: dict[str, object]  # the method, flattened for people
     timings_s: dict[str, float]
     versions: dict[str, str]  # software

@@ -41,7 +41,7 @@ ALLOWED: dict[State, frozenset[State]] = {
 
 @dataclass(slots=True)
 class Shoot:
-    """One shoot as the journal knows it. Only `state` ever changes."""
+    """One shoot as the journal knows it. Only `state` ever changes; an extended one is another value."""
 
     shoot_id: str
     name: str
@@ -49,9 +49,25 @@ class Shoot:
     method: Method
     specimen_id: str | None = None
     recipe: Recipe | None = None  # None: a folder of photographs
-    positions_mm: tuple[float, ...] = ()  # the plan's, in shooting order; empty for a folder
+    positions_mm: tuple[float, ...] = ()  # the plan's, by frame index, which grows as they are planned; folders: none
     source: str = ""  # the rig, or the folder the photographs came from
     state: State = field(default=State.IDLE)
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Frame indices in the order of the stack: along the rail, the way that it was planned first.
+
+        That is the order of the indices but for frames that were added before the first.
+        """
+        positions_mm = self.positions_mm
+        if len(positions_mm) < 2:
+            return tuple(range(len(positions_mm)))
+        return tuple(sorted(range(len(positions_mm)), key=positions_mm.__getitem__, reverse=not self.ascends))
+
+    @property
+    def ascends(self) -> bool:
+        """Whether the stack goes away from home; false also where nothing is planned."""
+        return len(self.positions_mm) > 1 and self.positions_mm[1] > self.positions_mm[0]
 
     def advance(self, to: State) -> State:
         """Move to state `to` and return the old one, or raise IllegalTransition and stay."""

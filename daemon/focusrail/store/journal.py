@@ -27,7 +27,7 @@ from focusrail.model.shoot import Shoot, State
 from focusrail.store.durable import make_folder, refusal
 
 _TIMEOUT_S = 10.0  # for another process to finish writing
-_SCHEMA_VERSION = 5
+_SCHEMA_VERSION = 6
 _SCHEMA = """
 CREATE TABLE shoot (
     shoot_id TEXT PRIMARY KEY, name TEXT NOT NULL, specimen_id TEXT, created_at TEXT NOT NULL, source TEXT NOT NULL,
@@ -50,6 +50,8 @@ _UPGRADES = {
     " STRICT",
     4: "CREATE TABLE inbound (name TEXT PRIMARY KEY, content TEXT NOT NULL, attempts INTEGER NOT NULL,"
     " done INTEGER NOT NULL, shoot_id TEXT, error TEXT NOT NULL) STRICT",
+    5: "CREATE TABLE extension (shoot_id TEXT NOT NULL REFERENCES shoot, after_version INTEGER NOT NULL,"
+    " begun_at TEXT NOT NULL, PRIMARY KEY (shoot_id, after_version)) STRICT",
 }
 _RECIPE, _METHOD, _FRAME = TypeAdapter(Recipe), TypeAdapter(Method), TypeAdapter(FrameRecord)
 
@@ -133,6 +135,48 @@ class Journal:
             self._db.execute("INSERT INTO shoot VALUES (?,?,?,?,?,?,?,?,?)", row)
             if key is not None:
                 self._db.execute("INSERT INTO begun_with VALUES (?,?,?)", (key, shoot.shoot_id, wish))
+
+    def extend(self, shoot: Shoot, at: datetime, *, key: str | None = None, wish: str = "") -> None:
+        """Enter that a published shoot has more positions now, and is being shot; with it the `key`, as `add_shoot`.
+
+        All of it or nothing: whoever finds the shoot after a power cut goes on with the longer plan, or finds none.
+        Raises IllegalTransition and changes nothing.
+        """
+        old = shoot.advance(State.SHOOTING)
+        try:
+            with self._writing():
+                self._db.execute(
+                    "INSERT INTO extension SELECT ?, max(version), ? FROM publication WHERE shoot_id=?",
+                    (shoot.shoot_id, at.isoformat(), shoot.shoot_id),
+                )
+                self._db.execute(
+                    "UPDATE shoot SET positions_mm=?, state=? WHERE shoot_id=?",
+                    (json.dumps(shoot.positions_mm), shoot.state.value, shoot.shoot_id),
+                )
+                if key is not None:
+                    self._db.execute("INSERT INTO begun_with VALUES (?,?,?)", (key, shoot.shoot_id, wish))
+        except BaseException:
+            shoot.state = old
+            raise
+
+    def is_finished(self, shoot_id: str) -> bool:
+        """Whether a version has been published since the shoot was begun, or extended."""
+        with self._lock, self._refusing():
+            newest, extended = self._db.execute(
+                "SELECT (SELECT coalesce(max(version), 0) FROM publication WHERE shoot_id=:one),"
+                " (SELECT coalesce(max(after_version), 0) FROM extension WHERE shoot_id=:one)",
+                {"one": shoot_id},
+            ).fetchone()
+        return bool(newest > extended)
+
+    def last_begun(self) -> Shoot | None:
+        """The shoot or stack that was begun, or extended, last."""
+        with self._lock, self._refusing():
+            row = self._db.execute(
+                "SELECT shoot_id FROM (SELECT shoot_id, created_at AS at FROM shoot"
+                " UNION ALL SELECT shoot_id, begun_at FROM extension) ORDER BY at DESC, shoot_id DESC LIMIT 1"
+            ).fetchone()
+        return None if row is None else self.shoot(row[0])
 
     def begun_with(self, key: str) -> tuple[str, str] | None:
         """The shoot that was begun with a key, and what was wished for then."""
@@ -232,7 +276,7 @@ class Journal:
         return int(row[0])
 
     def frames(self, shoot_id: str) -> list[FrameRecord]:
-        """A shoot's frames in shooting order."""
+        """A shoot's frames by index; of an extended one that is not the order of the stack, see Shoot.order."""
         with self._lock, self._refusing():
             rows = self._db.execute(
                 "SELECT record FROM frame WHERE shoot_id=? ORDER BY frame_index", (shoot_id,)

@@ -37,7 +37,7 @@ def save_aligned(
     um_per_px: float | None,
     saved: Callable[[], None],
 ) -> list[str]:
-    """Write `aligned/000012.tif`, 16 bit, for every frame, and call `saved` after each.
+    """Write `aligned/000012.tif`, 16 bit, for every frame, by its place in the stack, and call `saved` after each.
 
     Returns a sentence for each frame that could not be. At most two are in memory at a time.
     """
@@ -57,7 +57,7 @@ def save_aligned(
         )  # fmt: skip
         if pending:
             scratch.durable_s(pending)
-        pending = f"{FOLDER}/{record.index:06d}.tif"
+        pending = f"{FOLDER}/{outcome.place:06d}.tif"
         scratch.add(pending, _writer(image, f"{title}: {record.original.path.name}, aligned", um_per_px))
         del frame, image
         saved()

@@ -88,7 +88,7 @@ def not_compiled(compiled: bool) -> list[str]:
 
 
 def too_shallow(found: Sequence[Unreached], frames: Sequence[FrameOutcome]) -> list[str]:
-    """Of what is still getting sharper where the stack ends; `frames` in index order."""
+    """Of what is still getting sharper where the stack ends; `frames` in the order of the stack."""
     used = [frame for frame in frames if frame.used]
     said = []
     for one in found:

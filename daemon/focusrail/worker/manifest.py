@@ -116,6 +116,7 @@ def utc_text(moment: datetime) -> str:
 def _frame(frame: FrameOutcome) -> dict[str, object]:
     return {
         "index": frame.index,
+        "place": frame.place,
         "file": frame.file,
         "position_mm": frame.position_mm,
         "exposed_at": frame.exposed_at,

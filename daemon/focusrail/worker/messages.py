@@ -24,7 +24,7 @@ from focusrail.model.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Start a stack. `survey` lists all frames when they are to be registered before the first of them is fused."""
+    """Start a stack. `survey` lists all frames, in its order, when they are to be registered before one is fused."""
 
     shoot_id: str
     name: str
@@ -52,12 +52,13 @@ class Begin:
     frames: int = 0  # that will be handed over, as far as is known
     outputs: Outputs = Outputs()  # noqa: RUF009 - frozen, so it can be shared
     acceleration: Acceleration = field(default_factory=Acceleration)
+    order: tuple[int, ...] = ()  # indices of all frames that were planned, as they follow in the stack; none: by number
     kind: Literal["begin"] = "begin"
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Stack one more frame; they come in index order."""
+    """Stack one more frame; they come in the order of the stack."""
 
     record: FrameRecord
     unusable: str = ""  # why it is to be left out unseen

@@ -25,7 +25,7 @@ FILES: dict[str, str] = {
     "depth.tif": "the depth map as numbers: one 32-bit float a pixel",
     "confidence.png": "how sure each depth is, from 0 (a guess) to 255 (8 bit)",
     "surface.glb": "the result as a mesh with the picture on it, for browsers, Blender and slicers",
-    "index.png": "for every pixel, the number of the frame it came from (16 bit)",
+    "index.png": "for every pixel, the place in the stack of the frame it came from, from 0 (16 bit)",
     "contact_sheet.jpg": "all frames on one sheet",
     "aligned/": "every frame as it was fused, on the pixels of result.tif (TIFF, 16 bit)",
     "slabs/": "depth intervals fused on their own, on the pixels of result.tif (16 bit); named by their frames",

@@ -175,7 +175,7 @@ def shown(frames: Sequence[FrameOutcome], most: int = _MOST_CELLS) -> list[Frame
     chosen = {f.index for f in left_out}
     others = [f for f in frames if f.index not in chosen]
     step = math.ceil(len(others) / (most - len(left_out)))
-    return sorted([*left_out, *others[::step]], key=lambda f: f.index)
+    return sorted([*left_out, *others[::step]], key=lambda f: f.place)
 
 
 def _thumbnail(folder: Path, index: int) -> Path:

@@ -76,8 +76,10 @@ class Stack:
         self._begin, self._executor = begin, executor
         self._began_s = time.monotonic()
         self._lock = threading.Lock()
-        self._outcomes = {
-            record.index: replace(self._blank(record), reason=_UNWANTED, unwanted=True) for record in begin.unwanted
+        self._places = {index: place for place, index in enumerate(begin.order)}
+        self._outcomes = {  # by place, as `_records`
+            self._place(record): replace(self._blank(record), reason=_UNWANTED, unwanted=True)
+            for record in begin.unwanted
         }
         self._metadata: Metadata | None = None
         self._live = LivePictures(begin)
@@ -116,8 +118,11 @@ class Stack:
         """Whether a frame has given the results their metadata, so that those of others need not be read."""
         return self._metadata is not None
 
+    def _place(self, record: FrameRecord) -> int:
+        return self._places.get(record.index, record.index)
+
     def _survey(self) -> tuple[dict[int, Found], Image]:
-        """Register all frames beforehand, and choose the reference."""
+        """Register all frames beforehand, and choose the reference. By place."""
         records, method = self._begin.survey, self._begin.method
 
         def look(record: FrameRecord) -> Image:
@@ -127,13 +132,15 @@ class Stack:
 
         seen = survey(records, method.registration, look=look, seen=lambda record: self.say(Surveyed(record.index)))
         self._unfit = seen.unfit
+        found = {self._place(r): seen.found[r.index] for r in records if r.index in seen.found}
         if method.reference == "auto":
-            self._reference = smallest_field(seen.found, seen.size)
+            reference = smallest_field(found, seen.size)
         else:
             wanted = records[{"first": 0, "middle": len(records) // 2, "last": len(records) - 1}[method.reference]]
-            self._reference = min(seen.found, key=lambda index: abs(index - wanted.index))
-        record = next(r for r in records if r.index == self._reference)
-        return relative_to(seen.found, self._reference), self._read(record)
+            reference = min(found, key=lambda place: abs(place - self._place(wanted)))
+        record = next(r for r in records if self._place(r) == reference)
+        self._reference = record.index
+        return relative_to(found, reference), self._read(record)
 
     def examine(self, record: FrameRecord, image: Image) -> Examined:
         """See what can be seen in a frame alone, and save its thumbnail. Raises DiskFull, NotEnoughMemory."""
@@ -165,7 +172,7 @@ class Stack:
         The first that has one gives the results their metadata and is the reference, unless a survey chose another.
         """
         try:
-            registered = self._stacker.register(examined, record.index, position_of(record))
+            registered = self._stacker.register(examined, self._place(record), position_of(record))
         except FrameError as error:
             why = self._unfit.get(record.index, str(error)) if isinstance(error, NotRegistered) else str(error)
             raise type(error)(f"{record.original.path.name} {why}") from error
@@ -200,9 +207,9 @@ class Stack:
             predicted=found.predicted,
             suspect=_SHAKEN if found.shaken else "",
         )
-        self._records[record.index] = record
+        self._records[registered.index] = record
         with self._lock:
-            self._outcomes[record.index] = outcome
+            self._outcomes[registered.index] = outcome
             used = sum(o.used for o in self._outcomes.values())
         self.say(Fused(record.index, found.inliers, took_s))
         if (live := self._live.renew(used, self._stacker)) is not None:
@@ -211,7 +218,7 @@ class Stack:
     def leave_out(self, record: FrameRecord, error: FrameError) -> None:
         """Remember and tell that a frame cannot be used. From any thread."""
         with self._lock:
-            self._outcomes[record.index] = replace(self._blank(record), reason=str(error))
+            self._outcomes[self._place(record)] = replace(self._blank(record), reason=str(error))
             self._unregistered += isinstance(error, NotRegistered)
         self.say(LeftOut(record.index, type(error).__name__, str(error)))
 
@@ -264,14 +271,14 @@ class Stack:
             return ""
         return f"; if {used[0].file} is not of this stack, leave it out: --without {used[0].index}"
 
-    def _read_again(self, index: int) -> Image:
-        return self._read(self._records[index])
+    def _read_again(self, place: int) -> Image:
+        return self._read(self._records[place])
 
     def _say_looked(self, done: int, total: int) -> None:  # also tells the engine that we have not got stuck
         self.say(LookedAgain(done, total))
 
-    def _miss(self, index: int, error: FrameError) -> None:
-        self._gone.append(f"frame {index} is not in the picture, only in its depth: {error}")
+    def _miss(self, place: int, error: FrameError) -> None:
+        self._gone.append(f"frame {self._records[place].index} is not in the picture, only in its depth: {error}")
 
     def _save(self, scratch: Scratch, result: Result, command: Finish, *, began_s: float) -> StackOutcome:
         begin, need, planes = self._begin, self._need, self._planes
@@ -282,7 +289,7 @@ class Stack:
         results.save_image(scratch, result, self._metadata or Metadata(), title=title, um_per_px=begin.um_per_px)
         odd = suspects.suspects([self._outcomes[k] for k in sorted(self._outcomes)])
         frames = tuple(
-            replace(self._outcomes[k], won=result.won.get(k, 0.0), suspect=odd.get(k, ""))
+            replace(self._outcomes[k], won=result.won.get(k, 0.0), suspect=odd.get(self._outcomes[k].index, ""))
             for k in sorted(self._outcomes)
         )
         results.save_index(scratch, result)
@@ -351,7 +358,7 @@ class Stack:
     ) -> list[str]:
         """What was asked for besides the results; a sentence for what of it is missing."""
         begin, slabs = self._begin, self._slabs
-        used = [(self._records[f.index], f) for f in frames if f.used] if begin.outputs.aligned else []
+        used = [(self._records[f.place], f) for f in frames if f.used] if begin.outputs.aligned else []
         total = len(used) + (slabs.count if slabs is not None else 0)
         done = count(1)
 
@@ -374,6 +381,7 @@ class Stack:
             position_mm=record.position_mm,
             exposed_at=record.exposed_at,
             used=False,
+            placed=self._place(record),
         )
 
     def _watch(self, stage: str, index: int, stripe: Stripe, plane: Plane) -> None:

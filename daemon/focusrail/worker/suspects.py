@@ -25,7 +25,7 @@ _TIMES_UNFIT, _LEAST_UNFIT = 3.0, 0.12
 
 
 def suspects(frames: Sequence[FrameOutcome]) -> dict[int, str]:
-    """What stands out, by frame index; `frames` in index order. The first and the last have no neighbours to tell."""
+    """What stands out, by frame index; `frames` in the order of the stack, whose ends have no neighbours to tell."""
     used = [frame for frame in frames if frame.used]
     found = {frame.index: frame.suspect for frame in used if frame.suspect}  # what registration has seen
     if len(used) < _FEWEST:
@@ -34,7 +34,7 @@ def suspects(frames: Sequence[FrameOutcome]) -> dict[int, str]:
     after_gap = {
         at
         for at, (before, frame) in enumerate(pairwise(used), 1)
-        if frame.index != before.index + 1 or before.predicted
+        if frame.place != before.place + 1 or before.predicted
     }
     for at in _outstanding([f.residual_px for f in used], least=_LEAST_RESIDUAL_PX, times=_TIMES_RESIDUAL):
         if at in after_gap:

@@ -48,6 +48,7 @@ class _Token:
     moments: tuple[Moment, ...]
     exposure_s: float
     iso: float
+    draw: int
 
 
 class SimulatedCamera:
@@ -195,7 +196,7 @@ class SimulatedCamera:
         for _ in range(looks - 1):
             self._clock.wait(self._exposure_s / (looks - 1))
             moments.append(self._look())
-        token = _Token(tuple(moments), self._exposure_s, self._iso)
+        token = _Token(tuple(moments), self._exposure_s, self._iso, self._draw(moments[0]))
         return Exposure(frame_index, self._clock.utc(), token)
 
     def deliver(self, exposure: Exposure) -> tuple[Photograph, ...]:
@@ -233,30 +234,32 @@ class SimulatedCamera:
 
     def true_transform(self, exposure: Exposure) -> npt.NDArray[np.float64]:
         """(3, 3) from the truth's pixels to this frame's. With `perspective`, exact for what is in focus."""
-        return self._darkroom.stage.transform(_token(exposure).moments, exposure.frame_index)
+        return self._darkroom.stage.transform(_token(exposure).moments, _token(exposure).draw)
 
     def picture(self, exposure: Exposure) -> npt.NDArray[np.floating[Any]]:
         """(height, width, 3) float32 of 0..255, blue first: what falls on the sensor, without noise and flicker."""
-        return self._darkroom.stage.frame(_token(exposure).moments, exposure.frame_index)
+        return self._darkroom.stage.frame(_token(exposure).moments, _token(exposure).draw)
 
     def developed(self, exposure: Exposure, picture: npt.NDArray[np.floating[Any]]) -> bytes:
         """The file that sensor and camera make of a `picture` of this exposure; the picture is used up."""
         token = _token(exposure)
         return self._darkroom.developed(
-            picture, exposure.frame_index, taken_at=exposure.ended_at, exposure_s=token.exposure_s, iso=token.iso
-        )
+            picture, token.draw,
+            dark=exposure.frame_index in self._options.dark_at, taken_at=exposure.ended_at,
+            exposure_s=token.exposure_s, iso=token.iso,
+        )  # fmt: skip
 
     def lamp(self, exposure: Exposure) -> float:
         """How bright the lamp burnt during this exposure, about 1."""
-        return self._darkroom.sensor.lamp(exposure.frame_index)
+        return self._darkroom.sensor.lamp(_token(exposure).draw)
 
     def sharpest(self, exposure: Exposure, *, from_mm: float, to_mm: float) -> Truth:
         """The truth on the pixels of this exposure's frame, of all that frames from `from_mm` to `to_mm` can show.
 
         What lies beyond is as blurred as from the nearer end, since no frame shows it sharper.
         """
-        moments = _token(exposure).moments
-        return self._darkroom.stage.sharpest(moments, exposure.frame_index, from_mm=from_mm, to_mm=to_mm)
+        moments, draw = _token(exposure).moments, _token(exposure).draw
+        return self._darkroom.stage.sharpest(moments, draw, from_mm=from_mm, to_mm=to_mm)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -289,6 +292,15 @@ class SimulatedCamera:
         if position_mm is None:
             raise CaptureFailed("the rail does not know where it is, so the simulated camera cannot know what it sees")
         return Moment(position_mm, lateral_mm)
+
+    def _draw(self, moment: Moment) -> int:
+        """What noise, flicker and jitter are drawn by: where the controller believes the carriage to stand.
+
+        Not by the frame's index: frames that are added to a stack afterwards have other indices than if it had been
+        shot in one go. In hundredths of a nanometre, so that no whole step of a rail lies where rounding may go astray.
+        """
+        position_mm = self._rail.status().position_mm
+        return round((moment.position_mm if position_mm is None else position_mm) * 1e8) % (1 << 63)
 
     def _settings(self, exposure_s: float, iso: float) -> dict[str, str]:
         return {"exposure_s": f"{exposure_s:g}", "iso": f"{iso:g}"}

@@ -55,16 +55,20 @@ class Darkroom:
     def developed(
         self,
         picture: npt.NDArray[np.floating[Any]],
-        frame_index: int,
+        draw: int,
         *,
+        dark: bool = False,
         taken_at: datetime,
         exposure_s: float,
         iso: float,
     ) -> bytes:
-        """The file that sensor and camera make of a picture, (height, width, 3) of 0..255, which is used up."""
+        """The file that sensor and camera make of a picture, (height, width, 3) of 0..255, which is used up.
+
+        `draw` is what its noise is drawn by; `dark`: the shutter stayed closed.
+        """
         options = self._options
-        light = 0.0 if frame_index in options.dark_at else exposure_s / options.exposure_s
-        counts = self.sensor.counts(picture, frame_index, bits=options.bit_depth, light=light, gain=iso / 100)
+        light = 0.0 if dark else exposure_s / options.exposure_s
+        counts = self.sensor.counts(picture, draw, bits=options.bit_depth, light=light, gain=iso / 100)
         suffix, parameters = {
             "jpeg": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, options.jpeg_quality]),
             "png": (".png", [cv2.IMWRITE_PNG_COMPRESSION, 1]),

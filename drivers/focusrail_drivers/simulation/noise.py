@@ -14,7 +14,7 @@ STRIP_ROWS = 64  # noise is drawn strip by strip: a 24 MP frame never has a seco
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """Turns a picture into counts; pure in (seed, frame index). White fills `full_well_electrons`; 0: no noise."""
+    """Turns a picture into counts; pure in (seed, a frame's `draw`). White fills `full_well_electrons`; 0: no noise."""
 
     seed: int
     full_well_electrons: float
@@ -22,19 +22,17 @@ class Sensor:
     flicker: float  # relative standard deviation of the lamp from frame to frame
     colour_flicker: float = 0.0  # the same of each channel of its light, beside that
 
-    def lamp(self, frame_index: int) -> float:
+    def lamp(self, draw: int) -> float:
         """How bright the lamp burns in this frame, about 1."""
-        return max(
-            0.0, 1.0 + self.flicker * float(np.random.default_rng((self.seed, 72, frame_index)).standard_normal())
-        )
+        return max(0.0, 1.0 + self.flicker * float(np.random.default_rng((self.seed, 72, draw)).standard_normal()))
 
-    def colours(self, frame_index: int) -> npt.NDArray[np.float32]:
+    def colours(self, draw: int) -> npt.NDArray[np.float32]:
         """(3,) float32: what the lamp's blue, green and red are in this frame, each about 1."""
-        off = np.random.default_rng((self.seed, 74, frame_index)).standard_normal(3)
+        off = np.random.default_rng((self.seed, 74, draw)).standard_normal(3)
         return np.maximum(0, 1 + self.colour_flicker * off).astype(np.float32)
 
     def counts(
-        self, picture: Plane, frame_index: int, *, bits: int, light: float = 1.0, gain: float = 1.0
+        self, picture: Plane, draw: int, *, bits: int, light: float = 1.0, gain: float = 1.0
     ) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
         """(height, width, 3) float32 of 0..255 to uint8 (`bits` 8) or uint16 (16); `picture` is used up.
 
@@ -43,8 +41,8 @@ class Sensor:
         top = 255.0 if bits == 8 else 65535.0
         out: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
         out = np.empty(picture.shape, np.uint8) if bits == 8 else np.empty(picture.shape, np.uint16)
-        random = np.random.Generator(np.random.SFC64((self.seed, 73, frame_index)))
-        lamp = np.float32(light * self.lamp(frame_index)) * self.colours(frame_index)
+        random = np.random.Generator(np.random.SFC64((self.seed, 73, draw)))
+        lamp = np.float32(light * self.lamp(draw)) * self.colours(draw)
         for row in range(0, len(picture), STRIP_ROWS):
             strip = picture[row : row + STRIP_ROWS]
             strip *= lamp

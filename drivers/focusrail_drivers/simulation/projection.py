@@ -19,7 +19,7 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """How a frame is scaled, turned and shifted against the view; a function of position and frame index only."""
+    """How a frame is scaled, turned and shifted against the view; a function of position and its `draw` only."""
 
     seed: int
     middle_mm: float  # the carriage position where frame and view agree, jitter apart
@@ -29,7 +29,7 @@ class Pose:
     jitter_px: float  # standard deviation, of each frame, in x and y
 
     def transform(
-        self, position_mm: float, frame_index: int, *, centre_px: tuple[float, float], shift_px: tuple[float, float]
+        self, position_mm: float, draw: int, *, centre_px: tuple[float, float], shift_px: tuple[float, float]
     ) -> Matrix:
         """(3, 3) similarity from view pixels to frame pixels, integer coordinates at pixel centres.
 
@@ -38,7 +38,7 @@ class Pose:
         off_mm = position_mm - self.middle_mm
         scale = math.exp(self.breathing_per_mm * off_mm)
         angle = math.radians(self.rotation_deg_per_mm * off_mm)
-        jitter = np.random.default_rng((self.seed, 71, frame_index)).standard_normal(2) * self.jitter_px
+        jitter = np.random.default_rng((self.seed, 71, draw)).standard_normal(2) * self.jitter_px
         x, y = (self.drift_px_per_mm[axis] * off_mm + shift_px[axis] + float(jitter[axis]) for axis in (0, 1))
         cos, sin = scale * math.cos(angle), scale * math.sin(angle)
         cx, cy = centre_px

@@ -30,7 +30,7 @@ NEAR_BACKGROUND_MM = 1.5
 
 @dataclass(frozen=True, slots=True)
 class StageOptions:
-    """Everything a noise-free frame depends on, besides the carriage and the frame's index."""
+    """Everything a noise-free frame depends on, besides the carriage and its `draw`: what chance is drawn by."""
 
     scene: SceneOptions
     width_px: int
@@ -79,15 +79,15 @@ class Stage:
         layers = tuple(layer_from(sketch, whole, largest_radius_px=largest) for sketch in paint(scene, self.view))
         self.renderer = Renderer(layers, whole, self.lens, self.projection)
 
-    def transform(self, moments: Sequence[Moment], frame_index: int) -> Matrix:
+    def transform(self, moments: Sequence[Moment], draw: int) -> Matrix:
         """(3, 3) from view pixels (those of `truth`) to frame pixels, at the mean of the moments.
 
         Of the perspective projection it is exact for what is in focus; what is not, is displaced by parallax.
         """
         mean = _mean(moments)
-        return np.asarray(self._pose(mean, frame_index) @ self._growth(mean.position_mm), dtype=np.float64)
+        return np.asarray(self._pose(mean, draw) @ self._growth(mean.position_mm), dtype=np.float64)
 
-    def frame(self, moments: Sequence[Moment], frame_index: int) -> Plane:
+    def frame(self, moments: Sequence[Moment], draw: int) -> Plane:
         """(height, width, 3) float32 of 0..255, blue first: what falls on the sensor, averaged over the moments."""
         positions = [moment.position_mm for moment in moments]
         lateral = np.array([moment.lateral_mm for moment in moments]) * self.lens.px_per_mm
@@ -95,12 +95,12 @@ class Stage:
         mean_mm = _mean(moments).position_mm
         refocus_px = self.lens.circle_radius_px(max(positions) - min(positions))
         if reach_px < STILL_PX and refocus_px < STILL_PX:
-            return self._warped(self.renderer.picture(mean_mm), self._pose(_mean(moments), frame_index))
+            return self._warped(self.renderer.picture(mean_mm), self._pose(_mean(moments), draw))
         total = np.zeros((self.options.height_px, self.options.width_px, 3), np.float32)
         picture = None if refocus_px >= 5 * STILL_PX else self.renderer.picture(mean_mm)
         for moment in moments:
             seen = picture if picture is not None else self.renderer.picture(moment.position_mm)
-            total += self._warped(seen, self._pose(moment, frame_index))
+            total += self._warped(seen, self._pose(moment, draw))
         total *= np.float32(1 / len(moments))
         return total
 
@@ -111,16 +111,16 @@ class Stage:
         rows, columns = slice(y0, y0 + self.options.height_px), slice(x0, x0 + self.options.width_px)
         return Truth(np.ascontiguousarray(image[rows, columns]), np.ascontiguousarray(depth_mm[rows, columns]))
 
-    def sharpest(self, moments: Sequence[Moment], frame_index: int, *, from_mm: float, to_mm: float) -> Truth:
+    def sharpest(self, moments: Sequence[Moment], draw: int, *, from_mm: float, to_mm: float) -> Truth:
         """The scene on this frame's pixels; what lies outside `from_mm` to `to_mm` blurred as from the nearer end."""
         image, depth_mm = self.renderer.sharp(from_mm=from_mm, to_mm=to_mm)
-        pose = self._pose(_mean(moments), frame_index)
+        pose = self._pose(_mean(moments), draw)
         seen = np.rint(np.clip(self._warped(image.astype(np.float32), pose), 0, 255)).astype(np.uint8)
         return Truth(seen, self._warped(depth_mm, pose, cv2.INTER_NEAREST).astype(np.float32))
 
-    def _pose(self, moment: Moment, frame_index: int) -> Matrix:
+    def _pose(self, moment: Moment, draw: int) -> Matrix:
         shift = (moment.lateral_mm[0] * self.lens.px_per_mm, moment.lateral_mm[1] * self.lens.px_per_mm)
-        return self.pose.transform(moment.position_mm, frame_index, centre_px=self._centre_px, shift_px=shift)
+        return self.pose.transform(moment.position_mm, draw, centre_px=self._centre_px, shift_px=shift)
 
     def _growth(self, position_mm: float) -> Matrix:
         scale = self.projection.scale(position_mm)

@@ -9,7 +9,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Header, Query
 
 from focusrail.api.asked import AtDesk
-from focusrail.api.schemas import Begun, FrameTold, PlanTold, ShootTold, ShootWish, VersionTold
+from focusrail.api.schemas import Begun, ExtendWish, FrameTold, PlanTold, ShootTold, ShootWish, VersionTold
 from focusrail.api.wishes import recipe_of
 from focusrail.desk import Desk
 from focusrail.model.shoot import Shoot
@@ -54,11 +54,13 @@ def shoot(desk: AtDesk, shoot_id: str) -> ShootTold:
 @router.get("/shoots/{shoot_id}/frames")
 def frames(desk: AtDesk, shoot_id: str) -> list[FrameTold]:
     """The frames that are stored."""
-    desk.service.journal.shoot(shoot_id)
+    order = desk.service.journal.shoot(shoot_id).order
+    places = {index: place for place, index in enumerate(order)}
     return [
         FrameTold(
-            index=one.index, position_mm=one.position_mm, exposed_at=one.exposed_at, file=one.original.path.name,
-            size_bytes=one.original.size_bytes, media_type=one.original.media_type, sha256=one.original.sha256,
+            index=one.index, place=places.get(one.index, one.index), position_mm=one.position_mm,
+            exposed_at=one.exposed_at, file=one.original.path.name, size_bytes=one.original.size_bytes,
+            media_type=one.original.media_type, sha256=one.original.sha256,
             thumbnail=desk.service.thumbnail(shoot_id, one.index).is_file(),
         )
         for one in desk.service.journal.frames(shoot_id)
@@ -75,6 +77,17 @@ def pause(desk: AtDesk, shoot_id: str) -> None:
 def resume(desk: AtDesk, shoot_id: str) -> Begun:
     """Go on: after a pause, or where the shoot ended early."""
     return Begun(shoot_id=desk.resume(shoot_id))
+
+
+@router.post("/shoots/{shoot_id}/extend", status_code=202)
+def extend(
+    desk: AtDesk,
+    shoot_id: str,
+    wish: ExtendWish,
+    idempotency_key: Annotated[str | None, Header(max_length=100)] = None,
+) -> Begun:
+    """Shoot more frames on either side of a published shoot, and publish its next version; the key as for a start."""
+    return Begun(shoot_id=desk.extend(shoot_id, near=wish.near, far=wish.far, key=idempotency_key))
 
 
 @router.post("/shoots/{shoot_id}/abort", status_code=204)
@@ -104,6 +117,7 @@ def _told(desk: Desk, one: Shoot) -> ShootTold:
         state=one.state,
         going_on=going_on,
         interrupted=not going_on and desk.service.was_interrupted(one),
+        unfinished=desk.service.is_unfinished(one),
         planned=len(one.positions_mm),
         stored=stored,
         source=one.source,
