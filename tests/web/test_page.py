@@ -180,6 +180,12 @@ def test_one_click_leads_to_a_picture_in_the_gallery(service: Service, visitor: 
     page.get_by_role("tab", name="Frames").click()
     expect(page.locator("#viewer a")).to_have_count(FRAMES)
     check_access(page, "frames")
+    page.get_by_role("radiogroup", name="How many frames more").get_by_role("radio", name="1", exact=True).click()
+    page.get_by_role("button", name="1 more near").click()  # a missed antenna
+    page.get_by_role("button", name="Look at it").click()
+    expect(page.locator("#version")).to_have_value("2")
+    page.get_by_role("tab", name="Frames").click()
+    expect(page.locator("#viewer a").first).to_have_text(re.compile(rf"{FRAMES} . 9\.200 mm"))
     page.get_by_role("link", name="Gallery").first.click()
     expect(page.locator("#cards li")).not_to_have_count(0)
     check_access(page, "gallery")

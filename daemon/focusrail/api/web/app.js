@@ -357,21 +357,26 @@ async function loadLatest() {
   const shoots = await get("/shoots?limit=12");
   latest = shoots.find(resultOf) ?? null;
   const newest = shoots[0];
-  unfinished = newest?.picture && !newest.going_on && !newest.versions.length ? newest : null;
+  unfinished = newest?.unfinished && newest.picture && !newest.going_on ? newest : null;
   if (!plan.touched) plan.begin(shoots.find((shoot) => shoot.recipe)?.recipe ?? null);
   renderStage();
 }
 
+/** The frames of a shoot that are stored, in the order of the stack. */
+const framesOf = async (shoot_id) => (await get(`/shoots/${shoot_id}/frames`)).sort((one, other) => one.place - other.place);
+
 /** A shoot or stack is going on: what has become of its frames so far? */
 async function begin(shoot_id, frames) {
   if (shown.shoot === shoot_id && marks.length === frames && going()) return;
+  places = new Map();
   Object.assign(shown, { shoot: shoot_id, live: 0, frame: null, note: "", mode: "stack", pausing: false });
   setMarks(frames);
   renderStage();
   soon();
-  const [told, stored] = await Promise.all([get(`/shoots/${shoot_id}`), get(`/shoots/${shoot_id}/frames`)]);
+  const [told, stored] = await Promise.all([get(`/shoots/${shoot_id}`), framesOf(shoot_id)]);
   if (shown.shoot !== shoot_id) return;
-  // Frames are fused in the order of their indices.
+  places = placesOf(stored, frames);
+  // Frames are fused in the order of their places.
   const progress = going()?.shoot_id === shoot_id ? going() : null;
   const done = progress ? progress.fused + progress.left_out : 0;
   stored.forEach((frame, k) => mark(frame.index, k < done ? FUSED : STORED));
@@ -386,15 +391,26 @@ const PLANNED = 0;
 const STORED = 1;
 const FUSED = 2;
 const OUT = 3;
-let marks = new Uint8Array(0);
+let marks = new Uint8Array(0); // by place
+let places = new Map();
 let stripDue = false;
+
+/** Where in the stack each frame lies, by its number; those to come, in the order of their numbers, where there is room. */
+function placesOf(frames, count) {
+  const known = new Map(frames.map((frame) => [frame.index, frame.place]));
+  const taken = new Set(known.values());
+  const free = [...Array(count).keys()].filter((place) => !taken.has(place));
+  for (let index = 0; index < count; index += 1) if (!known.has(index)) known.set(index, free.shift());
+  return known;
+}
 
 function setMarks(count) {
   marks = new Uint8Array(Math.max(0, Math.min(count, 65535)));
   drawStripSoon();
 }
 function mark(index, as) {
-  if (index < marks.length && (as === OUT || as > marks[index])) marks[index] = as;
+  const place = places.get(index) ?? index;
+  if (place < marks.length && (as === OUT || as > marks[place])) marks[place] = as;
   drawStripSoon();
 }
 function drawStripSoon() {
@@ -494,7 +510,7 @@ function sights() {
   return {
     stack: { url: `${url}result.jpg`, caption: `${latest.name}, ${moment(latest.created_at)}` },
     depth: files.includes("depth.png") ? { url: `${url}depth.png`, caption: `${latest.name}, depth map` } : null,
-    frame: { url: thumbnail(latest.shoot_id, last), caption: `${latest.name}, frame ${last + 1}` },
+    frame: { url: thumbnail(latest.shoot_id, last), caption: `${latest.name}, frame ${last}` },
     open: `#/shoots/${latest.shoot_id}/${version}`,
   };
 }
@@ -504,7 +520,7 @@ function growing(id, frames, newest) {
   return {
     stack: frames ? { url: `${live}?frames=${frames}`, caption: made, name: "Composite" } : null,
     depth: frames ? { url: `${live}/depth?frames=${frames}`, caption: made, name: "Depth" } : null,
-    frame: newest === null ? null : { url: thumbnail(id, newest), caption: `Frame ${newest + 1}`, name: `Frame ${newest + 1}` },
+    frame: newest === null ? null : { url: thumbnail(id, newest), caption: `Frame ${newest}`, name: `Frame ${newest}` },
   };
 }
 
@@ -1172,25 +1188,27 @@ $("save-form").addEventListener("submit", (event) => {
 
 // --- shoots -----------------------------------------------------------------------------------------------------------
 
-let key = null; // of the shoot that was asked for and not yet answered: asking again does not begin a second one
+let startKey = null; // of what was asked for and not yet answered: asking again does not begin it a second time
+
+async function start(path, wish) {
+  startKey ??= [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  status = { ...status, doing: "shooting" };
+  render();
+  try {
+    await post(path, wish, { "Idempotency-Key": startKey });
+    startKey = null;
+    say("The shoot has begun.");
+  } catch (problem) {
+    if (problem.status) startKey = null;
+    throw problem;
+  } finally {
+    soon();
+  }
+}
 
 $("capture").addEventListener("click", () => {
   if ($("capture").getAttribute("aria-disabled") === "true") return;
-  attempt(async () => {
-    key ??= [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    status = { ...status, doing: "shooting" };
-    render();
-    try {
-      await post("/shoots", { recipe: plan.recipe() }, { "Idempotency-Key": key });
-      key = null;
-      say("The shoot has begun.");
-    } catch (problem) {
-      if (problem.status) key = null;
-      throw problem;
-    } finally {
-      soon();
-    }
-  }, { key: "ended" });
+  attempt(() => start("/shoots", { recipe: plan.recipe() }), { key: "ended" });
 });
 $("pause").addEventListener("click", () => {
   const progress = going();
@@ -1229,7 +1247,7 @@ async function loadGallery(older = false) {
 
 function card(shoot) {
   const published = resultOf(shoot);
-  const state = shoot.going_on ? "going on" : published ? "" : STATES[shoot.state] ?? shoot.state;
+  const state = shoot.going_on ? "going on" : published && !shoot.unfinished ? "" : STATES[shoot.state] ?? shoot.state;
   return h("li", {}, h("a", { href: `#/shoots/${shoot.shoot_id}` },
     h("div", { class: "picture" },
       shoot.picture ? h("img", { src: shoot.picture, class: shoot.picture.endsWith("/live") ? "grown" : null, alt: "", loading: "lazy", decoding: "async" }) : h("span", { class: "none" }, "no picture"),
@@ -1247,7 +1265,7 @@ $("older").addEventListener("click", () => attempt(() => loadGallery(true)));
 const seen = { shoot: null, frames: [], version: 0, about: null, tab: "result", end: null };
 
 async function loadShoot(id) {
-  const [shoot, frames] = await Promise.all([get(`/shoots/${id}`), get(`/shoots/${id}/frames`)]);
+  const [shoot, frames] = await Promise.all([get(`/shoots/${id}`), framesOf(id)]);
   if (view.id !== id) return;
   Object.assign(seen, { shoot, frames });
   setText($("shoot-name"), [shoot.name, shoot.specimen_id].filter(Boolean).join(" · "));
@@ -1340,7 +1358,7 @@ function showFrames(viewer) {
     const where = frame.position_mm === null ? frame.file : `${mm(frame.position_mm, 3)} mm`;
     return h("a", { href: `/api/shoots/${seen.shoot.shoot_id}/frames/${frame.index}/original`, target: "_blank", class: out ? "out" : null, title: fate?.reason || null },
       frame.thumbnail ? h("img", { src: thumbnail(seen.shoot.shoot_id, frame.index), alt: "", loading: "lazy" }) : null,
-      `${frame.index + 1} · ${where}${out ? " · left out" : ""}`);
+      `${frame.index} · ${where}${out ? " · left out" : ""}`);
   })));
 }
 
@@ -1368,9 +1386,9 @@ async function showCompare(viewer) {
       const k = full / image.naturalWidth;
       const [a, b, c, d, e, f, g, i, j] = [t[0] - crop.x * t[6], t[1] - crop.x * t[7], t[2] - crop.x * t[8], t[3] - crop.y * t[6], t[4] - crop.y * t[7], t[5] - crop.y * t[8], t[6], t[7], t[8]];
       frame.src = url;
-      frame.alt = `Frame ${record.index + 1}`;
+      frame.alt = `Frame ${record.index}`;
       frame.style.transform = `matrix3d(${[a, d, 0, g, b, e, 0, i, 0, 0, 1, 0, c, f, 0, j].join(",")}) scale(${k})`;
-      setText(label, `Frame ${record.index + 1}${record.position_mm === null ? "" : ` · ${mm(record.position_mm, 3)} mm`}`);
+      setText(label, `Frame ${record.index}${record.position_mm === null ? "" : ` · ${mm(record.position_mm, 3)} mm`}`);
     };
     const label = h("span", { class: "tag l num" });
     await put();
@@ -1758,7 +1776,7 @@ const FILES = {
 function renderFacts() {
   const { shoot, about } = seen;
   const facts = [["Taken", moment(shoot.created_at)]];
-  if (!shoot.versions.length) facts.push(["State", shoot.going_on ? "going on" : STATES[shoot.state] ?? shoot.state]);
+  if (shoot.unfinished || shoot.going_on) facts.push(["State", shoot.going_on ? "going on" : STATES[shoot.state] ?? shoot.state]);
   facts.push(["Frames", shoot.planned > shoot.stored ? `${shoot.stored} of ${shoot.planned}` : String(shoot.stored)]);
   if (about) {
     const used = about.frames.filter((one) => one.used);
@@ -1775,7 +1793,7 @@ function renderFacts() {
   if (shoot.recipe === null) facts.push(["From", shoot.source]);
   const actions = [];
   if (shoot.recipe && !shoot.going_on) {
-    if (shoot.stored < shoot.planned) actions.push(h("button", { type: "button", class: "primary", click: () => goOn(shoot.shoot_id) }, `Shoot the other ${shoot.planned - shoot.stored}`));
+    if (shoot.unfinished) actions.push(h("button", { type: "button", class: "primary", click: () => goOn(shoot.shoot_id) }, shoot.stored < shoot.planned ? `Shoot the other ${shoot.planned - shoot.stored}` : "Finish it"));
     actions.push(h("button", { type: "button", click: () => {
       plan.fill(shoot.recipe);
       plan.changed();
@@ -1792,10 +1810,52 @@ function renderFacts() {
   $("facts").replaceChildren(...[
     h("section", { class: "card" }, h("h2", {}, "About"), h("dl", {}, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))),
     actions.length ? h("section", { class: "actions", "aria-label": "What can be done" }, ...actions) : null,
+    extensionCard(),
     warnings.length ? h("section", { class: "card" }, h("h2", {}, plural(warnings.length, "warning")), h("ul", { class: "warnings" }, ...warnings.map((words) => h("li", {}, sentence(words))))) : null,
     sorted.length ? h("section", { class: "card" }, h("h2", {}, "Downloads"), h("ul", { class: "files" }, ...sorted.map((name) => h("li", {},
       h("a", { href: fileUrl(name), download: `${shoot.name}-${name}` }, FILES[name] ?? name), h("span", {}, about?.files?.[name] ? bytes(about.files[name].size_bytes) : ""))))) : null,
   ].filter(Boolean));
+}
+
+const more = { frames: 5 };
+
+/** For what was missed, an antenna perhaps: so many frames more on one side, where the same plan would have had them. */
+function extensionCard() {
+  const { shoot, about, frames } = seen;
+  const at = frames.map((frame) => frame.position_mm);
+  if (!shoot.recipe || shoot.unfinished || shoot.going_on || !about || at.length < 2 || at.includes(null)) return null;
+  const step = (at.at(-1) - at[0]) / (at.length - 1);
+  const ends = [[at[0], -step], [at.at(-1), step]];
+  if ((step > 0) !== (about.result.far_is_high ?? true)) ends.reverse();
+  const [low, high] = status?.travel_mm ?? [-Infinity, Infinity];
+  const sides = ["near", "far"].map((side, k) => {
+    const [end, by] = ends[k];
+    const words = h("b");
+    const where = h("span", { class: "num" });
+    const button = h("button", { type: "button", click: () => attempt(async () => {
+      await start(`/shoots/${shoot.shoot_id}/extend`, { [side]: more.frames });
+      location.hash = "#/";
+    }, { key: "ended" }) }, words, where);
+    const show = () => {
+      const to = end + by * more.frames;
+      button.disabled = to < low || to > high;
+      setText(words, `${more.frames} more ${side}`);
+      setText(where, button.disabled ? "no room" : `to ${mm(to, 3)} mm`);
+    };
+    return { button, show };
+  });
+  const count = h("div", { class: "segments", role: "radiogroup", "aria-label": "How many frames more" },
+    ...[1, 5, 10, 20].map((frames_) => h("button", { type: "button", role: "radio", "data-frames": String(frames_) }, String(frames_))));
+  const show = () => sides.forEach((side) => side.show());
+  radio(count, (button) => {
+    more.frames = Number(button.dataset.frames);
+    show();
+  }, count.querySelector(`[data-frames="${more.frames}"]`));
+  show();
+  return h("section", { class: "card extend", "aria-labelledby": "extend-title" },
+    h("div", { class: "card-head" }, h("h2", { id: "extend-title" }, "Missed something?"), count),
+    h("div", { class: "sides" }, ...sides.map((side) => side.button)),
+    h("p", { class: "hint" }, "The carriage moves. They are shot and stacked in, as the next version."));
 }
 
 // --- which view -------------------------------------------------------------------------------------------------------
@@ -1828,7 +1888,7 @@ function route() {
 }
 addEventListener("hashchange", route);
 
-async function start() {
+async function open() {
   // An address with a token that is still there had the wrong one: the right one is taken out by the service.
   if (new URLSearchParams(location.search).has("token")) {
     history.replaceState(null, "", `/${location.hash}`);
@@ -1839,7 +1899,7 @@ async function start() {
     await loadAll();
   } catch (problem) {
     if (problem.status !== 401) {
-      setTimeout(start, 2000);
+      setTimeout(open, 2000);
       setHealth("lost", "No connection", "trying again");
     }
     return;
@@ -1849,4 +1909,4 @@ async function start() {
   connection.open();
   soon(600);
 }
-start();
+open();
