@@ -265,7 +265,7 @@ def test_the_depth_so_far_is_small_and_uncropped_and_does_not_change_what_comes(
         so_far = stacker.glance_depth(longest_px=100)
         assert so_far is not None
         assert so_far.depth.shape == (74, 100)
-        assert float(so_far.depth.max()) == pytest.approx(index, abs=0.05), "no farther than the frames go"
+        assert index - 0.5 < float(so_far.depth.max()) <= index + 1e-6, "as far as the frames go"
     assert np.array_equal(stacker.finish().depth().depth, other.finish().depth().depth)
 
 
