@@ -260,7 +260,7 @@ class Desk:
                 if not begun.done():
                     begun.set_result(done.shoot_id)
                 with suppress(RuntimeError):  # the desk is closed
-                    self._operator.submit(self.tidy)  # after this has ended
+                    self.operator.submit(self.tidy)  # after this has ended
             except (FocusrailError, DriverError) as error:
                 self._note_loss(error)
                 self._fail(begun, error)
