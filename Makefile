@@ -47,6 +47,10 @@ fuzz-api: $(READY) .venv-fuzz/bin/schemathesis ## minutes: 20,000 generated requ
 	FOCUSRAIL_PATHS=100000 $(VENV)/bin/pytest tests/integration/test_api_paths.py --timeout=900
 	$(VENV)/bin/python tests/fuzz/api.py .venv-fuzz/bin/schemathesis $(ARGS)
 
+.PHONY: fuzz-api-short
+fuzz-api-short: $(READY) .venv-fuzz/bin/schemathesis
+	$(VENV)/bin/python tests/fuzz/api.py .venv-fuzz/bin/schemathesis --examples 3
+
 .venv-fuzz/bin/schemathesis: | system
 	@$(PYTHON) -m venv --clear .venv-fuzz
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-fuzz/bin/python -m pip --quiet install schemathesis==4.32.5
@@ -71,8 +75,18 @@ format: $(READY) ## let ruff format and fix what it can
 kv260-faults: $(READY) ## half an hour: every fault of the emulated KV260 at every tile of 24 megapixels
 	$(VENV)/bin/python -m benchmarks.kv260_faults $(ARGS)
 
-.PHONY: install
-install: $(READY) ## only set up the environment
+.PHONY: environment install uninstall try-install
+environment: $(READY) ## only set up the environment for working on focusrail
+	@:
+
+install: $(if $(DESTDIR),,system) ## as root: install focusrail as a service, or bring it up to date (docs/install.md)
+	@DESTDIR="$(DESTDIR)" sh systemd/install.sh install $(PYTHON) $(LOCK)
+
+uninstall: ## as root: take the service away again; data and edited configuration stay
+	@DESTDIR="$(DESTDIR)" sh systemd/install.sh uninstall
+
+try-install: ## as root, minutes: install on a fresh Debian under a real systemd, shoot, kill it, upgrade, remove it
+	PYTHONPATH=tests $(PYTHON) -m system.try_install $(ARGS)
 
 # pynq, which both locks for the board hold, needs libmagic.
 LIBRARIES := $(if $(filter %/current.txt,$(LOCK)),,libmagic)

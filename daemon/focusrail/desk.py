@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,14 +25,16 @@ from focusrail.capture.rig import Rig
 from focusrail.config.schema import Config
 from focusrail.errors import FocusrailError, IllegalTransition, KeyReused, RigBusy, name_of
 from focusrail.event_log import EventLog
-from focusrail.glance import Ended, Estimate, Progress, Status, estimate, free_bytes
+from focusrail.glance import Ended, Estimate, Progress, Status, estimate
 from focusrail.metrics import Look, Metrics
 from focusrail.model.recipe import Recipe
 from focusrail.recipe_book import RecipeBook
 from focusrail.service import Service
+from focusrail.store.room import free_bytes
 from focusrail.worker.messages import Fused, LeftOut
 from focusrail_drivers.base import DriverError, RailStatus
 from focusrail_drivers.clock import Clock
+from focusrail_drivers.pulse import OwnerThread
 
 log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
@@ -56,7 +58,7 @@ class Desk:
         self.camera = CameraByHand(self.on_rig, self.live, config.camera.settings)
         self._keyed = threading.Lock()
         self._newest: dict[str, tuple[str, str]] = {}  # what was begun with a key last, and for what
-        self._operator = ThreadPoolExecutor(1, "operator")
+        self.operator = OwnerThread("operator")
         self._lock = threading.Lock()  # of what is told; never held for long
         self._change = threading.Lock()  # held while something begins, ends, or is ended
         self._doing = ""
@@ -72,7 +74,7 @@ class Desk:
 
     def open(self) -> str:
         """Open the rig and keep it; return what its devices call themselves. Raises DriverError, ShootInUse."""
-        return self._operator.submit(self._open).result()
+        return self.operator.submit(self._open).result()
 
     def _open(self) -> str:
         try:
@@ -95,13 +97,14 @@ class Desk:
                 self.service.let_go()
 
         with suppress(RuntimeError):  # the desk is closed
-            self._operator.submit(let_go)
+            self.operator.submit(let_go)
 
     def close(self) -> None:
         """End what is going on in order, so that it can be gone on with, and let go of the rig."""
         self.suspend()
-        self._operator.submit(self.service.let_go).result()
-        self._operator.shutdown()
+        with suppress(RuntimeError):  # it is closed already
+            self.operator.submit(self.service.let_go).result()
+        self.operator.shutdown()
 
     def suspend(self) -> None:
         """End what is going on in order; from now on nothing begins."""
@@ -257,7 +260,7 @@ class Desk:
                 if not begun.done():
                     begun.set_result(done.shoot_id)
                 with suppress(RuntimeError):  # the desk is closed
-                    self._operator.submit(self.tidy)  # after this has ended
+                    self.operator.submit(self.tidy)  # after this has ended
             except (FocusrailError, DriverError) as error:
                 self._note_loss(error)
                 self._fail(begun, error)
@@ -302,7 +305,7 @@ class Desk:
                         operation.close()
                         self._begun, self._yielding, self._doing = None, None, ""
 
-            future = self._operator.submit(run)
+            future = self.operator.submit(run)
             self._yielding = future if yields else None
             return future
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 from focusrail.store.journal import Journal
+from focusrail.store.room import free_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,3 @@ def estimate(journal: Journal, spool: Path) -> Estimate:
             size = sum(original.size_bytes for frame in frames for original in frame.originals) / len(frames)
             return Estimate(took_s if took_s > 0 else None, size, free)
     return Estimate(None, None, free)
-
-
-def free_bytes(folder: Path) -> int:
-    """On the disk of a folder that may still have to be made."""
-    return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free

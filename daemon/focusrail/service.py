@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from focusrail.capture.begin import LIVE, THUMBNAILS, usual_outputs
+from focusrail.capture.begin import LIVE, LIVE_DEPTH, THUMBNAILS, usual_outputs
 from focusrail.capture.carriage import Carriage
 from focusrail.capture.ending import ending
 from focusrail.capture.events import Published, Skipped
@@ -152,9 +152,9 @@ class Service:
         """The rig, while it is kept open."""
         return self._kept
 
-    def live_picture(self, shoot_id: str) -> Path:
-        """Where the live composite of a shoot is, if there is one."""
-        return self._spool.folder(shoot_id) / LIVE
+    def live_picture(self, shoot_id: str, *, depth: bool = False) -> Path:
+        """Where the live composite of a shoot is, or the depth beside it, if there is one."""
+        return self._spool.folder(shoot_id) / (LIVE_DEPTH if depth else LIVE)
 
     def thumbnail(self, shoot_id: str, index: int) -> Path:
         """Where a small picture of a frame is, once the stacking process has seen that frame."""

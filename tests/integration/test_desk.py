@@ -37,7 +37,7 @@ def test_a_halt_before_the_first_step_of_a_shoot_is_not_forgotten(tmp_path: Path
     desk = Desk(small_rig(tmp_path), EventLog())
     desk.open()
     busy = threading.Event()
-    desk._operator.submit(busy.wait, 10)
+    desk.operator.submit(busy.wait, 10)
     shooting = several.submit(desk.shoot, recipe())
     until(lambda: desk.status().doing)
     desk.halt()

@@ -12,7 +12,7 @@ from focusrail.model.shoot import Shoot
 from focusrail.store.outbound import Destination
 from focusrail.worker.messages import Begin
 
-LIVE = "live.jpg"
+LIVE, LIVE_DEPTH = "live.jpg", "live_depth.jpg"
 THUMBNAILS = "thumbnails"
 
 
@@ -44,7 +44,9 @@ def begin(
         scratch=place.scratch,
         depth_unit="mm" if in_mm else "frames",
         live=folder / LIVE if shoot.recipe is not None else None,
+        live_depth=folder / LIVE_DEPTH if shoot.recipe is not None else None,
         live_every=config.stacking.preview_every,
+        depth_ends=(min(shoot.positions_mm), max(shoot.positions_mm)) if in_mm and shoot.positions_mm else None,
         thumbnails=folder / THUMBNAILS,
         truth=folder / "truth",
         um_per_px=config.camera.um_per_px,

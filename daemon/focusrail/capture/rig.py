@@ -7,7 +7,6 @@ import json
 import os
 import signal
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from focusrail.store.durable import make_folder, sync_folder, write_durably
 from focusrail_drivers import registry
 from focusrail_drivers.base import Camera, KeepsCount, KeepsPosition, Photograph, Rail
 from focusrail_drivers.clock import Clock
+from focusrail_drivers.pulse import OwnerThread, when_done
 
 log = structlog.get_logger(__name__)
 
@@ -32,16 +32,16 @@ class Rig:
 
     carriage: Carriage
     camera: Camera
-    camera_thread: ThreadPoolExecutor  # has one thread, which makes all calls to the camera
+    camera_thread: OwnerThread  # has one thread, which makes all calls to the camera
     name: str  # what the devices call themselves
     rail_name: str  # what the rail does
 
     def photograph(self, settings: Mapping[str, str]) -> tuple[Photograph, ...]:
         """All files of one photograph, taken where the rail stands. Raises DriverError."""
         if settings:
-            self.camera_thread.submit(self.camera.configure, settings).result()
-        exposure = self.camera_thread.submit(self.camera.expose, 0).result()
-        return self.camera_thread.submit(self.camera.deliver, exposure).result()
+            when_done(self.camera_thread.submit(self.camera.configure, settings)).result()
+        exposure = when_done(self.camera_thread.submit(self.camera.expose, 0)).result()
+        return when_done(self.camera_thread.submit(self.camera.deliver, exposure)).result()
 
 
 @contextmanager
@@ -53,11 +53,11 @@ def open_rig(config: Config, clock: Clock, *, with_camera: bool = True) -> Itera
         names = [rail.open()]
         identity = {"driver": config.rail.driver, "options": repr(config.rail.options)}
         stack.enter_context(_remembered(rail, config.store.root / "rail.json", identity))
-        thread = stack.enter_context(ThreadPoolExecutor(1, "camera"))
+        thread = stack.enter_context(OwnerThread("camera"))
         camera: Camera = registry.load("cameras", config.camera.driver)(config.camera.options, clock, rail)
         if with_camera:
-            stack.callback(lambda: thread.submit(camera.close).result())
-            names.append(thread.submit(camera.open).result())
+            stack.callback(lambda: when_done(thread.submit(camera.close), by=thread.pulse).result())
+            names.append(when_done(thread.submit(camera.open), by=thread.pulse).result())
         approach = Approach(config.rail.backlash_mm, config.rail.approach == "forward", config.rail.settle_s)
         carriage = Carriage(rail, clock, approach=approach, soft_limits=config.rail.travel)
         log.info("rig.opened", devices=names)

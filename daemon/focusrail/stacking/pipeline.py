@@ -263,6 +263,19 @@ class Stacker:
             return None
         return self._accumulator.glance(max(1, max(self._first[0][:2]) // longest_px))
 
+    def glance_depth(self, *, longest_px: int) -> DepthMap | None:
+        """The depth so far, uncropped, from so few of the pixels that it is at most `longest_px` wide and high.
+
+        None before the first frame. Not while `fuse` runs.
+        """
+        seen = self._tracker
+        if seen is None:
+            return None
+        each = -(-2 * max(seen.peaks.best.shape) // longest_px)
+        some = seen.peaks.window(*(slice(each // 2, None, each),) * 2)
+        height, width = (2 * length for length in some.best.shape)
+        return find_depth(some, seen.positions, noise=seen.noise, crop=(0, 0, width, height), executor=self._executor)
+
 
 def _size(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> str:
     return f"{shape[1]} x {shape[0]} px at {dtype.itemsize * 8} bit"

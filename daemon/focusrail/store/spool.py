@@ -15,12 +15,13 @@ from focusrail.model.frame import FrameRecord, Original
 from focusrail.store.durable import make_folder, write_durably, writing
 from focusrail.store.media_types import suffix_of
 from focusrail_drivers.base import Photograph
+from focusrail_drivers.pulse import beat
 
 log = structlog.get_logger(__name__)
 
 
 class Spool:
-    """One folder a shoot: `frames/000012.jpg`, `truth/` on a simulated rig; `live.jpg`, `thumbnails/` to look at."""
+    """One folder a shoot: `frames/000012.jpg`, `truth/` on a simulated rig; `live*.jpg`, `thumbnails/` to look at."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -66,6 +67,7 @@ def proven(records: Iterable[FrameRecord]) -> list[FrameRecord]:
     """The frames whose originals are all what was stored; the others are logged."""
     whole = []
     for record in records:
+        beat()
         try:
             for original in record.originals:
                 read_original(original)

@@ -34,12 +34,14 @@ def depth_picture(
     sure: NDArray[np.floating[Any]] | None = None,
     far_is_high: bool | None = None,
     longest_px: int | None = None,
+    ends: tuple[float, float] | None = None,
 ) -> Picture:
     """The depth map in colours, dark (lowest value) to bright (highest), with a legend below.
 
     depth: (height, width) float, NaN where unknown, in `unit`, "mm" or "frames". sure: its confidence, 0..1: what is
-    less sure is paler. The legend spans the sure depths but for a few outliers, rounded to round numbers; it says where
-    values lie beyond, which end is far when that is known, and has a scale bar when `lateral_um_per_px` is known.
+    less sure is paler. The legend spans the sure depths but for a few outliers, or reaches from one of `ends` to the
+    other, in round numbers; it says where values lie beyond, which end is far when that is known, and has a scale bar
+    when `lateral_um_per_px` is known.
     Light and shade show relief too fine for the colours. With `longest_px` the map is reduced first; it is enlarged or
     framed where it is too small for a legend.
     Returns (height', width', 3) uint8 BGR.
@@ -49,7 +51,7 @@ def depth_picture(
     um_per_px = lateral_um_per_px / zoom if lateral_um_per_px else None
     height, width = values.shape
     em = max(11, round(0.025 * min(max(width, _LEAST_WIDTH_PX), 1.6 * max(height, 200))))
-    scale = _scale(values, trust, unit, far_is_high=far_is_high)
+    scale = _scale(values, trust, unit, far_is_high=far_is_high, ends=ends)
     known = np.isfinite(values)
 
     span = scale.high - scale.low
@@ -70,7 +72,9 @@ def depth_picture(
     return np.vstack([picture, strip])
 
 
-def _scale(values: Plane, trust: Plane, unit: str, *, far_is_high: bool | None) -> Scale:
+def _scale(
+    values: Plane, trust: Plane, unit: str, *, far_is_high: bool | None, ends: tuple[float, float] | None
+) -> Scale:
     known = values[np.isfinite(values)]
     if known.size == 0:
         return Scale(math.nan, math.nan, 1.0, False, False, unit, far_is_high)
@@ -78,7 +82,7 @@ def _scale(values: Plane, trust: Plane, unit: str, *, far_is_high: bool | None) 
     if relied.size < 0.01 * known.size:
         relied = known
     lowest, highest = float(known.min()), float(known.max())
-    low, high = (float(end) for end in np.percentile(relied, _ENDS_PERCENT))
+    low, high = ends or (float(end) for end in np.percentile(relied, _ENDS_PERCENT))
     if not high > low:  # nearly all is of one depth: then the others are what there is to see
         low, high = lowest, highest
     least = 1.0 if unit == "frames" else 0.0

@@ -36,7 +36,9 @@ class Begin:
     scratch: Path  # an existing empty folder; everything is written there
     depth_unit: Literal["mm", "frames"]
     live: Path | None = None  # where the live composite goes
+    live_depth: Path | None = None  # where the depth so far goes, beside it
     live_every: int = 5  # frames
+    depth_ends: tuple[float, float] | None = None  # between which positions the frames are going to lie
     thumbnails: Path | None = None  # a folder for small pictures of the frames, for whoever looks on
     truth: Path | None = None  # the folder with a simulated scene's truth
     um_per_px: float | None = None

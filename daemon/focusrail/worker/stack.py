@@ -31,7 +31,7 @@ from focusrail.worker import doubts, results, suspects
 from focusrail.worker.aligned import save_aligned
 from focusrail.worker.debug import StageRecorder
 from focusrail.worker.foresight import foresee
-from focusrail.worker.live import LONGEST_PX, LivePicture
+from focusrail.worker.live import LivePictures
 from focusrail.worker.measuring import Measuring
 from focusrail.worker.memory_free import hold_to, peak_bytes, resident_bytes
 from focusrail.worker.memory_need import MemoryNeed
@@ -82,7 +82,7 @@ class Stack:
             for record in begin.unwanted
         }
         self._metadata: Metadata | None = None
-        self._live = LivePicture(begin.live, every=begin.live_every)
+        self._live = LivePictures(begin)
         self._recorder: StageRecorder | None = None
         self._reference = begin.survey[0].index if begin.survey else 0
         self._shape: tuple[int, ...] = ()
@@ -212,7 +212,7 @@ class Stack:
             self._outcomes[registered.index] = outcome
             used = sum(o.used for o in self._outcomes.values())
         self.say(Fused(record.index, found.inliers, took_s))
-        if (live := self._live.renew(used, lambda: self._stacker.glance(longest_px=LONGEST_PX))) is not None:
+        if (live := self._live.renew(used, self._stacker)) is not None:
             self.say(Live(used, live))
 
     def leave_out(self, record: FrameRecord, error: FrameError) -> None:

@@ -10,6 +10,7 @@ from fastapi import Path as InPath
 from starlette.responses import FileResponse, Response
 
 from focusrail.api.asked import AtDesk
+from focusrail.desk import Desk
 
 router = APIRouter(prefix="/shoots/{shoot_id}", tags=["files"])
 _REPORT = "sandbox allow-popups; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -44,9 +45,19 @@ def thumbnail(desk: AtDesk, shoot_id: str, index: Annotated[int, InPath(ge=0, le
 @router.get("/live", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
 def live(desk: AtDesk, shoot_id: str) -> Response:
     """The newest live composite."""
+    return _live(desk, shoot_id, depth=False)
+
+
+@router.get("/live/depth", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+def live_depth(desk: AtDesk, shoot_id: str) -> Response:
+    """The depth map so far, in colours."""
+    return _live(desk, shoot_id, depth=True)
+
+
+def _live(desk: Desk, shoot_id: str, *, depth: bool) -> Response:
     desk.service.journal.shoot(shoot_id)
     try:  # all at once: in the middle of it, the next one takes its place
-        data = desk.service.live_picture(shoot_id).read_bytes()
+        data = desk.service.live_picture(shoot_id, depth=depth).read_bytes()
     except OSError as error:
         raise HTTPException(404, f"shoot {shoot_id} has no live picture") from error
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})

@@ -69,11 +69,11 @@ const number = (text) => {
 // --- messages ---------------------------------------------------------------------------------------------------------
 
 /** A message with its title, and buttons for what can be done: [words, function]. Errors stay until they are closed. */
-function toast(title, words = "", { bad = false, actions = [], key = title } = {}) {
-  [...$("toasts").children].filter((one) => one.dataset.key === key).forEach((one) => one.remove());
+function toast(title, words = "", { bad = false, actions = [], key = title, stay = bad } = {}) {
+  untoast(key);
   const close = () => box.remove();
   const box = h(
-    "div", { class: `toast${bad ? " bad" : ""}`, role: bad ? "alert" : "status", "data-key": key },
+    "div", { class: `toast${bad ? " bad" : ""}`, role: bad ? "alert" : null, "data-key": key },
     h("b", {}, title),
     h("button", { class: "close", type: "button", "aria-label": `Close: ${title}`, click: close }, icon("end")),
     words ? h("p", {}, words) : null,
@@ -81,8 +81,10 @@ function toast(title, words = "", { bad = false, actions = [], key = title } = {
   );
   $("toasts").append(box);
   while ($("toasts").children.length > 4) $("toasts").firstChild.remove();
-  if (!bad) setTimeout(close, actions.length ? 15000 : 6000);
+  if (!bad) say(`${title}. ${words}`);
+  if (!stay) setTimeout(close, actions.length ? 15000 : 6000);
 }
+const untoast = (key) => [...$("toasts").children].filter((one) => one.dataset.key === key).forEach((one) => one.remove());
 
 /** Say something to those who listen rather than look. */
 const say = (words) => setText($("say"), words);
@@ -216,6 +218,7 @@ const connection = {
     if (!this.lost) return;
     this.lost = false;
     delete document.body.dataset.lost;
+    for (const picture of $("stage").querySelectorAll("[data-url]")) picture.dataset.url = ""; // some may not have come
     toast("Connected again", "Everything has been read anew.", { key: "connection" });
     render();
   },
@@ -223,7 +226,10 @@ const connection = {
 
 const HEARD = {
   missed: () => attempt(loadAll),
-  started: (event) => begin(event.shoot_id, event.frames),
+  started: (event) => {
+    untoast("ended");
+    begin(event.shoot_id, event.frames);
+  },
   frame_stored: ({ index }) => {
     mark(index, STORED);
     soon();
@@ -268,7 +274,7 @@ const HEARD = {
   ended: ({ shoot_id, error, message }) => {
     const words = sentence(message.split(/: `focusrail/)[0]);
     toast(error === "ShootAborted" ? "Aborted" : "The shoot has ended early", `${words}.`, {
-      bad: error !== "ShootAborted", key: "ended",
+      bad: error !== "ShootAborted", key: "ended", stay: true,
       actions: /safe|waits/.test(message) ? [["Go on with it", () => goOn(shoot_id)], ["Stack what there is", () => stack(shoot_id)]] : [],
     });
     attempt(loadLatest);
@@ -281,6 +287,7 @@ const HEARD = {
 let status = null; // as GET /api/status tells it
 let rail = null; // what of the rail does not change: its ends and its smallest step
 let latest = null; // the newest shoot that was published
+let unfinished = null; // the newest shoot, where it ended before it was published
 const shown = { shoot: null, live: 0, frame: null, note: "", mode: "stack", pausing: false };
 const going = () => status?.progress ?? null;
 const busy = () => Boolean(status?.doing) && !["moving", "homing"].includes(status.doing);
@@ -348,21 +355,28 @@ async function loadAll() {
 
 async function loadLatest() {
   const shoots = await get("/shoots?limit=12");
-  latest = shoots.find((shoot) => shoot.versions.some((version) => version.files.includes("result.jpg"))) ?? null;
+  latest = shoots.find(resultOf) ?? null;
+  const newest = shoots[0];
+  unfinished = newest?.unfinished && newest.picture && !newest.going_on ? newest : null;
   if (!plan.touched) plan.begin(shoots.find((shoot) => shoot.recipe)?.recipe ?? null);
   renderStage();
 }
 
+/** The frames of a shoot that are stored, in the order of the stack. */
+const framesOf = async (shoot_id) => (await get(`/shoots/${shoot_id}/frames`)).sort((one, other) => one.place - other.place);
+
 /** A shoot or stack is going on: what has become of its frames so far? */
 async function begin(shoot_id, frames) {
   if (shown.shoot === shoot_id && marks.length === frames && going()) return;
+  places = new Map();
   Object.assign(shown, { shoot: shoot_id, live: 0, frame: null, note: "", mode: "stack", pausing: false });
   setMarks(frames);
   renderStage();
   soon();
-  const [told, stored] = await Promise.all([get(`/shoots/${shoot_id}`), get(`/shoots/${shoot_id}/frames`)]);
+  const [told, stored] = await Promise.all([get(`/shoots/${shoot_id}`), framesOf(shoot_id)]);
   if (shown.shoot !== shoot_id) return;
-  // Frames are fused in the order of their indices.
+  places = placesOf(stored, frames);
+  // Frames are fused in the order of their places.
   const progress = going()?.shoot_id === shoot_id ? going() : null;
   const done = progress ? progress.fused + progress.left_out : 0;
   stored.forEach((frame, k) => mark(frame.index, k < done ? FUSED : STORED));
@@ -377,15 +391,26 @@ const PLANNED = 0;
 const STORED = 1;
 const FUSED = 2;
 const OUT = 3;
-let marks = new Uint8Array(0);
+let marks = new Uint8Array(0); // by place
+let places = new Map();
 let stripDue = false;
+
+/** Where in the stack each frame lies, by its number; those to come, in the order of their numbers, where there is room. */
+function placesOf(frames, count) {
+  const known = new Map(frames.map((frame) => [frame.index, frame.place]));
+  const taken = new Set(known.values());
+  const free = [...Array(count).keys()].filter((place) => !taken.has(place));
+  for (let index = 0; index < count; index += 1) if (!known.has(index)) known.set(index, free.shift());
+  return known;
+}
 
 function setMarks(count) {
   marks = new Uint8Array(Math.max(0, Math.min(count, 65535)));
   drawStripSoon();
 }
 function mark(index, as) {
-  if (index < marks.length && (as === OUT || as > marks[index])) marks[index] = as;
+  const place = places.get(index) ?? index;
+  if (place < marks.length && (as === OUT || as > marks[place])) marks[place] = as;
   drawStripSoon();
 }
 function drawStripSoon() {
@@ -445,103 +470,97 @@ new ResizeObserver(drawStripSoon).observe($("strip"));
 // --- the stage: the picture that grows --------------------------------------------------------------------------------
 
 const SOME = -1; // frames: the composite was there before we were
-const loading = { url: "" };
-
-/** Show a picture once it is there, so that nothing flickers. */
-function showPicture(url, alt) {
-  const picture = $("stage-picture");
-  picture.alt = alt;
-  if (loading.url === url) return;
-  loading.url = url;
-  const next = new Image();
-  next.src = url;
-  next.decode().then(() => {
-    if (loading.url !== url) return;
-    picture.src = url;
-    picture.hidden = false;
-  }, () => { if (loading.url === url) loading.url = ""; });
-}
+const WORDS = { stack: "Composite", depth: "Depth map", frame: "Last frame" };
 
 const thumbnail = (shoot_id, index) => `/api/shoots/${shoot_id}/frames/${index}/thumbnail`;
 const resultOf = (shoot) => {
   const version = [...shoot.versions].reverse().find((one) => one.files.includes("result.jpg"));
-  return version && { version: version.version, url: `/api/shoots/${shoot.shoot_id}/versions/${version.version}/result.jpg` };
+  return version && { ...version, url: `/api/shoots/${shoot.shoot_id}/versions/${version.version}/` };
 };
 
-function renderStage() {
-  const progress = going();
-  const id = progress?.shoot_id ?? (shown.shoot && !latest ? shown.shoot : null);
-  let url = "";
-  let caption = "";
-  let alt = "";
-  let open = "";
-  let words = "";
-  const mode = shown.mode;
-  $("stage").dataset.mode = mode;
-  if (mode === "camera") {
-    caption = "";
-  } else if (progress) {
-    if (mode === "stack" && shown.live) {
-      url = `/api/shoots/${id}/live?frames=${shown.live}`;
-      caption = shown.live === SOME ? "The composite so far" : `${plural(shown.live, "frame")} in the picture`;
-      alt = `Live composite: ${caption}`;
-    } else if (shown.frame !== null) {
-      url = thumbnail(id, shown.frame);
-      caption = mode === "stack" ? `Frame ${shown.frame + 1}; the composite follows` : `Frame ${shown.frame + 1}`;
-      alt = `Frame ${shown.frame + 1}`;
-    } else words = progress.state === "merging" ? "Reading the frames." : "Here the picture grows, frame by frame.";
-  } else if (latest) {
-    const result = resultOf(latest);
-    const last = marks.length && shown.shoot === latest.shoot_id && shown.frame !== null ? shown.frame : latest.stored - 1;
-    if (mode === "frame") {
-      url = thumbnail(latest.shoot_id, last);
-      caption = `${latest.name}, frame ${last + 1}`;
-    } else {
-      url = result.url;
-      caption = `${latest.name}, ${moment(latest.created_at)}`;
-    }
-    alt = caption;
-    open = `#/shoots/${latest.shoot_id}/${result.version}`;
-  } else {
-    words = status && !status.rig ? "" : "Set near and far, then press Capture. Here the picture will grow, frame by frame.";
+/** Put a picture in once it has come, so that nothing flickers; where there is none, or it does not come, nothing. */
+function lay(picture, url, alt = "") {
+  if (picture.dataset.url === url) return;
+  picture.dataset.url = url;
+  if (!url) {
+    picture.hidden = true;
+    return;
   }
-  if (status && !status.rig && !progress) words = status.trouble ? `The rig does not answer: ${status.trouble}. It is tried again by itself.` : "The rig is being opened.";
-  const trouble = Boolean(status && !status.rig && !progress);
-  if (url && !trouble) showPicture(url, alt);
-  else {
-    loading.url = "";
-    $("stage-picture").hidden = true;
-  }
-  if (mode === "camera") {
-    loading.url = "";
-    $("stage-picture").hidden = true;
-  }
-  renderLive();
-  $("stage-empty").hidden = mode === "camera" || (Boolean(url) && !trouble);
-  setText($("stage-words"), words);
-  setText($("stage-caption"), trouble ? "" : caption);
-  $("stage-open").hidden = !open || trouble;
-  if (open) $("stage-open").href = open;
-  for (const button of document.querySelectorAll("[data-stage]")) button.setAttribute("aria-pressed", String(button.dataset.stage === mode));
-  const inset = progress && mode === "stack" && shown.live && shown.frame !== null;
-  $("inset").hidden = !inset;
-  if (inset) {
-    const small = thumbnail(id, shown.frame);
-    if (!$("inset-picture").src.endsWith(small)) $("inset-picture").src = small;
-    $("inset-picture").alt = `Last frame, ${shown.frame + 1}: show it large`;
-    setText($("inset-words"), `Frame ${shown.frame + 1}`);
-  }
+  const next = new Image();
+  next.src = url;
+  next.decode().then(() => {
+    if (picture.dataset.url === url) Object.assign(picture, { src: url, alt, hidden: false });
+  }, () => {});
 }
-for (const button of document.querySelectorAll("[data-stage]")) {
+
+/** What there is to see, by mode: of what is going on, else of the newest shoot, be it finished or not. */
+function sights() {
+  const progress = going();
+  if (progress) return growing(progress.shoot_id, shown.live, shown.frame);
+  if (unfinished) {
+    const { shoot_id, stored, planned, state, name } = unfinished;
+    const words = `${name}, ${STATES[state] ?? state} at ${stored} of ${planned}`;
+    const all = growing(shoot_id, unfinished.picture.endsWith("/live") ? stored : 0, stored - 1);
+    for (const sight of Object.values(all)) if (sight) sight.caption = words;
+    return { ...all, open: `#/shoots/${shoot_id}` };
+  }
+  if (!latest) return {};
+  const { version, files, url } = resultOf(latest);
+  const last = shown.shoot === latest.shoot_id && shown.frame !== null ? shown.frame : latest.stored - 1;
+  return {
+    stack: { url: `${url}result.jpg`, caption: `${latest.name}, ${moment(latest.created_at)}` },
+    depth: files.includes("depth.png") ? { url: `${url}depth.png`, caption: `${latest.name}, depth map` } : null,
+    frame: { url: thumbnail(latest.shoot_id, last), caption: `${latest.name}, frame ${last}` },
+    open: `#/shoots/${latest.shoot_id}/${version}`,
+  };
+}
+function growing(id, frames, newest) {
+  const made = frames === SOME ? "So far" : plural(frames, "frame");
+  const live = `/api/shoots/${id}/live`;
+  return {
+    stack: frames ? { url: `${live}?frames=${frames}`, caption: made, name: "Composite" } : null,
+    depth: frames ? { url: `${live}/depth?frames=${frames}`, caption: made, name: "Depth" } : null,
+    frame: newest === null ? null : { url: thumbnail(id, newest), caption: `Frame ${newest}`, name: `Frame ${newest}` },
+  };
+}
+
+function renderStage() {
+  const mode = shown.mode;
+  const progress = going();
+  const trouble = Boolean(status && !status.rig && !progress);
+  const all = trouble ? {} : sights();
+  const sight = mode === "camera" ? null : all[mode] ?? all.frame ?? null;
+  $("stage").dataset.mode = mode;
+  lay($("stage-picture"), sight?.url ?? "", sight && [WORDS[mode], sight.caption].join(": "));
+  setText($("stage-caption"), sight?.caption ?? "");
+  $("stage-empty").hidden = mode === "camera" || Boolean(sight);
+  setText($("stage-words"), nothingYet(progress, trouble));
+  $("stage-open").hidden = !all.open;
+  if (all.open) $("stage-open").href = all.open;
+  for (const button of document.querySelectorAll("[data-stage]")) button.setAttribute("aria-pressed", String(button.dataset.stage === mode));
+  for (const inset of document.querySelectorAll("[data-inset]")) renderInset(inset, progress && mode !== "camera" ? all : {}, sight);
+  renderLive();
+}
+function nothingYet(progress, trouble) {
+  if (trouble) return status.trouble ? `The rig does not answer: ${status.trouble}. It is tried again by itself.` : "The rig is being opened.";
+  if (progress) return progress.state === "merging" ? "Reading the frames." : "Here the picture grows, frame by frame.";
+  return "Set near and far, then press Capture. Here the picture will grow, frame by frame.";
+}
+/** What is not shown large is shown small, in the corner. */
+function renderInset(inset, all, large) {
+  const sight = all[inset.dataset.inset];
+  inset.hidden = !sight || sight.url === large?.url;
+  if (inset.hidden) return;
+  lay(inset.firstChild, sight.url);
+  inset.setAttribute("aria-label", `${WORDS[inset.dataset.inset]}: show it large`);
+  setText(inset.lastChild, sight.name);
+}
+for (const button of document.querySelectorAll("[data-stage], [data-inset]")) {
   button.addEventListener("click", () => {
-    shown.mode = button.dataset.stage;
+    shown.mode = button.dataset.stage ?? button.dataset.inset;
     renderStage();
   });
 }
-$("inset").addEventListener("click", () => {
-  shown.mode = "frame";
-  renderStage();
-});
 
 // --- live view --------------------------------------------------------------------------------------------------------
 
@@ -768,20 +787,8 @@ function renderDeck(progress) {
   const done = progress && progress.frames ? (shooting ? progress.stored : progress.fused) / progress.frames : 0;
   capture.style.setProperty("--done", String(done));
   capture.classList.toggle("going", Boolean(progress));
-  let word = "Capture";
-  let more = "";
-  if (progress) {
-    const what = `${progress.stored} of ${progress.frames}`;
-    word = { preflight: "Getting ready", shooting: `Shooting ${what}`, paused: `Paused at ${what}`, merging: "Finishing" }[progress.state] ?? "Working";
-    if (!shooting) word = `Stacking ${progress.fused} of ${progress.frames}`;
-    more = progress.state === "paused" ? "Resume goes on" : progress.state === "merging" && shooting ? "writing the results" : progress.remaining_s !== null ? `${duration(progress.remaining_s)} left` : "";
-  } else if (connection.lost) more = "no connection";
-  else if (!present()) more = "the rig is not ready";
-  else if (plan.error) more = "the plan needs a look";
-  else if (plan.told) more = `${plural(plan.told.frames, "frame")}${plan.told.estimated_s ? `, about ${duration(plan.told.estimated_s)}` : ""}`;
-  else more = plan.complete() ? "" : "set near and far first";
-  setText($("capture-word"), word);
-  setText($("capture-more"), more);
+  setText($("capture-word"), progress ? doingNow(progress, shooting) : "Capture");
+  setText($("capture-more"), progress ? howFar(progress, shooting) : whatComes());
   const ready = present() && !status.doing && plan.told && !plan.error;
   // Not `disabled`: a button that is switched off while it has the focus would lose it.
   capture.setAttribute("aria-disabled", String(!ready));
@@ -792,6 +799,24 @@ function renderDeck(progress) {
   setText($("pause-word"), paused ? "Resume" : "Pause");
   $("pause").querySelector("use").setAttribute("href", paused ? "#i-play" : "#i-pause");
   $("abort").setAttribute("aria-disabled", String(!progress || connection.lost));
+}
+
+function doingNow(progress, shooting) {
+  if (!shooting) return "Stacking";
+  return { preflight: "Getting ready", shooting: "Shooting", paused: "Paused", merging: "Finishing" }[progress.state] ?? "Working";
+}
+function howFar(progress, shooting) {
+  if (progress.state === "preflight") return "";
+  if (progress.state === "merging" && shooting) return "writing the results";
+  const left = progress.state !== "paused" && progress.remaining_s !== null ? `, ${clock(progress.remaining_s)} left` : "";
+  return `${shooting ? progress.stored : progress.fused} of ${progress.frames}${left}`;
+}
+function whatComes() {
+  if (connection.lost) return "no connection";
+  if (!present()) return "the rig is not ready";
+  if (plan.error) return "the plan needs a look";
+  if (!plan.told) return plan.complete() ? "" : "set near and far first";
+  return `${plural(plan.told.frames, "frame")}${plan.told.estimated_s ? `, about ${duration(plan.told.estimated_s)}` : ""}`;
 }
 
 // --- rail -------------------------------------------------------------------------------------------------------------
@@ -939,6 +964,7 @@ const plan = {
   rest: {}, // what a recipe says besides, which has no field here
   mesh: null, // whether a 3D surface is wanted; null: as the rig does it
   touched: false,
+  edited: false, // since its figures were last said
   asked: 0,
   timer: 0,
 
@@ -1000,11 +1026,12 @@ const plan = {
       const { name, from_mm, to_mm, depth_mm, frames, step_mm, keep_step } = newest;
       this.fill({ name, from_mm, to_mm, depth_mm, frames, step_mm, keep_step });
     }
-    else if (/simulated/.test(status?.rig ?? "")) this.fill({ name: "demo", from_mm: 10, to_mm: 14.7, frames: 30 });
+    else if (/simulated/.test(status?.rig ?? "")) this.fill({ name: "demo", from_mm: 10, to_mm: 14.7, frames: 30, outputs: { mesh: true } });
     else this.fill({ name: "stack", frames: 40 });
   },
 
   changed() {
+    this.edited = true;
     document.querySelector(".sums").classList.add("stale");
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
@@ -1053,6 +1080,10 @@ async function renewPlan() {
     setText($("p-disk"), answer.needed_bytes === null ? `${free}; the first shoot tells what it takes` : `${bytes(answer.needed_bytes)} of originals, ${free}`);
     if (answer.needed_bytes !== null && answer.needed_bytes > 0.95 * answer.free_bytes) setText($("plan-error"), "The disk is too full for this plan: make room, or take fewer frames.");
   } else for (const id of ["p-frames", "p-step", "p-depth", "p-time", "p-disk"]) setText($(id), "–");
+  if (answer && plan.edited) {
+    plan.edited = false;
+    say(`${plural(answer.frames, "frame")}, ${microns(answer.step_mm)} apart${answer.estimated_s === null ? "" : `, about ${duration(answer.estimated_s)}`}`);
+  }
   renderExtras();
   render();
   drawStripSoon();
@@ -1157,25 +1188,27 @@ $("save-form").addEventListener("submit", (event) => {
 
 // --- shoots -----------------------------------------------------------------------------------------------------------
 
-let key = null; // of the shoot that was asked for and not yet answered: asking again does not begin a second one
+let startKey = null; // of what was asked for and not yet answered: asking again does not begin it a second time
+
+async function start(path, wish) {
+  startKey ??= [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  status = { ...status, doing: "shooting" };
+  render();
+  try {
+    await post(path, wish, { "Idempotency-Key": startKey });
+    startKey = null;
+    say("The shoot has begun.");
+  } catch (problem) {
+    if (problem.status) startKey = null;
+    throw problem;
+  } finally {
+    soon();
+  }
+}
 
 $("capture").addEventListener("click", () => {
   if ($("capture").getAttribute("aria-disabled") === "true") return;
-  attempt(async () => {
-    key ??= [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    status = { ...status, doing: "shooting" };
-    render();
-    try {
-      await post("/shoots", { recipe: plan.recipe() }, { "Idempotency-Key": key });
-      key = null;
-      say("The shoot has begun.");
-    } catch (problem) {
-      if (problem.status) key = null;
-      throw problem;
-    } finally {
-      soon();
-    }
-  }, { key: "ended" });
+  attempt(() => start("/shoots", { recipe: plan.recipe() }), { key: "ended" });
 });
 $("pause").addEventListener("click", () => {
   const progress = going();
@@ -1192,8 +1225,8 @@ $("abort").addEventListener("click", () => {
 async function goOn(shoot_id) {
   if (await attempt(() => post(`/shoots/${shoot_id}/resume`))) location.hash = "#/";
 }
-async function stack(shoot_id) {
-  if (await attempt(() => post(`/shoots/${shoot_id}/stack`))) location.hash = "#/";
+async function stack(shoot_id, wish) {
+  if (await attempt(() => post(`/shoots/${shoot_id}/stack`, wish))) location.hash = "#/";
 }
 
 // --- gallery ----------------------------------------------------------------------------------------------------------
@@ -1214,7 +1247,7 @@ async function loadGallery(older = false) {
 
 function card(shoot) {
   const published = resultOf(shoot);
-  const state = shoot.going_on ? "going on" : published ? "" : STATES[shoot.state] ?? shoot.state;
+  const state = shoot.going_on ? "going on" : published && !shoot.unfinished ? "" : STATES[shoot.state] ?? shoot.state;
   return h("li", {}, h("a", { href: `#/shoots/${shoot.shoot_id}` },
     h("div", { class: "picture" },
       shoot.picture ? h("img", { src: shoot.picture, class: shoot.picture.endsWith("/live") ? "grown" : null, alt: "", loading: "lazy", decoding: "async" }) : h("span", { class: "none" }, "no picture"),
@@ -1232,7 +1265,7 @@ $("older").addEventListener("click", () => attempt(() => loadGallery(true)));
 const seen = { shoot: null, frames: [], version: 0, about: null, tab: "result", end: null };
 
 async function loadShoot(id) {
-  const [shoot, frames] = await Promise.all([get(`/shoots/${id}`), get(`/shoots/${id}/frames`)]);
+  const [shoot, frames] = await Promise.all([get(`/shoots/${id}`), framesOf(id)]);
   if (view.id !== id) return;
   Object.assign(seen, { shoot, frames });
   setText($("shoot-name"), [shoot.name, shoot.specimen_id].filter(Boolean).join(" · "));
@@ -1325,7 +1358,7 @@ function showFrames(viewer) {
     const where = frame.position_mm === null ? frame.file : `${mm(frame.position_mm, 3)} mm`;
     return h("a", { href: `/api/shoots/${seen.shoot.shoot_id}/frames/${frame.index}/original`, target: "_blank", class: out ? "out" : null, title: fate?.reason || null },
       frame.thumbnail ? h("img", { src: thumbnail(seen.shoot.shoot_id, frame.index), alt: "", loading: "lazy" }) : null,
-      `${frame.index + 1} · ${where}${out ? " · left out" : ""}`);
+      `${frame.index} · ${where}${out ? " · left out" : ""}`);
   })));
 }
 
@@ -1353,9 +1386,9 @@ async function showCompare(viewer) {
       const k = full / image.naturalWidth;
       const [a, b, c, d, e, f, g, i, j] = [t[0] - crop.x * t[6], t[1] - crop.x * t[7], t[2] - crop.x * t[8], t[3] - crop.y * t[6], t[4] - crop.y * t[7], t[5] - crop.y * t[8], t[6], t[7], t[8]];
       frame.src = url;
-      frame.alt = `Frame ${record.index + 1}`;
+      frame.alt = `Frame ${record.index}`;
       frame.style.transform = `matrix3d(${[a, d, 0, g, b, e, 0, i, 0, 0, 1, 0, c, f, 0, j].join(",")}) scale(${k})`;
-      setText(label, `Frame ${record.index + 1}${record.position_mm === null ? "" : ` · ${mm(record.position_mm, 3)} mm`}`);
+      setText(label, `Frame ${record.index}${record.position_mm === null ? "" : ` · ${mm(record.position_mm, 3)} mm`}`);
     };
     const label = h("span", { class: "tag l num" });
     await put();
@@ -1514,7 +1547,7 @@ void main() {
   float high = clamp((v_height - u_range.x) / max(1e-9, u_range.y - u_range.x), 0.0, 1.0);
   // Near yellow, far blue: told apart whatever colours an eye knows.
   vec3 ramp = high < 0.5 ? mix(vec3(0.0, 0.13, 0.38), vec3(0.49, 0.48, 0.47), high * 2.0) : mix(vec3(0.49, 0.48, 0.47), vec3(1.0, 0.91, 0.27), high * 2.0 - 1.0);
-  colour = vec4(u_as == 0 ? photo : u_as == 1 ? vec3(0.82, 0.80, 0.77) * light : ramp * (0.45 + 0.55 * light), 1.0);
+  colour = vec4(u_as == 3 ? vec3(0.23, 0.26, 0.31) : u_as == 0 ? photo : u_as == 1 ? vec3(0.82, 0.80, 0.77) * light : ramp * (0.45 + 0.55 * light), 1.0);
 }`;
 
 /** What of a binary glTF file store/gltf.py writes: one mesh with one picture. */
@@ -1546,7 +1579,9 @@ function readGlb(data) {
 
 async function showSurface(viewer) {
   if (!versionOf()?.files.includes("surface.glb")) {
-    waiting(viewer, "This version has no surface. Tick “3D surface as well” in the plan, under More, and it is made with the next shoot.");
+    const { shoot } = seen;
+    const box = waiting(viewer, "This version has no surface yet. It is made of the frames that are stored; tick “3D surface as well” in the plan, under More, and the next shoot brings its own.");
+    if (shoot.stored > 1 && !shoot.going_on) box.append(h("button", { type: "button", class: "primary", click: () => stack(shoot.shoot_id, { outputs: { ...withoutNull(shoot.recipe?.outputs ?? {}), mesh: true } }) }, "Make the surface"));
     return;
   }
   const wait = waiting(viewer, "Loading the surface…");
@@ -1556,7 +1591,7 @@ async function showSurface(viewer) {
     const mesh = readGlb(await answer.arrayBuffer());
     const picture = await createImageBitmap(mesh.picture);
     if (!wait.isConnected) return;
-    const canvas = h("canvas", { class: "surface", tabindex: "0", role: "img", "aria-label": "The surface in three dimensions. Arrow keys turn it, plus and minus bring it nearer." });
+    const canvas = h("canvas", { class: "surface", tabindex: "0", role: "application", "aria-label": "The surface in three dimensions. Arrow keys turn it, plus and minus bring it nearer." });
     const gl = canvas.getContext("webgl2", { antialias: true });
     if (!gl) {
       setText(wait.firstChild, "This browser cannot draw in three dimensions (WebGL 2 is off). The file surface.glb can be opened in another program.");
@@ -1571,19 +1606,42 @@ async function showSurface(viewer) {
   }
 }
 
-function turn(viewer, canvas, gl, mesh, picture) {
-  const program = compiled(gl, VERTEX, FRAGMENT);
-  const buffer = (kind, data) => {
-    gl.bindBuffer(kind, gl.createBuffer());
-    gl.bufferData(kind, data, gl.STATIC_DRAW);
-  };
-  for (const [name, data, width] of [["a_place", mesh.places, 3], ["a_at", mesh.at, 2]]) {
-    buffer(gl.ARRAY_BUFFER, data);
+const GRID = 3; // drawn as, beside photo, shape and height
+
+function vertices(gl, program, places, at) {
+  const all = gl.createVertexArray();
+  gl.bindVertexArray(all);
+  for (const [name, data, width] of [["a_place", places, 3], ["a_at", at, 2]]) {
+    gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ARRAY_BUFFER, data, gl.STATIC_DRAW);
     const place = gl.getAttribLocation(program, name);
     gl.enableVertexAttribArray(place);
     gl.vertexAttribPointer(place, width, gl.FLOAT, false, 0, 0);
   }
-  buffer(gl.ELEMENT_ARRAY_BUFFER, mesh.triangles);
+  return all;
+}
+
+/** Squares of a round length behind the surface, and somewhat beyond its edges: what tells how large it is. */
+function millimetres({ low, high }) {
+  const wide = Math.max(high[0] - low[0], high[1] - low[1]);
+  const rough = 10 ** Math.floor(Math.log10(wide / 4));
+  const pitch = rough * [5, 2, 1].find((times) => times * rough <= wide / 4);
+  const [x0, y0, x1, y1] = [Math.floor(low[0] / pitch), Math.floor(low[1] / pitch), Math.ceil(high[0] / pitch), Math.ceil(high[1] / pitch)].map((k) => k * pitch);
+  const places = [];
+  for (let x = x0; x <= x1 + pitch / 2; x += pitch) places.push(x, y0, low[2], x, y1, low[2]);
+  for (let y = y0; y <= y1 + pitch / 2; y += pitch) places.push(x0, y, low[2], x1, y, low[2]);
+  return { places: new Float32Array(places), pitch };
+}
+
+/** How large it is, as far as that is known. */
+function sizeOf(mesh, extent, grid) {
+  if (grid) return `${extent.map((one) => (one * 1000).toFixed(2)).join(" × ")} mm; a square is ${microns(grid.pitch * 1000)}`;
+  const deep = mesh.extras.axis_units?.[2] === "m" ? `${((mesh.high[2] - mesh.low[2]) * 1000).toFixed(2)} mm deep. ` : "";
+  return `${deep}Its width is not known: set camera.um_per_px in the configuration.`;
+}
+
+function turn(viewer, canvas, gl, mesh, picture) {
+  const program = compiled(gl, VERTEX, FRAGMENT);
   gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, picture);
   gl.generateMipmap(gl.TEXTURE_2D);
@@ -1592,6 +1650,11 @@ function turn(viewer, canvas, gl, mesh, picture) {
   gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
   gl.enable(gl.DEPTH_TEST);
   gl.clearColor(0.024, 0.027, 0.031, 1);
+  const grid = mesh.extras.true_to_scale ? millimetres(mesh) : null;
+  const surface = vertices(gl, program, mesh.places, mesh.at);
+  gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+  gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, mesh.triangles, gl.STATIC_DRAW);
+  const lines = grid && vertices(gl, program, grid.places, new Float32Array((grid.places.length / 3) * 2));
   const uniform = (name) => gl.getUniformLocation(program, name);
   const [uView, uEye, uScale, uMiddle, uAs, uRange] = ["u_view", "u_eye", "u_scale", "u_middle", "u_as", "u_range"].map(uniform);
   const extent = [0, 1, 2].map((k) => (mesh.high[k] - mesh.low[k]) * mesh.scale[k]);
@@ -1617,8 +1680,14 @@ function turn(viewer, canvas, gl, mesh, picture) {
     gl.uniform3fv(uScale, scale);
     const half = (extent[2] * unit * look.relief) / 2;
     gl.uniform2f(uRange, -half, half);
+    gl.bindVertexArray(surface);
     gl.uniform1i(uAs, look.as);
     gl.drawElements(gl.TRIANGLES, mesh.triangles.length, gl.UNSIGNED_INT, 0);
+    if (lines) {
+      gl.bindVertexArray(lines);
+      gl.uniform1i(uAs, GRID);
+      gl.drawArrays(gl.LINES, 0, grid.places.length / 3);
+    }
     if (look.turning) redraw();
   }
   function redraw() {
@@ -1685,8 +1754,7 @@ function turn(viewer, canvas, gl, mesh, picture) {
     redraw();
   } });
   const times = h("span", { class: "num" }, "× 1.0");
-  const size = mesh.extras.true_to_scale ? extent.map((one) => (one * 1000).toFixed(2)).join(" × ") + " mm" : "Not to scale: set camera.um_per_px in the configuration";
-  canvas.parentElement.append(h("p", { class: "size num" }, size));
+  canvas.parentElement.append(h("p", { class: "size num" }, sizeOf(mesh, extent, grid)), h("p", { class: "holes" }, "Holes: nothing sure was measured there."));
   viewer.append(h("div", { class: "tools" }, as, turner, h("button", { type: "button", click: () => { Object.assign(look, { yaw: 0, pitch: 0, far: 2.7 }); setTurning(false); } }, "Front"), h("label", {}, "Relief", relief, times)));
   const watch = new ResizeObserver(redraw);
   watch.observe(canvas);
@@ -1708,7 +1776,7 @@ const FILES = {
 function renderFacts() {
   const { shoot, about } = seen;
   const facts = [["Taken", moment(shoot.created_at)]];
-  if (!shoot.versions.length) facts.push(["State", shoot.going_on ? "going on" : STATES[shoot.state] ?? shoot.state]);
+  if (shoot.unfinished || shoot.going_on) facts.push(["State", shoot.going_on ? "going on" : STATES[shoot.state] ?? shoot.state]);
   facts.push(["Frames", shoot.planned > shoot.stored ? `${shoot.stored} of ${shoot.planned}` : String(shoot.stored)]);
   if (about) {
     const used = about.frames.filter((one) => one.used);
@@ -1725,7 +1793,7 @@ function renderFacts() {
   if (shoot.recipe === null) facts.push(["From", shoot.source]);
   const actions = [];
   if (shoot.recipe && !shoot.going_on) {
-    if (shoot.stored < shoot.planned) actions.push(h("button", { type: "button", class: "primary", click: () => goOn(shoot.shoot_id) }, `Shoot the other ${shoot.planned - shoot.stored}`));
+    if (shoot.unfinished) actions.push(h("button", { type: "button", class: "primary", click: () => goOn(shoot.shoot_id) }, shoot.stored < shoot.planned ? `Shoot the other ${shoot.planned - shoot.stored}` : "Finish it"));
     actions.push(h("button", { type: "button", click: () => {
       plan.fill(shoot.recipe);
       plan.changed();
@@ -1742,10 +1810,52 @@ function renderFacts() {
   $("facts").replaceChildren(...[
     h("section", { class: "card" }, h("h2", {}, "About"), h("dl", {}, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))),
     actions.length ? h("section", { class: "actions", "aria-label": "What can be done" }, ...actions) : null,
+    extensionCard(),
     warnings.length ? h("section", { class: "card" }, h("h2", {}, plural(warnings.length, "warning")), h("ul", { class: "warnings" }, ...warnings.map((words) => h("li", {}, sentence(words))))) : null,
     sorted.length ? h("section", { class: "card" }, h("h2", {}, "Downloads"), h("ul", { class: "files" }, ...sorted.map((name) => h("li", {},
       h("a", { href: fileUrl(name), download: `${shoot.name}-${name}` }, FILES[name] ?? name), h("span", {}, about?.files?.[name] ? bytes(about.files[name].size_bytes) : ""))))) : null,
   ].filter(Boolean));
+}
+
+const more = { frames: 5 };
+
+/** For what was missed, an antenna perhaps: so many frames more on one side, where the same plan would have had them. */
+function extensionCard() {
+  const { shoot, about, frames } = seen;
+  const at = frames.map((frame) => frame.position_mm);
+  if (!shoot.recipe || shoot.unfinished || shoot.going_on || !about || at.length < 2 || at.includes(null)) return null;
+  const step = (at.at(-1) - at[0]) / (at.length - 1);
+  const ends = [[at[0], -step], [at.at(-1), step]];
+  if ((step > 0) !== (about.result.far_is_high ?? true)) ends.reverse();
+  const [low, high] = status?.travel_mm ?? [-Infinity, Infinity];
+  const sides = ["near", "far"].map((side, k) => {
+    const [end, by] = ends[k];
+    const words = h("b");
+    const where = h("span", { class: "num" });
+    const button = h("button", { type: "button", click: () => attempt(async () => {
+      await start(`/shoots/${shoot.shoot_id}/extend`, { [side]: more.frames });
+      location.hash = "#/";
+    }, { key: "ended" }) }, words, where);
+    const show = () => {
+      const to = end + by * more.frames;
+      button.disabled = to < low || to > high;
+      setText(words, `${more.frames} more ${side}`);
+      setText(where, button.disabled ? "no room" : `to ${mm(to, 3)} mm`);
+    };
+    return { button, show };
+  });
+  const count = h("div", { class: "segments", role: "radiogroup", "aria-label": "How many frames more" },
+    ...[1, 5, 10, 20].map((frames_) => h("button", { type: "button", role: "radio", "data-frames": String(frames_) }, String(frames_))));
+  const show = () => sides.forEach((side) => side.show());
+  radio(count, (button) => {
+    more.frames = Number(button.dataset.frames);
+    show();
+  }, count.querySelector(`[data-frames="${more.frames}"]`));
+  show();
+  return h("section", { class: "card extend", "aria-labelledby": "extend-title" },
+    h("div", { class: "card-head" }, h("h2", { id: "extend-title" }, "Missed something?"), count),
+    h("div", { class: "sides" }, ...sides.map((side) => side.button)),
+    h("p", { class: "hint" }, "The carriage moves. They are shot and stacked in, as the next version."));
 }
 
 // --- which view -------------------------------------------------------------------------------------------------------
@@ -1778,7 +1888,7 @@ function route() {
 }
 addEventListener("hashchange", route);
 
-async function start() {
+async function open() {
   // An address with a token that is still there had the wrong one: the right one is taken out by the service.
   if (new URLSearchParams(location.search).has("token")) {
     history.replaceState(null, "", `/${location.hash}`);
@@ -1789,7 +1899,7 @@ async function start() {
     await loadAll();
   } catch (problem) {
     if (problem.status !== 401) {
-      setTimeout(start, 2000);
+      setTimeout(open, 2000);
       setHealth("lost", "No connection", "trying again");
     }
     return;
@@ -1799,4 +1909,4 @@ async function start() {
   connection.open();
   soon(600);
 }
-start();
+open();
