@@ -98,7 +98,7 @@ class Watchdog:
             self._change.clear()
 
     def _look(self) -> None:
-        rig = self._desk.service.kept
+        rig = self._desk.service.holder.kept
         threads: list[OwnerThread | _Loop] = [self._desk.operator]
         if rig is not None:
             threads.append(rig.camera_thread)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from focusrail.capture.unfinished import interrupted
 from focusrail.desk import Desk
 from focusrail.errors import DiskFull, OriginalsLetGo, RigBusy, ShootAborted
 from focusrail.event_log import EventLog
@@ -56,13 +57,13 @@ def test_what_is_stopped_while_it_homes_goes_on_at_the_next_start(tmp_path: Path
     shoot_id = desk.shoot(recipe(frames=3))
     until(lambda: desk.status().moving)
     close(desk)
-    assert desk.service.kept is None
+    assert desk.service.holder.kept is None
     with pytest.raises(RigBusy, match="ending"):
         desk.shoot(recipe())
     again = Desk(config, EventLog())
     again.open()
-    interrupted = again.service.interrupted()
-    assert interrupted is not None and interrupted.shoot_id == shoot_id and interrupted.state is State.PREFLIGHT
+    waiting = interrupted(again.service.journal, again.service.spool)
+    assert waiting is not None and waiting.shoot_id == shoot_id and waiting.state is State.PREFLIGHT
     again.resume(shoot_id)
     until(lambda: again.service.journal.shoot(shoot_id).state is State.PUBLISHED)
     close(again)
@@ -106,7 +107,7 @@ def test_originals_go_after_the_next_publication_and_whoever_needs_them_is_told(
     until(lambda: journal.let_go_at(old[0]))
     until(lambda: not desk.status().doing)
     assert not list((tmp_path / "spool" / old[0]).glob("frames/*"))
-    assert desk.service.thumbnail(old[0], 1).is_file(), "they can be looked at still"
+    assert desk.service.spool.thumbnail(old[0], 1).is_file(), "they can be looked at still"
     for wanted in (desk.restack, desk.resume, lambda shoot_id: desk.extend(shoot_id, far=1)):
         with pytest.raises(OriginalsLetGo, match=r"were let go on 20\d\d-.*; its results are in /"):
             wanted(old[0])

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from focusrail.capture.events import FrameStored, Published
+from focusrail.capture.unfinished import interrupted, newest_unfinished
 from focusrail.errors import (
     FocusrailError,
     IllegalTransition,
@@ -167,12 +168,12 @@ def test_an_extension_that_ends_early_is_gone_on_with(service: Service, in_one_g
     shoot = service.journal.shoot(shoot_id)
     assert shoot.state is (State.SHOOTING if stored else State.FAILED)
     assert len(shoot.positions_mm) == 8, "the longer plan is journalled before its first frame"
-    unfinished, interrupted = service.unfinished(), service.interrupted()
+    unfinished, waiting = newest_unfinished(service.journal), interrupted(service.journal, service.spool)
     assert unfinished is not None and unfinished.shoot_id == shoot_id
-    assert (interrupted is not None) == bool(stored)
+    assert (waiting is not None) == bool(stored)
     service._suspended = False
     done = service.shoot_on(shoot_id)
-    assert (done.version, service.unfinished()) == (2, None)
+    assert (done.version, newest_unfinished(service.journal)) == (2, None)
     assert_alike(done.folder, in_one_go(FIRST - 2, LAST + 2).folder)
 
 
@@ -182,8 +183,8 @@ def test_an_older_shoot_that_is_being_extended_is_what_the_service_goes_on_with(
     service._listen = lambda event: service.suspend() if isinstance(event, FrameStored) and not event.before else None
     with pytest.raises(ShootAborted):
         service.extend(shoot_id, far=2)
-    interrupted = service.interrupted()
-    assert interrupted is not None and interrupted.shoot_id == shoot_id != newer.shoot_id
+    waiting = interrupted(service.journal, service.spool)
+    assert waiting is not None and waiting.shoot_id == shoot_id != newer.shoot_id
 
 
 def test_what_cannot_be_extended_is_refused_and_stays_as_it_is(service: Service) -> None:
@@ -212,7 +213,7 @@ def test_what_cannot_be_extended_is_refused_and_stays_as_it_is(service: Service)
     brighter.close()
     shoot = service.journal.shoot(shoot_id)
     assert (shoot.state, len(shoot.positions_mm)) == (State.PUBLISHED, 4)
-    assert service.unfinished() is None
+    assert newest_unfinished(service.journal) is None
     for path in Path(first).parent.iterdir():
         path.unlink()
     with pytest.raises(OriginalChanged, match=r"none of the frames .* shoot it anew"):
