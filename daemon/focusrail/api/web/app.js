@@ -265,10 +265,6 @@ const HEARD = {
       actions: [["Look at it", () => { location.hash = `#/shoots/${event.shoot_id}/${event.version}`; }]], key: "ended",
     });
     shown.note = "";
-    attempt(loadLatest);
-    if (view.name === "gallery") attempt(loadGallery);
-    if (view.name === "shoot" && view.id === event.shoot_id) attempt(() => loadShoot(view.id));
-    attempt(renewPlan);
     soon();
   },
   ended: ({ shoot_id, error, message }) => {
@@ -277,7 +273,6 @@ const HEARD = {
       bad: error !== "ShootAborted", key: "ended", stay: true,
       actions: /safe|waits/.test(message) ? [["Go on with it", () => goOn(shoot_id)], ["Stack what there is", () => stack(shoot_id)]] : [],
     });
-    attempt(loadLatest);
     soon();
   },
 };
@@ -325,6 +320,7 @@ document.addEventListener("visibilitychange", () => {
 });
 
 async function readStatus() {
+  const went = going();
   status = await get("/status");
   if (!status.rig) rail = null;
   else if (!rail) {
@@ -335,7 +331,16 @@ async function readStatus() {
   }
   const progress = going();
   if (progress && progress.shoot_id !== shown.shoot) await begin(progress.shoot_id, progress.frames);
+  if (went && !progress) await ended(went.shoot_id);
   render();
+}
+
+/** What was going on is over: see what has become of it. */
+async function ended(shoot_id) {
+  await loadLatest();
+  if (view.name === "gallery") await loadGallery();
+  if (view.name === "shoot" && view.id === shoot_id) await loadShoot(shoot_id);
+  renewPlan(); // how long a shoot takes is known better now
 }
 
 /** Everything anew: at the beginning, after a lost connection, and when events were missed. */
@@ -1324,29 +1329,19 @@ async function loaded(url) {
   return image;
 }
 
-async function showResult(viewer) {
-  const wait = waiting(viewer, "Loading the picture…");
-  try {
-    const image = await loaded(fileUrl("result.jpg"));
-    image.alt = `The result of ${seen.shoot.name}`;
-    if (!wait.isConnected) return;
-    wait.remove();
-    seen.end = deepZoom(viewer, [[image]], `Result of ${seen.shoot.name}`);
-  } catch {
-    setText(wait.firstChild, "The result cannot be loaded: it may have been moved away from the outbound folder.");
-  }
-}
+const showResult = (viewer) => showPicture(viewer, "result.jpg", "result");
+const showDepth = (viewer) => showPicture(viewer, "depth.png", "depth map");
 
-async function showDepth(viewer) {
-  const wait = waiting(viewer, "Loading the depth map…");
+async function showPicture(viewer, file, what) {
+  const wait = waiting(viewer, `Loading the ${what}…`);
   try {
-    const image = await loaded(fileUrl("depth.png"));
-    image.alt = `The depth map of ${seen.shoot.name}`;
+    const image = await loaded(fileUrl(file));
+    image.alt = `The ${what} of ${seen.shoot.name}`;
     if (!wait.isConnected) return;
     wait.remove();
-    seen.end = deepZoom(viewer, [[image]], `Depth map of ${seen.shoot.name}`);
+    seen.end = deepZoom(viewer, [[image]], image.alt);
   } catch {
-    setText(wait.firstChild, "The depth map cannot be loaded: it may have been moved away from the outbound folder.");
+    setText(wait.firstChild, `The ${what} cannot be loaded: it may have been moved away from the outbound folder.`);
   }
 }
 
@@ -1432,6 +1427,32 @@ async function showCompare(viewer) {
 
 // --- deep zoom --------------------------------------------------------------------------------------------------------
 
+const within = (element, event) => {
+  const frame = element.getBoundingClientRect();
+  return [event.clientX - frame.left, event.clientY - frame.top];
+};
+
+/** One finger, or the mouse, drags by (x, y); two pinch by a factor, about their middle, while one of them moves by (x, y). */
+function gestures(element, { drag, pinch }) {
+  const fingers = new Map();
+  element.addEventListener("pointerdown", (event) => {
+    element.setPointerCapture(event.pointerId);
+    fingers.set(event.pointerId, within(element, event));
+  });
+  element.addEventListener("pointermove", (event) => {
+    const was = fingers.get(event.pointerId);
+    if (!was) return;
+    const now = within(element, event);
+    const by = [now[0] - was[0], now[1] - was[1]];
+    const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
+    const span = (p) => Math.max(1, Math.hypot(p[0] - other[0], p[1] - other[1]));
+    if (!other) drag(...by);
+    else if (fingers.size === 2) pinch(span(now) / span(was), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2], by);
+    fingers.set(event.pointerId, now);
+  });
+  for (const end of ["pointerup", "pointercancel"]) element.addEventListener(end, (event) => fingers.delete(event.pointerId));
+}
+
 /** Pictures to be moved and enlarged, by wheel, pinch, double click and keys. `panes` lie on each other; the second is cut. */
 function deepZoom(viewer, panes, label, { tools = [], over = [], size = null } = {}) {
   const [width, height] = size ?? [panes[0][0].naturalWidth, panes[0][0].naturalHeight];
@@ -1467,41 +1488,21 @@ function deepZoom(viewer, panes, label, { tools = [], over = [], size = null } =
     at.fitted = true;
     place();
   }
-  const local = (event) => {
-    const frame = zoom.getBoundingClientRect();
-    return [event.clientX - frame.left, event.clientY - frame.top];
-  };
-
   zoom.addEventListener("wheel", (event) => {
     event.preventDefault();
     const lines = event.deltaMode === 1 ? 16 : 1;
-    scaleTo(at.scale * Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.002)), ...local(event));
+    scaleTo(at.scale * Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.002)), ...within(zoom, event));
   }, { passive: false });
-  zoom.addEventListener("dblclick", (event) => (at.scale < one() * 0.99 ? scaleTo(one(), ...local(event)) : fit()));
-  const fingers = new Map();
-  zoom.addEventListener("pointerdown", (event) => {
-    zoom.setPointerCapture(event.pointerId);
-    fingers.set(event.pointerId, local(event));
-  });
-  zoom.addEventListener("pointermove", (event) => {
-    const was = fingers.get(event.pointerId);
-    if (!was) return;
-    const now = local(event);
-    if (fingers.size === 1) {
-      at.x += now[0] - was[0];
-      at.y += now[1] - was[1];
-      place();
-    } else if (fingers.size === 2) {
-      const other = [...fingers].find(([id]) => id !== event.pointerId)[1];
-      const span = (p) => Math.hypot(p[0] - other[0], p[1] - other[1]);
-      const middle = [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2];
-      at.x += (now[0] - was[0]) / 2;
-      at.y += (now[1] - was[1]) / 2;
-      scaleTo((at.scale * span(now)) / Math.max(1, span(was)), ...middle);
-    }
-    fingers.set(event.pointerId, now);
-  });
-  for (const end of ["pointerup", "pointercancel"]) zoom.addEventListener(end, (event) => fingers.delete(event.pointerId));
+  zoom.addEventListener("dblclick", (event) => (at.scale < one() * 0.99 ? scaleTo(one(), ...within(zoom, event)) : fit()));
+  const drag = (x, y) => {
+    at.x += x;
+    at.y += y;
+    place();
+  };
+  gestures(zoom, { drag, pinch: (factor, middle, [x, y]) => {
+    drag(x / 2, y / 2);
+    scaleTo(at.scale * factor, ...middle);
+  } });
   zoom.addEventListener("keydown", (event) => {
     const move = { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] }[event.key];
     if (move) {
@@ -1705,24 +1706,7 @@ function turn(viewer, canvas, gl, mesh, picture) {
     look.far = Math.min(12, Math.max(0.6, look.far * factor));
     redraw();
   };
-  const fingers = new Map();
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    fingers.set(event.pointerId, [event.clientX, event.clientY]);
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    const was = fingers.get(event.pointerId);
-    if (!was) return;
-    const now = [event.clientX, event.clientY];
-    if (fingers.size === 1) rotate((now[0] - was[0]) * 0.008, (now[1] - was[1]) * 0.008);
-    else {
-      const other = [...fingers].find(([id]) => id !== event.pointerId)[1];
-      const span = (p) => Math.hypot(p[0] - other[0], p[1] - other[1]);
-      nearer(Math.max(1, span(was)) / Math.max(1, span(now)));
-    }
-    fingers.set(event.pointerId, now);
-  });
-  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => fingers.delete(event.pointerId));
+  gestures(canvas, { drag: (x, y) => rotate(x * 0.008, y * 0.008), pinch: (factor) => nearer(1 / factor) });
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
     nearer(Math.exp(event.deltaY * 0.0012));
