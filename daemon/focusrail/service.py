@@ -222,9 +222,10 @@ class Service:
                 positions_mm=planned.positions_mm,
                 source=rig.name,
             )
-            self.journal.add_shoot(shoot, key=key, wish=wish)
-            with self._spool.claim(shoot.shoot_id), self._failing(shoot):
-                return self._shoots.run(shoot, recipe, rig)
+            with self._spool.claim(shoot.shoot_id):  # before anybody can hear of it
+                self.journal.add_shoot(shoot, key=key, wish=wish)
+                with self._failing(shoot):
+                    return self._shoots.run(shoot, recipe, rig)
 
     def unfinished(self) -> Shoot | None:
         """The newest shoot that ended before it was published and can be gone on with; None where there is none."""
@@ -254,7 +255,10 @@ class Service:
         check_accelerator(self.config.accelerator, shoot.method)
         with self._spool.claim(shoot_id):
             stored = proven(self.journal.frames(shoot_id))
-        if len(stored) == len(shoot.positions_mm):
+            is_complete = len(stored) == len(shoot.positions_mm)
+            if is_complete and (done := self._stacks.adopt(shoot, stored)) is not None:
+                return done
+        if is_complete:
             if shoot.state is State.PUBLISHED:
                 raise IllegalTransition(
                     f"shoot {shoot_id} is published: it can be extended or stacked again, there is nothing to resume"
@@ -449,10 +453,10 @@ class Service:
 
     def was_interrupted(self, shoot: Shoot) -> bool:
         """Whether a shoot is journalled as going on, and no process works on it."""
-        if shoot.state in (State.IDLE, State.PUBLISHED, State.FAILED, State.ABORTED):
+        if shoot.state in (State.PUBLISHED, State.FAILED, State.ABORTED):
             return False
         try:
-            with self._spool.claim(shoot.shoot_id):
+            with self._spool.claim(shoot.shoot_id, patience_s=0.0):
                 return True
         except ShootInUse:
             return False
