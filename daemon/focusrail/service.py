@@ -155,9 +155,10 @@ class Service:
                 positions_mm=planned.positions_mm,
                 source=rig.name,
             )
-            self.journal.add_shoot(shoot, key=key, wish=wish)
-            with self.spool.claim(shoot.shoot_id), self._failing(shoot):
-                return self._shoots.run(shoot, recipe, rig)
+            with self.spool.claim(shoot.shoot_id):  # before anybody can hear of it
+                self.journal.add_shoot(shoot, key=key, wish=wish)
+                with self._failing(shoot):
+                    return self._shoots.run(shoot, recipe, rig)
 
     def shoot_on(self, shoot_id: str) -> Published:
         """Go on with a shoot or extension that has ended before its last frame, whatever ended it, and publish it.
@@ -177,6 +178,8 @@ class Service:
                     if rig.name != shoot.source:
                         log.warning("rig.differs", was=shoot.source, now=rig.name)
                     return self._shoots.run(shoot, recipe, rig, stored)
+            if (done := self._stacks.adopt(shoot, stored)) is not None:
+                return done
         if shoot.state is State.PUBLISHED:
             raise IllegalTransition(
                 f"shoot {shoot_id} is published: it can be extended or stacked again, there is nothing to resume"

@@ -26,10 +26,10 @@ def interrupted(journal: Journal, spool: Spool) -> Shoot | None:
 
 def was_interrupted(shoot: Shoot, spool: Spool) -> bool:
     """Whether a shoot is journalled as going on, and no process works on it."""
-    if shoot.state in (State.IDLE, State.PUBLISHED, State.FAILED, State.ABORTED):
+    if shoot.state in (State.PUBLISHED, State.FAILED, State.ABORTED):
         return False
     try:
-        with spool.claim(shoot.shoot_id):
+        with spool.claim(shoot.shoot_id, patience_s=0.0):
             return True
     except ShootInUse:
         return False

@@ -71,11 +71,13 @@ def test_everything_entered_survives_closing_and_opening(journal: Journal, path:
         journal.add_frame(frame(index))
     folder = Shoot("s2", "folder", NOON + timedelta(hours=1), Method(), source="/photos")
     journal.add_shoot(folder)
-    journal.add_publication("s1", 1, Path("/out/a"), NOON, Method())
-    journal.add_publication("s1", 2, Path("/out/a.v2"), NOON, notebook())
+    for version, place, method in ((1, Path("/out/a"), Method()), (2, Path("/out/a.v2"), notebook())):
+        shot = replace(journal.shoot("s1"), method=method)
+        journal.advance(shot, State.MERGING)
+        journal.publish(shot, version, place, NOON)
     journal.close()
     again = reopened(path)
-    assert again.shoot("s1") == SHOOT
+    assert again.shoot("s1") == replace(SHOOT, state=State.PUBLISHED)
     assert again.shoot("s2") == folder
     assert [s.shoot_id for s in again.shoots()] == ["s2", "s1"]
     assert again.frames("s1") == [frame(0), frame(1), frame(2)]
