@@ -1,8 +1,8 @@
 """Tries what docs/install.md says, as a new user would, on a fresh Debian under a real systemd: `make try-install`.
 
 Installs, opens the page, shoots; kills the service, lets a device hang, kills the whole machine and upgrades, each in
-the middle of a shoot, which must end like one that nothing happened to; removes it again. Prints what it measures. Needs
-root, debootstrap and systemd-container; some minutes.
+the middle of a shoot, which must end like one that nothing happened to; removes it again. Prints what it measures.
+Needs root, debootstrap and systemd-container; some minutes.
 """
 
 from __future__ import annotations
