@@ -1,8 +1,8 @@
 """Tries what docs/install.md says, as a new user would, on a fresh Debian under a real systemd: `make try-install`.
 
-Installs, opens the page, shoots; kills the service, lets a device hang, kills the whole machine and upgrades, each in the
-middle of a shoot, which must end like one that nothing happened to; removes it again. Prints what it measures. Needs root,
-debootstrap and systemd-container; some minutes.
+Installs, opens the page, shoots; kills the service, lets a device hang, kills the whole machine and upgrades, each in
+the middle of a shoot, which must end like one that nothing happened to; removes it again. Prints what it measures.
+Needs root, debootstrap and systemd-container; some minutes.
 """
 
 from __future__ import annotations
@@ -201,13 +201,11 @@ class Trial:
         with self.configured("rail: {options: {stuck_at_move: 5}}", "WatchdogSec=6"):
             restarts = int(self.machine.shown("NRestarts"))
             shooting = self._shooting()
-            until(lambda: self.machine.shown("StatusText") == "hangs: operator", what="it is seen to hang")
-            took_s = until(lambda: int(self.machine.shown("NRestarts")) > restarts, what="the watchdog")
+            until(lambda: int(self.machine.shown("NRestarts")) > restarts, what="the watchdog")
             shooting.wait(60)
             journal = self.machine.said("journalctl --unit=focusrail --no-pager --output=cat")
-            told = "Watchdog timeout" in journal and "simulated.py" in journal
+            told = all(word in journal for word in ("Watchdog timeout", '"thread": "operator"', "simulated.py"))
             self.expect("a hung rail: the watchdog ends the service, which says where it hung", told)
-            said("from its being seen to hang to the restart, with WatchdogSec=6", f"{took_s:.1f} s")
         self._goes_on("hung rail")
 
     def absent(self) -> None:
