@@ -210,9 +210,9 @@ class Trial:
 
     def absent(self) -> None:
         """A camera that is switched off, and is asked for by a library within the sandbox."""
-        with self.configured("camera: {driver: gphoto2}", "TimeoutStartSec=5"):
+        with self.configured("camera: {driver: gphoto2}", "TimeoutStartSec=8"):
             until(lambda: self.machine.shown("StatusText").startswith("waiting for the rig"), what="its waiting")
-            time.sleep(12)
+            time.sleep(15)
             self.expect(
                 f"no camera: {self.machine.shown('ActiveState')}, {self.machine.shown('StatusText')}",
                 self.machine.shown("ActiveState") == "activating" and self.machine.shown("NRestarts") == "0",
