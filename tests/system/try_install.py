@@ -201,20 +201,18 @@ class Trial:
         with self.configured("rail: {options: {stuck_at_move: 5}}", "WatchdogSec=6"):
             restarts = int(self.machine.shown("NRestarts"))
             shooting = self._shooting()
-            until(lambda: self.machine.shown("StatusText") == "hangs: operator", what="it is seen to hang")
-            took_s = until(lambda: int(self.machine.shown("NRestarts")) > restarts, what="the watchdog")
+            until(lambda: int(self.machine.shown("NRestarts")) > restarts, what="the watchdog")
             shooting.wait(60)
             journal = self.machine.said("journalctl --unit=focusrail --no-pager --output=cat")
-            told = "Watchdog timeout" in journal and "simulated.py" in journal
+            told = all(word in journal for word in ("Watchdog timeout", '"thread": "operator"', "simulated.py"))
             self.expect("a hung rail: the watchdog ends the service, which says where it hung", told)
-            said("from its being seen to hang to the restart, with WatchdogSec=6", f"{took_s:.1f} s")
         self._goes_on("hung rail")
 
     def absent(self) -> None:
         """A camera that is switched off, and is asked for by a library within the sandbox."""
-        with self.configured("camera: {driver: gphoto2}", "TimeoutStartSec=5"):
+        with self.configured("camera: {driver: gphoto2}", "TimeoutStartSec=8"):
             until(lambda: self.machine.shown("StatusText").startswith("waiting for the rig"), what="its waiting")
-            time.sleep(12)
+            time.sleep(15)
             self.expect(
                 f"no camera: {self.machine.shown('ActiveState')}, {self.machine.shown('StatusText')}",
                 self.machine.shown("ActiveState") == "activating" and self.machine.shown("NRestarts") == "0",
