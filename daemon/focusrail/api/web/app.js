@@ -832,7 +832,7 @@ function renderRail() {
   const position = status?.position_mm ?? null;
   const ends = [plan.from(), plan.to()].map((end) => (end === null || !Number.isFinite(end) ? null : end));
   setText($("position"), position === null ? "–" : mm(position));
-  setText($("moving"), !status?.rig ? "" : status.moving ? "moving" : position === null ? "not homed yet" : "");
+  setText($("moving"), whereabouts(position));
   renderRuler(position, ends);
   if (rail && renderRail.steps !== rail.resolution_mm) renderSteps();
   const free = present() && !busy();
@@ -841,6 +841,13 @@ function renderRail() {
   for (const id of ["set-near", "set-far"]) $(id).disabled = !homed || connection.lost;
   $("home").disabled = !free;
   ["go-near", "go-far"].forEach((id, k) => { $(id).disabled = !free || !homed || ends[k] === null; });
+}
+
+function whereabouts(position) {
+  if (!status?.rig) return "";
+  if (connection.lost) return "when last heard";
+  if (status.moving) return "moving";
+  return position === null ? "not homed yet" : "";
 }
 
 function renderRuler(position, ends) {
