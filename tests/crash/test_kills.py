@@ -1,8 +1,8 @@
 """Shoots that are killed at random moments, over and over, come to the result of one that nobody killed.
 
 FOCUSRAIL_KILLS says how often (`make kills`: 3,000 times), FOCUSRAIL_LANES how many are shot at once, FOCUSRAIL_KILLS_S
-when it is enough. What fails names its seed, and FOCUSRAIL_SEED runs that one again: the same kills, at the
-same moments as far as the machine allows.
+when it is enough. What fails names its seed, and FOCUSRAIL_SEED runs that one again: the same kills, at the same
+moments as far as the machine allows.
 """
 
 from __future__ import annotations

@@ -174,6 +174,8 @@ class Lane:
                 self._disturb(name, chance, self._due_s(chance))
             elif (code := self._end()) != 0:
                 raise Unkept(f"it ended with code {code}")
+            else:
+                self._check_made()
         path.unlink()
         self._check_end(name)
 
@@ -183,7 +185,7 @@ class Lane:
             shoot = self._known(name)
             is_published = shoot is not None and shoot.state is State.PUBLISHED
             self._launch("serve", name=name)
-            due_s = self._due_s(chance) if left else self._began_s + LONGEST_S
+            due_s = self._due_s(chance) if left and not is_published else self._began_s + LONGEST_S
             if self._until(lambda: bool(self._told("service.started")), due_s) and not begun:
                 begun = self._ask_for(name, due_s)
             if left and not is_published:
@@ -191,9 +193,12 @@ class Lane:
                 continue
             if not is_published and not self._until(lambda: bool(self._told("shoot.published")), due_s):
                 raise Unkept(f"shoot {begun} was not gone on with")
+            if is_published and self._told("shoot.resumed"):
+                raise Unkept("what was published is gone on with")
             os.kill(self._pid, signal.SIGTERM)
             if (code := self._end()) != 0:
                 raise Unkept(f"the service ended with code {code}")
+            self._check_made()
             break
         self._check_end(name)
 
@@ -276,6 +281,12 @@ class Lane:
                         raise Unkept(f"{original.path} is not what was counted")
             self.tally.frames_checked += len(records)
         self.tally.results_checked += check_results(self.home)
+
+    def _check_made(self) -> None:
+        """What was stored before is not shot again."""
+        made = self._told("frame.stored")
+        if len(made) != self._to_make:
+            raise Unkept(f"{self._to_make} frames were missing, and {len(made)} were made")
 
     def _check_end(self, name: str) -> None:
         self._check(name)
