@@ -5,7 +5,6 @@ Whatever starts a shoot or a stack (command line, HTTP, button) calls this.
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -40,7 +39,7 @@ from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import LARGEST_STACK, Recipe
 from focusrail.model.selection import check_known
-from focusrail.model.shoot import Shoot, State
+from focusrail.model.shoot import Shoot, State, new_shoot_id
 from focusrail.store.folder import SLABS, Listing, lie_on_each_other, list_folder, record_of
 from focusrail.store.journal import Journal
 from focusrail.store.retention import Retention, what_could_go
@@ -146,7 +145,7 @@ class Service:
         with self.rig() as rig:
             planned = plan(recipe, travel=rig.carriage.travel, resolution_mm=rig.carriage.resolution_mm)
             shoot = Shoot(
-                shoot_id=_new_id(self._clock),
+                shoot_id=new_shoot_id(self._clock.utc()),
                 name=recipe.name,
                 created_at=self._clock.utc(),
                 method=recipe.method,
@@ -271,7 +270,7 @@ class Service:
             if ours and photographs[0].parent.name == SLABS:  # their details have been given their gain
                 method = replace(method, detail_gain=1.0)
         shoot = Shoot(
-            shoot_id=_new_id(self._clock),
+            shoot_id=new_shoot_id(self._clock.utc()),
             name=folder.resolve().name or "stack",
             created_at=self._clock.utc(),
             method=method,
@@ -398,8 +397,3 @@ class Service:
         finally:
             self._shoot = None
             self._operations -= 1
-
-
-def _new_id(clock: Clock) -> str:
-    """An ID that sorts by time and cannot be mistaken: 20260131T123456-9f3a."""
-    return f"{clock.utc():%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
