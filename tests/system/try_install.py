@@ -43,6 +43,9 @@ def main() -> None:
     machine = Machine(work / "rig", template, suite=given.suite, mirror=given.mirror)
     try:
         Trial(machine, given.idle_s).run()
+    except Exception:
+        print(machine.said("journalctl --unit=focusrail --no-pager --output=cat | tail -n 30"))
+        raise
     finally:
         machine.remove()
         if given.template is None:
