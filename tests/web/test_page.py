@@ -248,6 +248,8 @@ def test_a_recipe_is_kept_for_every_screen(service: Service, visitor: Visitor) -
     page.get_by_role("button", name="Save").first.click()
     page.fill("#save-name", "beetle 5x")
     check_access(page, "saving a recipe")
+    page.click("#halt")  # nothing lies over it
+    expect(told(page, "The rail stands still")).to_be_visible()
     page.locator("#save-form").get_by_role("button", name="Save").click()
     expect(told(page, "Recipe saved")).to_be_visible()
     other = visitor.open(service, size=PHONE)

@@ -536,6 +536,7 @@ function renderStage() {
   const all = trouble ? {} : sights();
   const sight = mode === "camera" ? null : all[mode] ?? all.frame ?? null;
   $("stage").dataset.mode = mode;
+  $("view-rig").classList.toggle("looking", mode === "camera" && !progress);
   lay($("stage-picture"), sight?.url ?? "", sight && [WORDS[mode], sight.caption].join(": "));
   setText($("stage-caption"), sight?.caption ?? "");
   $("stage-empty").hidden = mode === "camera" || Boolean(sight);
@@ -947,7 +948,8 @@ for (const [id, field] of [["set-near", "f-from"], ["set-far", "f-to"]]) {
 // Escape halts, wherever one is. Arrow keys jog where they mean nothing else.
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !gated) {
-    if (!$("save-dialog").open) halt(); // which Escape closes
+    if ($("save-dialog").open) $("save-dialog").close();
+    else halt();
     return;
   }
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -1196,9 +1198,11 @@ $("recipe-save").addEventListener("click", () => {
     return;
   }
   $("save-name").value = $("recipe-list").value || $("f-name").value.replace(/[^A-Za-z0-9 ._-]/g, "-").replace(/^[^A-Za-z0-9]+/, "");
-  $("save-dialog").showModal();
+  $("save-dialog").show(); // not modal: Stop must be within reach
+  $("save-name").focus();
 });
 $("save-cancel").addEventListener("click", () => $("save-dialog").close());
+$("save-dialog").addEventListener("close", () => $("recipe-save").focus());
 $("save-form").addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(async () => {
@@ -1900,14 +1904,17 @@ function route() {
   Object.assign(view, { name: name === "gallery" ? "gallery" : name === "shoots" && id ? "shoot" : "rig", id, version, tab });
   if (gated) return;
   for (const one of ["rig", "gallery", "shoot"]) $(`view-${one}`).hidden = one !== view.name;
-  for (const link of document.querySelectorAll("[data-view]")) {
-    if (link.dataset.view === view.name || (view.name === "shoot" && link.dataset.view === "gallery")) link.setAttribute("aria-current", "page");
+  const chosen = view.name === "shoot" ? "gallery" : view.name;
+  for (const link of document.querySelectorAll(".views a")) {
+    if (link.dataset.view === chosen) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   document.body.dataset.view = view.name;
   $("toasts").querySelector("[data-key=ended]:not(.bad)")?.remove();
   document.title = { rig: "focusrail", gallery: "Gallery – focusrail", shoot: "Shoot – focusrail" }[view.name];
   scrollTo(0, 0);
+  $("save-dialog").close();
+  if (!document.activeElement.getClientRects().length) $("main").focus(); // what was pressed has gone with its view
   renderLive();
   if (!status) return; // it is loaded with all else
   if (view.name === "gallery") attempt(loadGallery);
