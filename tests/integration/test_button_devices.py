@@ -105,7 +105,7 @@ def test_a_pedal_may_be_ours_alone_and_must_have_the_key(pedal: Any) -> None:
     mine.close()
     other.open()
     other.close()
-    with pytest.raises(DeviceNotFound, match=r"no key KEY_F13; it has: KEY_B, KEY_ENTER$"):
+    with pytest.raises(DeviceNotFound, match=r"no key KEY_F13; it has: KEY_ENTER, KEY_B$"):
         of(pedal, key="KEY_F13").open()
 
 
