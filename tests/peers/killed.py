@@ -37,6 +37,7 @@ LONGEST_S = 90.0
 _POLL_S = 0.002
 _GONE_S = 5.0
 _EARLY_S = 0.15
+_MOST_KILLS = 9  # of one shoot, without those of the stacking process alone
 _OF_ITS_RUN = {"report.html", "shoot.json"}  # they tell the time
 _WITH_FACTS = {"result.jpg", "result.tif", "depth.tif"}  # pixels, and what tells of this shoot
 _FACTS_OF_ITS_RUN = ("exposed_at", "took_s")
@@ -165,7 +166,7 @@ class Lane:
     def _by_command(self, name: str, chance: random.Random) -> None:
         path = self.home.folder / f"{name}.yaml"
         shutil.copy(self.home.recipe(name=name, frames=FRAMES), path)
-        for left in reversed(range(chance.randint(1, 4) + 1)):
+        for left in reversed(range(chance.randint(1, _MOST_KILLS) + 1)):
             shoot = self._known(name)
             if shoot is not None and shoot.state is State.PUBLISHED:
                 break
@@ -181,7 +182,7 @@ class Lane:
 
     def _by_service(self, name: str, chance: random.Random) -> None:
         begun = ""
-        for left in reversed(range(chance.randint(1, 4) + 1)):
+        for left in reversed(range(chance.randint(1, _MOST_KILLS) + 1)):
             shoot = self._known(name)
             is_published = shoot is not None and shoot.state is State.PUBLISHED
             self._launch("serve", name=name)
@@ -224,23 +225,27 @@ class Lane:
 
     def _due_s(self, chance: random.Random) -> float:
         """When the process is to be killed, by the clock alone."""
-        longest_s = _EARLY_S if chance.random() < 0.1 else 0.8 * self._took_s
+        longest_s = _EARLY_S if chance.random() < 0.1 else 0.7 * self._took_s
         return self._began_s + chance.uniform(0.0, longest_s)
 
     def _disturb(self, name: str, chance: random.Random, due_s: float) -> None:
         """Kill what was launched: by the clock, or with an eye on what it does."""
         eye, patience_s = chance.random(), self._began_s + 4 * self._took_s
-        if eye < 0.2:  # the stacking process alone first, once or twice; the rest of them later
+        if eye < 0.15:  # the stacking process alone first, once or twice; the rest of them later
             for _ in range(chance.randint(1, 2)):
-                self._kill_worker(chance.uniform(0.0, 0.6 * self._took_s), patience_s)
-            due_s = time.monotonic() + chance.uniform(0.0, 0.5 * self._took_s)
-        elif eye < 0.35:  # while it publishes
+                self._kill_worker(chance.uniform(0.0, 0.5 * self._took_s), patience_s)
+            due_s = time.monotonic() + chance.uniform(0.0, 0.3 * self._took_s)
+        elif eye < 0.3:  # while it publishes
             self._until(lambda: len(self._told("frame.stored")) >= self._to_make, patience_s)
             due_s = time.monotonic() + chance.uniform(0.0, 0.2 * self._took_s)
-        elif eye < 0.45:  # the moment that the result is visible
+        elif eye < 0.4:  # the moment that the result is visible
             before = len(published(self.home.outbound))
             self._until(lambda: len(published(self.home.outbound)) > before, patience_s, 0.0)
             due_s = time.monotonic() + chance.choice([0.0, 0.001, 0.003])
+        elif eye < 0.7:  # between two frames, or before the first
+            frames = chance.randrange(max(1, self._to_make))
+            self._until(lambda: len(self._told("frame.stored")) >= frames and self._is_at_work(), patience_s)
+            due_s = time.monotonic() + chance.uniform(0.0, 0.05 * self._took_s)
         self._until(lambda: False, due_s)
         self._kill(name)
         self._check(name)
@@ -332,6 +337,9 @@ class Lane:
         self._pid = 0
         self._took_s = time.monotonic() - self._began_s if not self._took_s else self._took_s
         return code
+
+    def _is_at_work(self) -> bool:
+        return bool(self._told("worker.started"))
 
     def _until(self, holds: Callable[[], bool], due_s: float, poll_s: float = _POLL_S) -> bool:
         """Wait until something holds, or a moment; say whether it does. What ends by itself holds nothing any more."""
