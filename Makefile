@@ -15,7 +15,7 @@ READY := $(VENV)/.ready-$(word 2,$(FACTS))-$(basename $(notdir $(LOCK)))
 COMPILED := hatch_build.py $(shell find daemon drivers -name '*.[ch]')
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet install
 
-.PHONY: help demo demo-kv260 test test-long fuzz-api bench-hostile bench pictures lint format lock clean system system-test system-bench
+.PHONY: help demo demo-kv260 test test-long kills fuzz-api bench-hostile bench pictures lint format lock clean system system-test system-bench
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,11 +36,15 @@ demo-kv260: $(READY) ## the same, with the focus measure of an emulated KV260 by
 test: system-test $(READY) ## all tests
 	$(VENV)/bin/pytest $(ARGS)
 
-pictures: demo ## the pictures of README.md and docs, from the demo's newest shoot
+pictures: demo ## the pictures of README.md and docs, from the demo's newest shoot; all screens of the page in demo/screens
 	$(VENV)/bin/python docs/make_pictures.py demo
+	$(VENV)/bin/python docs/make_screens.py demo/screens
 
-test-long: $(READY) ## an hour: a thousand kills, and the memory of 300 frames
-	FOCUSRAIL_KILLS=1000 FOCUSRAIL_MEMORY_FRAMES=300 $(VENV)/bin/pytest tests/crash tests/integration/test_memory.py $(ARGS)
+test-long: $(READY) ## minutes: the memory of 300 frames
+	FOCUSRAIL_MEMORY_FRAMES=300 $(VENV)/bin/pytest tests/integration/test_memory.py $(ARGS)
+
+kills: $(READY) ## an hour: 3,000 times SIGKILL while it shoots, stacks, publishes and resumes
+	FOCUSRAIL_KILLS=3000 $(VENV)/bin/pytest tests/crash/test_kills.py $(ARGS)
 
 # What generates the requests is heavy, and stays out of the locks.
 fuzz-api: $(READY) .venv-fuzz/bin/schemathesis ## minutes: 20,000 generated requests and 100,000 paths against the API

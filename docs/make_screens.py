@@ -31,6 +31,7 @@ _SHOWN = {
 }  # fmt: skip
 _RIG = {"camera": {"um_per_px": 4.63}, "stacking": {"preview_every": 3}, "outputs": {"mesh": True}}
 _PATIENCE_MS = 120_000
+_LARGEST_BYTES = 140_000
 
 
 @contextmanager
@@ -55,6 +56,14 @@ def token(folder: Path) -> str:
         assert time.monotonic() < late_s, "the service did not begin"
         time.sleep(0.1)
     return path.read_text().strip()
+
+
+def save(page: Page, path: Path) -> None:
+    """As good a picture as has room."""
+    for quality in range(84, 50, -4):
+        page.screenshot(path=path, type="jpeg", quality=quality)
+        if path.stat().st_size <= _LARGEST_BYTES:
+            return
 
 
 class Screens:
@@ -118,7 +127,7 @@ class Screens:
             page.evaluate("scrollTo(0, 0)")
             page.screenshot(path=self._folder / f"{name}-{screen}.png")
             if (name_ := _SHOWN.get(f"{name}-{screen}")) is not None:
-                page.screenshot(path=_PICTURES / f"{name_}.jpg", type="jpeg", quality=82)
+                save(page, _PICTURES / f"{name_}.jpg")
             if name == "phone" and page.evaluate("() => document.scrollingElement.scrollHeight > innerHeight + 20"):
                 page.screenshot(path=self._folder / f"{name}-{screen}-whole.png", full_page=True)
 

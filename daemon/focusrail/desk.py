@@ -54,7 +54,7 @@ class Desk:
         self.events = events
         self.recipes = RecipeBook(config.store.root / "recipes", config)
         self.metrics = Metrics()
-        self.live = LiveView(lambda: self.service.kept, self._lose)
+        self.live = LiveView(lambda: self.service.holder.kept, self._lose)
         self.camera = CameraByHand(self.on_rig, self.live, config.camera.settings)
         self._keyed = threading.Lock()
         self._newest: dict[str, tuple[str, str]] = {}  # what was begun with a key last, and for what
@@ -78,12 +78,12 @@ class Desk:
 
     def _open(self) -> str:
         try:
-            name = self.service.hold_rig()
-            if (rig := self.service.kept) is not None:
+            name = self.service.holder.keep()
+            if (rig := self.service.holder.kept) is not None:
                 self.camera.prepare(rig)
         except (DriverError, FocusrailError) as error:
             self._trouble = str(error)
-            self.service.let_go()
+            self.service.holder.let_go()
             raise
         self._trouble = ""
         return name
@@ -93,8 +93,8 @@ class Desk:
         self._trouble = str(error)
 
         def let_go() -> None:
-            if self.service.kept is rig:
-                self.service.let_go()
+            if self.service.holder.kept is rig:
+                self.service.holder.let_go()
 
         with suppress(RuntimeError):  # the desk is closed
             self.operator.submit(let_go)
@@ -103,7 +103,7 @@ class Desk:
         """End what is going on in order, so that it can be gone on with, and let go of the rig."""
         self.suspend()
         with suppress(RuntimeError):  # it is closed already
-            self.operator.submit(self.service.let_go).result()
+            self.operator.submit(self.service.holder.let_go).result()
         self.operator.shutdown()
 
     def suspend(self) -> None:
@@ -128,9 +128,9 @@ class Desk:
         rig, that one's. Raises ShootInUse.
         """
         self.service.abort()
-        rig = self.service.kept
+        rig = self.service.holder.kept
         if rig is None:
-            self.service.halt_elsewhere()
+            self.service.holder.halt_elsewhere()
         elif not self._doing:
             rig.carriage.halt()
 
@@ -138,7 +138,7 @@ class Desk:
 
     def plan(self, recipe: Recipe) -> Plan:
         """Where a recipe's frames will be made. Moves nothing. Raises RecipeRefused, DriverError."""
-        travel, resolution_mm = self.service.reach()
+        travel, resolution_mm = self.service.holder.reach()
         return plan(recipe, travel=travel, resolution_mm=resolution_mm)
 
     def estimate(self) -> Estimate:
@@ -311,7 +311,7 @@ class Desk:
 
     def _note_loss(self, error: Exception) -> None:
         """Where an error has cost us the rig, it says so until the rig is back."""
-        if self.service.kept is None and isinstance(error, DriverError):
+        if self.service.holder.kept is None and isinstance(error, DriverError):
             self._trouble = str(error)
 
     def _make_way(self) -> None:
@@ -371,7 +371,7 @@ class Desk:
                     progress, elapsed_s=now_s - self._began_s, remaining_s=self._remaining_s(progress, now_s)
                 )
             doing = self._doing
-        rig, rail, travel = self.service.look()
+        rig, rail, travel = self.service.holder.look()
         rail = rail or RailStatus(None, False)
         return Status(
             doing, progress, rig, self._trouble, rail.position_mm, rail.moving,

@@ -23,6 +23,7 @@ from focusrail.api.app import make_app
 from focusrail.api.connections import Connection
 from focusrail.api.token import token_at
 from focusrail.button import CaptureButton
+from focusrail.capture.unfinished import interrupted
 from focusrail.config.schema import Config
 from focusrail.desk import Desk
 from focusrail.errors import ConfigError, FocusrailError, ShootInUse
@@ -129,7 +130,7 @@ async def _keep_open(desk: Desk, config: Config, watchdog: Watchdog) -> None:
     """Open the rig, again and again where it is not there; then go on with what was interrupted."""
     resumed = False
     while True:
-        if desk.service.kept is None and not desk.status().doing:
+        if desk.service.holder.kept is None and not desk.status().doing:
             try:
                 devices = await asyncio.to_thread(desk.open)
             except (DriverError, FocusrailError) as error:
@@ -149,7 +150,7 @@ async def _keep_open(desk: Desk, config: Config, watchdog: Watchdog) -> None:
 
 
 def _go_on(desk: Desk) -> None:
-    shoot = desk.service.interrupted()
+    shoot = interrupted(desk.service.journal, desk.service.spool)
     if shoot is None:
         return
     log.info("shoot.resumed", shoot_id=shoot.shoot_id)

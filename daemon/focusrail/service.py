@@ -5,22 +5,22 @@ Whatever starts a shoot or a stack (command line, HTTP, button) calls this.
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
-from focusrail.capture.begin import LIVE, LIVE_DEPTH, THUMBNAILS, usual_outputs
+from focusrail.capture.begin import usual_outputs
 from focusrail.capture.carriage import Carriage
 from focusrail.capture.ending import ending
 from focusrail.capture.events import Published, Skipped
 from focusrail.capture.plan import extended, plan
 from focusrail.capture.preflight import check_accelerator, check_store
-from focusrail.capture.rig import Rig, halt_owner, holder, only_owner, open_rig
+from focusrail.capture.rig import Rig
+from focusrail.capture.rig_holder import RigHolder
 from focusrail.capture.shoots import Shoots
 from focusrail.capture.stacks import Stacks
 from focusrail.capture.stored import require_all, require_originals
@@ -32,7 +32,6 @@ from focusrail.errors import (
     NoFrames,
     RecipeRefused,
     ShootAborted,
-    ShootInUse,
     TooFewFrames,
 )
 from focusrail.model.frame import FrameRecord
@@ -40,13 +39,12 @@ from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import LARGEST_STACK, Recipe
 from focusrail.model.selection import check_known
-from focusrail.model.shoot import Shoot, State
+from focusrail.model.shoot import Shoot, State, new_shoot_id
 from focusrail.store.folder import SLABS, Listing, lie_on_each_other, list_folder, record_of
 from focusrail.store.journal import Journal
 from focusrail.store.retention import Retention, what_could_go
 from focusrail.store.spool import Spool, proven
 from focusrail.worker.messages import LeftOut
-from focusrail_drivers.base import ConnectionLost, DeviceNotFound, RailStatus, Travel
 from focusrail_drivers.clock import Clock, SystemClock
 
 log = structlog.get_logger(__name__)
@@ -73,22 +71,21 @@ class Service:
         self._listen = listen
         self._store = config.store
         self.journal = Journal(self._store.journal_file)
-        self._spool = Spool(self._store.spool_folder)
+        self.spool = Spool(self._store.spool_folder)
+        self.holder = RigHolder(config, self._clock)
         self._carriage: Carriage | None = None
-        self._held = ExitStack()  # the rig between operations, where it is kept open
-        self._kept: Rig | None = None
         self._suspended = False
         self._shoot: Shoot | None = None
         self._aborted = threading.Event()
         self._stacks = Stacks(
-            config, journal=self.journal, spool=self._spool, clock=self._clock, aborted=self._aborted,
+            config, journal=self.journal, spool=self.spool, clock=self._clock, aborted=self._aborted,
             listen=self._tell,
         )  # fmt: skip
         self._shoots = Shoots(
-            config, journal=self.journal, spool=self._spool, stacks=self._stacks, clock=self._clock,
+            config, journal=self.journal, spool=self.spool, stacks=self._stacks, clock=self._clock,
             aborted=self._aborted, listen=self._tell,
         )  # fmt: skip
-        self._retention = Retention(self.journal, self._spool, config.store.keep, stopped=self._aborted.is_set)
+        self._retention = Retention(self.journal, self.spool, config.store.keep, stopped=self._aborted.is_set)
         self._operations = 0  # that are going on, one within the other
 
     def _tell(self, event: object) -> None:
@@ -105,7 +102,9 @@ class Service:
         """The rig's devices, open and nobody else's. Raises DriverError, ShootInUse, ShootAborted."""
         self._begin_operation()
         try:
-            with self._open(with_camera=with_camera) as rig:
+            with self.holder.open(with_camera=with_camera) as rig:
+                if not self._aborted.is_set():
+                    rig.carriage.release()  # a halt is for what was going on then
                 self._carriage = rig.carriage
                 if self._aborted.is_set():  # while the devices were being opened, when there was nothing to halt yet
                     raise ShootAborted("stopped before anything moved")
@@ -113,64 +112,6 @@ class Service:
         finally:
             self._carriage = None
             self._operations -= 1
-
-    @contextmanager
-    def _open(self, *, with_camera: bool) -> Iterator[Rig]:
-        rig = self._kept
-        if rig is None:
-            with only_owner(self._lock_file), open_rig(self.config, self._clock, with_camera=with_camera) as rig:
-                yield rig
-            return
-        if not self._aborted.is_set():
-            rig.carriage.release()  # a halt is for what was going on then
-        try:
-            yield rig
-        except (ConnectionLost, DeviceNotFound):
-            self.let_go()
-            raise
-
-    def hold_rig(self) -> str:
-        """Open the rig and keep it open; return what its devices call themselves. Raises DriverError, ShootInUse.
-
-        It is let go of when a device is lost. All calls that use the rig must come from one thread then.
-        """
-        if self._kept is None:
-            with ExitStack() as held:
-                held.enter_context(only_owner(self._lock_file))
-                rig = held.enter_context(open_rig(self.config, self._clock))
-                _ = rig.carriage.travel  # soft limits that leave nothing of it: to be told now
-                self._kept, self._held = rig, held.pop_all()
-        return self._kept.name
-
-    def let_go(self) -> None:
-        """Close the rig, if it is kept open."""
-        self._kept = None
-        self._held.close()
-
-    @property
-    def kept(self) -> Rig | None:
-        """The rig, while it is kept open."""
-        return self._kept
-
-    def live_picture(self, shoot_id: str, *, depth: bool = False) -> Path:
-        """Where the live composite of a shoot is, or the depth beside it, if there is one."""
-        return self._spool.folder(shoot_id) / (LIVE_DEPTH if depth else LIVE)
-
-    def thumbnail(self, shoot_id: str, index: int) -> Path:
-        """Where a small picture of a frame is, once the stacking process has seen that frame."""
-        return self._spool.folder(shoot_id) / THUMBNAILS / f"{index:06d}.jpg"
-
-    def look(self) -> tuple[str, RailStatus | None, Travel | None]:
-        """What the kept rig calls itself, where its rail is, and how far it may go. From any thread."""
-        rig = self._kept
-        return ("", None, None) if rig is None else (rig.name, rig.carriage.status(), rig.carriage.travel)
-
-    def reach(self) -> tuple[Travel, float]:
-        """The travel and the smallest step (mm) of the kept rig. Raises DeviceNotFound while it is not open."""
-        rig = self._kept
-        if rig is None:
-            raise DeviceNotFound("the rig is not open")
-        return rig.carriage.travel, rig.carriage.resolution_mm
 
     @contextmanager
     def operation(self) -> Iterator[None]:
@@ -186,18 +127,6 @@ class Service:
         self._operations += 1
         if self._operations == 1:
             self._aborted.clear()
-
-    def halt_elsewhere(self) -> bool:
-        """Halt the rail of the process that holds the rig, as Ctrl-C there would; False when none does."""
-        return halt_owner(self._lock_file)
-
-    def held_elsewhere(self) -> int | None:
-        """The process that holds the rig, as far as it is for us to see."""
-        return holder(self._lock_file)
-
-    @property
-    def _lock_file(self) -> Path:
-        return self._store.root / ".rig.lock"
 
     # --- shooting -----------------------------------------------------------------------------------------------------
 
@@ -216,7 +145,7 @@ class Service:
         with self.rig() as rig:
             planned = plan(recipe, travel=rig.carriage.travel, resolution_mm=rig.carriage.resolution_mm)
             shoot = Shoot(
-                shoot_id=_new_id(self._clock),
+                shoot_id=new_shoot_id(self._clock.utc()),
                 name=recipe.name,
                 created_at=self._clock.utc(),
                 method=recipe.method,
@@ -225,25 +154,10 @@ class Service:
                 positions_mm=planned.positions_mm,
                 source=rig.name,
             )
-            self.journal.add_shoot(shoot, key=key, wish=wish)
-            with self._spool.claim(shoot.shoot_id), self._failing(shoot):
-                return self._shoots.run(shoot, recipe, rig)
-
-    def unfinished(self) -> Shoot | None:
-        """The newest shoot that ended before it was published and can be gone on with; None where there is none."""
-        for shoot in self.journal.shoots():
-            if self.is_unfinished(shoot):
-                return shoot
-        return None
-
-    def is_unfinished(self, shoot: Shoot) -> bool:
-        """Whether not all that was planned of a shoot has come to a publication yet, and can be gone on with."""
-        return shoot.recipe is not None and bool(shoot.positions_mm) and not self.journal.is_finished(shoot.shoot_id)
-
-    def interrupted(self) -> Shoot | None:
-        """The shoot that was begun or extended last, if neither a person nor a fault of its own has ended it."""
-        shoot = self.journal.last_begun()
-        return shoot if shoot is not None and shoot.recipe is not None and self.was_interrupted(shoot) else None
+            with self.spool.claim(shoot.shoot_id):  # before anybody can hear of it
+                self.journal.add_shoot(shoot, key=key, wish=wish)
+                with self._failing(shoot):
+                    return self._shoots.run(shoot, recipe, rig)
 
     def shoot_on(self, shoot_id: str) -> Published:
         """Go on with a shoot or extension that has ended before its last frame, whatever ended it, and publish it.
@@ -255,7 +169,7 @@ class Service:
         shoot, recipe = self._shot(shoot_id)
         self._check_store(self._store.outbound_folder)
         check_accelerator(self.config.accelerator, shoot.method)
-        with self._spool.claim(shoot_id):
+        with self.spool.claim(shoot_id):
             require_originals(self.journal, shoot_id)
             stored = proven(self.journal.frames(shoot_id))
             if len(stored) < len(shoot.positions_mm):
@@ -263,6 +177,8 @@ class Service:
                     if rig.name != shoot.source:
                         log.warning("rig.differs", was=shoot.source, now=rig.name)
                     return self._shoots.run(shoot, recipe, rig, stored)
+            if (done := self._stacks.adopt(shoot, stored)) is not None:
+                return done
         if shoot.state is State.PUBLISHED:
             raise IllegalTransition(
                 f"shoot {shoot_id} is published: it can be extended or stacked again, there is nothing to resume"
@@ -288,10 +204,10 @@ class Service:
             )
         self._check_store(self._store.outbound_folder)
         check_accelerator(self.config.accelerator, shoot.method)
-        with self._spool.claim(shoot_id):
+        with self.spool.claim(shoot_id):
             require_originals(self.journal, shoot_id)
             stored = proven(self.journal.frames(shoot_id))
-            require_all(shoot, stored, self._spool, command=self._command)
+            require_all(shoot, stored, self.spool, command=self._command)
             with self.rig() as rig:
                 positions_mm = extended(
                     shoot, recipe, near=near, far=far, far_is_high=self.config.rail.far_is == "high",
@@ -354,7 +270,7 @@ class Service:
             if ours and photographs[0].parent.name == SLABS:  # their details have been given their gain
                 method = replace(method, detail_gain=1.0)
         shoot = Shoot(
-            shoot_id=_new_id(self._clock),
+            shoot_id=new_shoot_id(self._clock.utc()),
             name=folder.resolve().name or "stack",
             created_at=self._clock.utc(),
             method=method,
@@ -375,7 +291,7 @@ class Service:
                 self.journal.add_frame(record)
                 yield record
 
-        with self._spool.claim(shoot.shoot_id), self._failing(shoot):
+        with self.spool.claim(shoot.shoot_id), self._failing(shoot):
             wanted = [index for index in range(len(photographs)) if index not in without]
             # Of what is not wanted anyway it does not matter whether it can be read.
             unwanted = [r for r in records(sorted(without)) if isinstance(r, FrameRecord)]
@@ -400,7 +316,7 @@ class Service:
         """
         shoot = self.journal.shoot(shoot_id)
         self._check(method or shoot.method, outputs, shoot)
-        with self._spool.claim(shoot_id):
+        with self.spool.claim(shoot_id):
             require_originals(self.journal, shoot_id)
             frames = self.journal.frames(shoot_id)
             if not frames:
@@ -456,16 +372,6 @@ class Service:
         self._suspended = True
         self.abort()
 
-    def was_interrupted(self, shoot: Shoot) -> bool:
-        """Whether a shoot is journalled as going on, and no process works on it."""
-        if shoot.state in (State.IDLE, State.PUBLISHED, State.FAILED, State.ABORTED):
-            return False
-        try:
-            with self._spool.claim(shoot.shoot_id):
-                return True
-        except ShootInUse:
-            return False
-
     def pause(self) -> None:
         """Wait before the next frame of the shoot that is going on, if one is. From any thread."""
         self._shoots.pause()
@@ -491,8 +397,3 @@ class Service:
         finally:
             self._shoot = None
             self._operations -= 1
-
-
-def _new_id(clock: Clock) -> str:
-    """An ID that sorts by time and cannot be mistaken: 20260131T123456-9f3a."""
-    return f"{clock.utc():%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"

@@ -105,12 +105,11 @@ def test_a_pedal_may_be_ours_alone_and_must_have_the_key(pedal: Any) -> None:
     mine.close()
     other.open()
     other.close()
-    with pytest.raises(DeviceNotFound, match=r"no key KEY_F13; it has: KEY_B, KEY_ENTER$"):
+    with pytest.raises(DeviceNotFound, match=r"no key KEY_F13; it has: KEY_ENTER, KEY_B$"):
         of(pedal, key="KEY_F13").open()
 
 
 def test_what_is_no_input_device_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("evdev")
     (tmp_path / "file").write_text("")
     for path, why in ((tmp_path / "file", "is no input device"), (Path("/dev/null"), "is no input device")):
         with pytest.raises(DeviceNotFound, match=why):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from focusrail.capture.events import FrameStored, Published
+from focusrail.capture.unfinished import interrupted, newest_unfinished
 from focusrail.errors import (
     FocusrailError,
     IllegalTransition,
@@ -159,12 +160,12 @@ def test_an_extension_that_ends_early_is_gone_on_with(service: Service, in_one_g
     shoot = service.journal.shoot(shoot_id)
     assert shoot.state is (State.SHOOTING if stored else State.FAILED)
     assert len(shoot.positions_mm) == 7, "the longer plan is journalled before its first frame"
-    unfinished, interrupted = service.unfinished(), service.interrupted()
+    unfinished, waiting = newest_unfinished(service.journal), interrupted(service.journal, service.spool)
     assert unfinished is not None and unfinished.shoot_id == shoot_id
-    assert (interrupted is not None) == bool(stored)
+    assert (waiting is not None) == bool(stored)
     service._suspended = False
     done = service.shoot_on(shoot_id)
-    assert (done.version, service.unfinished()) == (2, None)
+    assert (done.version, newest_unfinished(service.journal)) == (2, None)
     assert_alike(done.folder, in_one_go(FIRST - 2, LAST + 1).folder)
 
 
@@ -194,7 +195,7 @@ def test_what_cannot_be_extended_is_refused_and_stays_as_it_is(service: Service,
     brighter.close()
     shoot = service.journal.shoot(shoot_id)
     assert (shoot.state, len(shoot.positions_mm)) == (State.PUBLISHED, 4)
-    assert service.unfinished() is None
+    assert newest_unfinished(service.journal) is None
     Path(second).unlink()
     assert service.shoot_on(shoot_id).version == 2, "what is missing is shot again"
     with pytest.raises(IllegalTransition, match="nothing to resume"):

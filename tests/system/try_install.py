@@ -1,8 +1,8 @@
 """Tries what docs/install.md says, as a new user would, on a fresh Debian under a real systemd: `make try-install`.
 
-Installs, opens the page, shoots; kills the service, lets a device hang, cuts the power and upgrades, each in the middle
-of a shoot, which must end like one that nothing happened to; removes it again. Prints what it measures. Needs root,
-debootstrap and systemd-container; some minutes.
+Installs, opens the page, shoots; kills the service, lets a device hang, kills the whole machine and upgrades, each in
+the middle of a shoot, which must end like one that nothing happened to; removes it again. Prints what it measures.
+Needs root, debootstrap and systemd-container; some minutes.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ def main() -> None:
     machine = Machine(work / "rig", template, suite=given.suite, mirror=given.mirror)
     try:
         Trial(machine, given.idle_s).run()
+    except Exception:
+        print(machine.said("journalctl --unit=focusrail --no-pager --output=cat | tail -n 30"))
+        raise
     finally:
         machine.remove()
         if given.template is None:
@@ -68,7 +71,7 @@ class Trial:
         self.page()
         self.shoot()
         self.in_the_middle("kill -9", self.kill)
-        self.in_the_middle("power cut", self.cut_power)
+        self.in_the_middle("kill of the whole machine", self.kill_all)
         self.in_the_middle("upgrade", self.upgrade)
         self.hang()
         self.absent()
@@ -89,6 +92,8 @@ class Trial:
         said("make install again", f"{time.monotonic() - began_s:.1f} s")
         said("installed", self.machine.run("du -sh /opt/focusrail").split()[0])
         self.machine.run(f"useradd --create-home --groups focusrail {_USER}")
+        self.machine.run("focusrail doctor", user=_USER)
+        said("good", "doctor finds nothing wrong")
         self.expect("the service is active", self.machine.shown("ActiveState") == "active")
         said("status", self.machine.shown("StatusText"))
 
@@ -120,10 +125,16 @@ class Trial:
         time.sleep(self.idle_s)
         percent = (self._ticks(pid) - ticks) / int(self.machine.run("getconf CLK_TCK")) / self.idle_s * 100
         self.expect(f"idle: {percent:.2f} % of a core over {self.idle_s:g} s", percent < _IDLE_PERCENT)
-        memory = self.machine.run(f"cat /proc/{pid}/smaps_rollup")
-        for kind in ("Rss", "Pss"):
-            mb = int(memory.partition(f"\n{kind}:")[2].split()[0]) / 1024
-            self.expect(f"idle: {kind.upper()} {mb:.0f} MB", mb < _IDLE_MB)
+        self._memory("idle")
+
+    def _memory(self, when: str) -> None:
+        memory = self.machine.run(f"cat /proc/{self.machine.shown('MainPID')}/smaps_rollup")
+        rss_mb, pss_mb = (int(memory.partition(f"\n{kind}:")[2].split()[0]) / 1024 for kind in ("Rss", "Pss"))
+        told = f"{when}: RSS {rss_mb:.0f} MB, PSS {pss_mb:.0f} MB"
+        if when == "idle":
+            self.expect(told, rss_mb < _IDLE_MB)
+        else:  # the simulated camera keeps its scene
+            said("memory", told)
 
     def page(self) -> None:
         page = self._page()
@@ -142,6 +153,7 @@ class Trial:
         print(self.machine.run("focusrail shoot /srv/beetle.yaml", user=_USER))
         said("a shoot of 24 frames", f"{time.monotonic() - began_s:.0f} s")
         self._found()
+        self._memory("idle after a shoot")
         result = f"{self.published[0]}/result.jpg"
         self.expect("its user may read it", "JFIF" in self.machine.run(f"head -c 10 {result} | tail -c 4", user=_USER))
 
@@ -176,8 +188,8 @@ class Trial:
         took_s = until(lambda: int(self.machine.shown("NRestarts")) > restarts and self._active(), what="a restart")
         said("from kill -9 to ready again", f"{took_s:.1f} s")
 
-    def cut_power(self) -> None:
-        self.machine.cut_power()
+    def kill_all(self) -> None:
+        self.machine.kill()
         said("booted again", f"{self.machine.boot():.1f} s")
 
     def upgrade(self) -> None:
@@ -192,20 +204,18 @@ class Trial:
         with self.configured("rail: {options: {stuck_at_move: 5}}", "WatchdogSec=6"):
             restarts = int(self.machine.shown("NRestarts"))
             shooting = self._shooting()
-            until(lambda: self.machine.shown("StatusText") == "hangs: operator", what="it is seen to hang")
-            took_s = until(lambda: int(self.machine.shown("NRestarts")) > restarts, what="the watchdog")
+            until(lambda: int(self.machine.shown("NRestarts")) > restarts, what="the watchdog")
             shooting.wait(60)
             journal = self.machine.said("journalctl --unit=focusrail --no-pager --output=cat")
-            told = "Watchdog timeout" in journal and "simulated.py" in journal
+            told = all(word in journal for word in ("Watchdog timeout", '"thread": "operator"', "simulated.py"))
             self.expect("a hung rail: the watchdog ends the service, which says where it hung", told)
-            said("from its being seen to hang to the restart, with WatchdogSec=6", f"{took_s:.1f} s")
         self._goes_on("hung rail")
 
     def absent(self) -> None:
         """A camera that is switched off, and is asked for by a library within the sandbox."""
-        with self.configured("camera: {driver: gphoto2}", "TimeoutStartSec=5"):
+        with self.configured("camera: {driver: gphoto2}", "TimeoutStartSec=8"):
             until(lambda: self.machine.shown("StatusText").startswith("waiting for the rig"), what="its waiting")
-            time.sleep(12)
+            time.sleep(15)
             self.expect(
                 f"no camera: {self.machine.shown('ActiveState')}, {self.machine.shown('StatusText')}",
                 self.machine.shown("ActiveState") == "activating" and self.machine.shown("NRestarts") == "0",

@@ -180,6 +180,8 @@ def test_one_click_leads_to_a_picture_in_the_gallery(service: Service, visitor: 
     page.get_by_role("tab", name="Frames").click()
     expect(page.locator("#viewer a")).to_have_count(FRAMES)
     check_access(page, "frames")
+    page.get_by_role("tab", name="Depth").click()
+    check_access(page, "depth map")
     page.get_by_role("radiogroup", name="How many frames more").get_by_role("radio", name="1", exact=True).click()
     page.get_by_role("button", name="1 more near").click()  # a missed antenna
     page.get_by_role("button", name="Look at it").click()
@@ -198,6 +200,7 @@ def test_a_pause_outlasts_a_reload_and_an_abort_can_be_undone(service: Service, 
     page.click("#pause")
     for one in (page, other):
         expect(one.locator("#pause-word")).to_have_text("Resume")
+    check_access(other, "paused")
     page.reload()
     for one in (page, other):
         expect(one.locator("#capture-word")).to_have_text("Paused")
@@ -208,6 +211,7 @@ def test_a_pause_outlasts_a_reload_and_an_abort_can_be_undone(service: Service, 
     expect(other.locator("#pause-word")).to_have_text("Pause")
     other.click("#abort")
     expect(other.locator(".toast")).to_contain_text("Aborted")
+    check_access(other, "aborted")
     page.get_by_role("button", name="Go on with it").click()
     for one in (page, other):
         expect(told(one, "Published")).to_be_visible()
@@ -233,6 +237,7 @@ def test_the_rail_is_moved_by_keys_and_the_plan_follows(service: Service, visito
     expect(page.locator("#p-depth")).to_have_text("5.9 mm")
     page.fill("#f-to", "61")
     expect(page.locator("#plan-error")).to_contain_text("Far lies outside the travel")
+    check_access(page, "a plan that cannot be done")
     expect(page.locator("#capture")).to_have_attribute("aria-disabled", "true")
     page.keyboard.press("Escape")
     expect(told(page, "The rail stands still")).to_be_visible()
@@ -242,6 +247,9 @@ def test_a_recipe_is_kept_for_every_screen(service: Service, visitor: Visitor) -
     page = planned(visitor.open(service))
     page.get_by_role("button", name="Save").first.click()
     page.fill("#save-name", "beetle 5x")
+    check_access(page, "saving a recipe")
+    page.click("#halt")  # nothing lies over it
+    expect(told(page, "The rail stands still")).to_be_visible()
     page.locator("#save-form").get_by_role("button", name="Save").click()
     expect(told(page, "Recipe saved")).to_be_visible()
     other = visitor.open(service, size=PHONE)
@@ -258,6 +266,7 @@ def test_the_live_view_marks_what_is_sharp(service: Service, visitor: Visitor) -
     peaking.click()
     page.get_by_role("button", name="100 %").click()
     expect(page.locator(".live-view output")).to_have_text("100 %")
+    check_access(page, "live view")
 
 
 # --- getting in, staying in -------------------------------------------------------------------------------------------
@@ -266,6 +275,7 @@ def test_the_live_view_marks_what_is_sharp(service: Service, visitor: Visitor) -
 def test_whoever_has_no_token_is_told_how_to_get_one(service: Service, visitor: Visitor) -> None:
     page = visitor.open(service, token=False)
     expect(page.get_by_role("heading", name="This rig asks for its token")).to_be_visible()
+    check_access(page, "the gate")
     page.fill("#gate-token", "wrong")
     page.get_by_role("button", name="Enter").click()
     expect(page.locator("#gate-error")).to_contain_text(re.compile("not this rig.s token"))
@@ -280,6 +290,7 @@ def test_a_lost_connection_is_told_and_comes_back(tmp_path: Path, visitor: Visit
     with served(tmp_path, **RIG) as first:
         page = planned(visitor.open(first))
     expect(page.locator("#health-word")).to_have_text("Connection lost")
+    check_access(page, "connection lost")
     with served(tmp_path, port=first.port, **RIG):
         expect(told(page, "Connected again")).to_be_visible()
         expect(page.locator("#health-word")).to_have_text("Ready")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,18 +13,14 @@ from focusrail.errors import FocusrailError
 from focusrail.recipe_book import RecipeBook
 from focusrail_drivers.buttons.evdev import input_devices
 
-_PACKAGES = {"gpio": "gpiod", "evdev": "evdev"}
-
 
 def button(config: Config, *, held: bool) -> Iterator[Finding]:
     """What a button that is configured needs. `held`: the service has it."""
     driver = config.button.driver
     if driver is None:
         return
-    package = _PACKAGES.get(driver)
-    if package is not None and find_spec(package) is None:
-        do = f"pip install 'focusrail[{driver}]'"
-        yield Finding("button", "wrong", f"the Python package {package} is missing", do)
+    if driver == "gpio" and find_spec("gpiod") is None:
+        yield Finding("button", "wrong", "the Python package gpiod is missing", "pip install 'focusrail[gpio]'")
     if driver == "gpio":
         there = sorted(str(path) for path in Path("/dev").glob("gpiochip*"))
         yield _device(config.button.options.chip, there, "GPIO chip", "button.options.chip (gpiodetect)", held=held)
@@ -43,5 +40,5 @@ def _device(path: Path, there: list[str], what: str, where: str, *, held: bool) 
     if not path.exists():
         said = f"there is no {what} {path}; there are: {', '.join(there) or 'none'}"
         return Finding("button", "wrong", said, f"plug it in, or correct {where}")
-    refused = None if held else may_use("button", path, what=f"the {what}")
+    refused = None if held else may_use("button", path, what=f"the {what}", mode=os.R_OK)
     return refused or Finding("button", "good", f"the {what} {path} is there")

@@ -202,24 +202,29 @@ class Journal:
         with self._writing():
             self._db.executemany("INSERT OR REPLACE INTO frame VALUES (?,?,?)", rows)
 
-    def add_publication(
+    def publish(
         self,
-        shoot_id: str,
+        shoot: Shoot,
         version: int,
         folder: Path,
         at: datetime,
-        method: Method,
         *,
         without: Iterable[int] = (),
         measured_by: str = "",
     ) -> None:
-        """Enter a version that lies in the outbound folder: the frames that it was asked to be made without, and what
-        measured focus.
+        """Enter that a version lies in the outbound folder, made by the shoot's method: the frames that it was asked
+        to be made without, and what measured focus. With that the shoot is published, or neither is entered.
         """
-        method_json = _METHOD.dump_json(method).decode()
-        row = (shoot_id, version, str(folder), at.isoformat(), method_json, frames_text(without), measured_by)
-        with self._writing():
-            self._db.execute("INSERT INTO publication VALUES (?,?,?,?,?,?,?)", row)
+        old = shoot.advance(State.PUBLISHED)
+        method_json = _METHOD.dump_json(shoot.method).decode()
+        row = (shoot.shoot_id, version, str(folder), at.isoformat(), method_json, frames_text(without), measured_by)
+        try:
+            with self._writing():
+                self._db.execute("INSERT INTO publication VALUES (?,?,?,?,?,?,?)", row)
+                self._db.execute("UPDATE shoot SET state=? WHERE shoot_id=?", (shoot.state.value, shoot.shoot_id))
+        except BaseException:
+            shoot.state = old
+            raise
 
     def shoot(self, shoot_id: str) -> Shoot:
         """One shoot. Raises UnknownShoot."""

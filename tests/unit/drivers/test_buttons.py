@@ -1,33 +1,26 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 from focusrail_drivers import registry
 from focusrail_drivers.base import ConnectionLost, Contact, DeviceNotFound, DriverError
-from focusrail_drivers.buttons.evdev import KeyContact
+from focusrail_drivers.buttons import input_device
+from focusrail_drivers.buttons.evdev import EvdevButton, KeyContact
+from focusrail_drivers.buttons.input_device import InputDevice
+from focusrail_drivers.buttons.key_names import CODES, key_name
 from focusrail_drivers.buttons.presses import Press, Presses
 from focusrail_drivers.buttons.simulated import SimulatedButton
 from focusrail_drivers.clock import SystemClock, VirtualClock
 
 WIRE = struct.Struct("@llHHi")  # struct input_event
 EV_SYN, EV_KEY, EV_MSC, SYN_REPORT, SYN_DROPPED, KEY_A, KEY_B = 0, 1, 4, 0, 3, 30, 48
-
-
-class InputEvent(NamedTuple):
-    """struct input_event."""
-
-    sec: int
-    usec: int
-    type: int
-    code: int
-    value: int
 
 
 @pytest.fixture
@@ -89,13 +82,11 @@ def test_a_simulated_button_takes_nothing_elses_place(tmp_path: Path) -> None:
 
 
 def heard(contact: KeyContact, *events: tuple[float, int, int, int]) -> list[Contact]:
-    """What is made of events that come as the kernel writes them, through a pipe."""
-    read, write = os.pipe()
-    for at_s, kind, code, value in events:
-        os.write(write, WIRE.pack(int(at_s), round(at_s % 1 * 1e6), kind, code, value))
-    os.close(write)
-    with os.fdopen(read, "rb") as wire:
-        found = [contact.heard(InputEvent(*event)) for event in WIRE.iter_unpack(wire.read())]
+    """What is made of events that come as the kernel writes them."""
+    data = b"".join(
+        WIRE.pack(int(at_s), round(at_s % 1 * 1e6), kind, code, value) for at_s, kind, code, value in events
+    )
+    found = [contact.heard(event) for event in input_device.events(data)]
     return [one for one in found if one is not None]
 
 
@@ -126,17 +117,37 @@ def test_where_the_kernel_has_dropped_events_the_device_is_asked(is_down: bool) 
     assert heard(contact, *events) == [Contact(True, 1.0), Contact(False, 3.0 if is_down else 2.5)]
 
 
-@pytest.mark.parametrize(
-    ("driver", "package", "options"),
-    [("gpio", "gpiod", {"line": 17}), ("evdev", "evdev", {"device": Path("/dev/input/event0")})],
-)
-def test_a_button_without_its_library_says_what_to_install(
-    driver: str, package: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    kind = registry.load("buttons", driver)
-    button = kind(kind.Options(**options), SystemClock())
-    with pytest.raises(DriverError, match=rf"{package} is missing: pip install 'focusrail\[{driver}\]'"):
+def test_a_device_is_read_through_its_file(tmp_path: Path) -> None:
+    """All but what a kernel answers about a real one: see test_button_devices."""
+    device, button = object.__new__(InputDevice), EvdevButton(EvdevButton.Options(tmp_path / "pedal"), SystemClock())
+    device.fd, write = os.pipe()
+    os.set_blocking(device.fd, False)
+    button._device, button._contact = device, KeyContact(frozenset({KEY_B}), list)
+    assert button.wait(0) is None
+    os.write(write, WIRE.pack(1, 500_000, EV_KEY, KEY_B, 1) + WIRE.pack(1, 500_000, EV_SYN, SYN_REPORT, 0))
+    os.write(write, WIRE.pack(2, 0, EV_KEY, KEY_B, 0))
+    assert [button.wait(1), button.wait(1), button.wait(0)] == [Contact(True, 1.5), Contact(False, 2.0), None]
+    os.close(write)
+    button.close()
+    with pytest.raises(ConnectionLost):
+        button.wait(0)
+
+
+def test_keys_have_the_kernels_names() -> None:
+    header = Path("/usr/include/linux/input-event-codes.h")
+    if not header.exists():
+        pytest.skip(f"there is no {header}")
+    text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.DOTALL)
+    theirs = {name: int(code, 0) for name, code in re.findall(r"#define\s+((?:KEY|BTN)_\w+)\s+(0x[0-9a-f]+|\d+)", text)}
+    assert {name: theirs.get(name) for name in CODES} == CODES
+    assert (key_name(48), key_name(600)) == ("KEY_B", "600")
+
+
+def test_a_line_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gpiod", None)
+    kind = registry.load("buttons", "gpio")
+    button = kind(kind.Options(line=17), SystemClock())
+    with pytest.raises(DriverError, match=r"gpiod is missing: pip install 'focusrail\[gpio\]'"):
         button.open()
     button.close()
     with pytest.raises(ConnectionLost):

@@ -72,11 +72,13 @@ def test_everything_entered_survives_closing_and_opening(journal: Journal, path:
         journal.add_frame(frame(index))
     folder = Shoot("s2", "folder", NOON + timedelta(hours=1), Method(), source="/photos")
     journal.add_shoot(folder)
-    journal.add_publication("s1", 1, Path("/out/a"), NOON, Method())
-    journal.add_publication("s1", 2, Path("/out/a.v2"), NOON, notebook())
+    for version, place, method in ((1, Path("/out/a"), Method()), (2, Path("/out/a.v2"), notebook())):
+        shot = replace(journal.shoot("s1"), method=method)
+        journal.advance(shot, State.MERGING)
+        journal.publish(shot, version, place, NOON)
     journal.close()
     again = reopened(path)
-    assert again.shoot("s1") == SHOOT
+    assert again.shoot("s1") == replace(SHOOT, state=State.PUBLISHED)
     assert again.shoot("s2") == folder
     assert [s.shoot_id for s in again.shoots()] == ["s2", "s1"]
     assert again.frames("s1") == [frame(0), frame(1), frame(2)]
@@ -157,8 +159,8 @@ def test_a_key_is_entered_with_its_shoot_or_not_at_all(journal: Journal, path: P
 def test_an_extension_is_entered_whole_or_not_at_all(journal: Journal, path: Path) -> None:
     shoot = replace(SHOOT, state=State.PUBLISHED, positions_mm=(*SHOOT.positions_mm, 1.1))
     with closing(sqlite3.connect(path)) as db, db:
-        db.execute("UPDATE shoot SET state='published'")
-    journal.add_publication("s1", 1, Path("/out/1"), NOON, Method())
+        db.execute("UPDATE shoot SET state='merging'")
+    journal.publish(journal.shoot("s1"), 1, Path("/out/1"), NOON)
     newer = replace(SHOOT, shoot_id="s2", created_at=NOON + timedelta(hours=1))
     journal.add_shoot(newer, key="taken")
     with pytest.raises(StoreNotWritable, match="UNIQUE"):
@@ -172,7 +174,8 @@ def test_an_extension_is_entered_whole_or_not_at_all(journal: Journal, path: Pat
     last = journal.last_begun()
     assert last is not None and last.shoot_id == "s1", "it is the newest that is going on, though another is younger"
     assert not journal.is_finished("s1")
-    journal.add_publication("s1", 2, Path("/out/2"), NOON, Method())
+    journal.advance(shoot, State.MERGING)
+    journal.publish(shoot, 2, Path("/out/2"), NOON)
     assert journal.is_finished("s1")
     with pytest.raises(IllegalTransition):
         journal.extend(replace(newer, state=State.IDLE), NOON)

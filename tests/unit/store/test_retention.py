@@ -49,10 +49,8 @@ class Store:
                 self.journal.add_frame(FrameRecord(shoot_id, index, index / 2, at, originals))
         (self.spool.folder(shoot_id) / "live.jpg").parent.mkdir(parents=True, exist_ok=True)
         (self.spool.folder(shoot_id) / "live.jpg").write_bytes(b"live")
-        self.journal.advance(shoot, State.MERGING)
         if published:
             self.publish(shoot_id, at)
-            self.journal.advance(shoot, State.PUBLISHED)
         return shoot_id
 
     def publish(self, shoot_id: str, at: datetime, version: int = 1) -> None:
@@ -62,7 +60,9 @@ class Store:
         facts = {"sha256": hashlib.sha256(shoot_id.encode()).hexdigest(), "size_bytes": len(shoot_id)}
         page = {"shoot": {"id": shoot_id}, "files": {"result.tif": facts}}
         (folder / "shoot.json").write_text(json.dumps(page))
-        self.journal.add_publication(shoot_id, version, folder, at, Method())
+        shoot = self.journal.shoot(shoot_id)
+        self.journal.advance(shoot, State.MERGING)
+        self.journal.publish(shoot, version, folder, at)
 
     def results(self, shoot_id: str, version: int = 1) -> Path:
         return self.root / "outbound" / f"{shoot_id}.v{version}"

@@ -265,10 +265,6 @@ const HEARD = {
       actions: [["Look at it", () => { location.hash = `#/shoots/${event.shoot_id}/${event.version}`; }]], key: "ended",
     });
     shown.note = "";
-    attempt(loadLatest);
-    if (view.name === "gallery") attempt(loadGallery);
-    if (view.name === "shoot" && view.id === event.shoot_id) attempt(() => loadShoot(view.id));
-    attempt(renewPlan);
     soon();
   },
   ended: ({ shoot_id, error, message }) => {
@@ -277,7 +273,6 @@ const HEARD = {
       bad: error !== "ShootAborted", key: "ended", stay: true,
       actions: /safe|waits/.test(message) ? [["Go on with it", () => goOn(shoot_id)], ["Stack what there is", () => stack(shoot_id)]] : [],
     });
-    attempt(loadLatest);
     soon();
   },
 };
@@ -288,7 +283,7 @@ let status = null; // as GET /api/status tells it
 let rail = null; // what of the rail does not change: its ends and its smallest step
 let latest = null; // the newest shoot that was published
 let unfinished = null; // the newest shoot, where it ended before it was published
-const shown = { shoot: null, live: 0, frame: null, note: "", mode: "stack", pausing: false };
+const shown = { shoot: null, live: 0, frame: null, note: "", mode: "stack", pausing: false, quarter: 0 };
 const going = () => status?.progress ?? null;
 const busy = () => Boolean(status?.doing) && !["moving", "homing"].includes(status.doing);
 const present = () => Boolean(status?.rig) && !connection.lost;
@@ -325,6 +320,7 @@ document.addEventListener("visibilitychange", () => {
 });
 
 async function readStatus() {
+  const went = going();
   status = await get("/status");
   if (!status.rig) rail = null;
   else if (!rail) {
@@ -335,7 +331,16 @@ async function readStatus() {
   }
   const progress = going();
   if (progress && progress.shoot_id !== shown.shoot) await begin(progress.shoot_id, progress.frames);
+  if (went && !progress) await ended(went.shoot_id);
   render();
+}
+
+/** What was going on is over: see what has become of it. */
+async function ended(shoot_id) {
+  await loadLatest();
+  if (view.name === "gallery") await loadGallery();
+  if (view.name === "shoot" && view.id === shoot_id) await loadShoot(shoot_id);
+  renewPlan(); // how long a shoot takes is known better now
 }
 
 /** Everything anew: at the beginning, after a lost connection, and when events were missed. */
@@ -368,14 +373,14 @@ const framesOf = async (shoot_id) => (await get(`/shoots/${shoot_id}/frames`)).s
 /** A shoot or stack is going on: what has become of its frames so far? */
 async function begin(shoot_id, frames) {
   if (shown.shoot === shoot_id && marks.length === frames && going()) return;
-  places = new Map();
+  placeOf = new Map();
   Object.assign(shown, { shoot: shoot_id, live: 0, frame: null, note: "", mode: "stack", pausing: false });
   setMarks(frames);
   renderStage();
   soon();
   const [told, stored] = await Promise.all([get(`/shoots/${shoot_id}`), framesOf(shoot_id)]);
   if (shown.shoot !== shoot_id) return;
-  places = placesOf(stored, frames);
+  placeOf = placesOf(stored, frames);
   // Frames are fused in the order of their places.
   const progress = going()?.shoot_id === shoot_id ? going() : null;
   const done = progress ? progress.fused + progress.left_out : 0;
@@ -392,7 +397,7 @@ const STORED = 1;
 const FUSED = 2;
 const OUT = 3;
 let marks = new Uint8Array(0); // by place
-let places = new Map();
+let placeOf = new Map(); // by frame number
 let stripDue = false;
 
 /** Where in the stack each frame lies, by its number; those to come, in the order of their numbers, where there is room. */
@@ -409,7 +414,7 @@ function setMarks(count) {
   drawStripSoon();
 }
 function mark(index, as) {
-  const place = places.get(index) ?? index;
+  const place = placeOf.get(index) ?? index;
   if (place < marks.length && (as === OUT || as > marks[place])) marks[place] = as;
   drawStripSoon();
 }
@@ -531,6 +536,7 @@ function renderStage() {
   const all = trouble ? {} : sights();
   const sight = mode === "camera" ? null : all[mode] ?? all.frame ?? null;
   $("stage").dataset.mode = mode;
+  $("view-rig").classList.toggle("looking", mode === "camera" && !progress);
   lay($("stage-picture"), sight?.url ?? "", sight && [WORDS[mode], sight.caption].join(": "));
   setText($("stage-caption"), sight?.caption ?? "");
   $("stage-empty").hidden = mode === "camera" || Boolean(sight);
@@ -617,7 +623,7 @@ async function watchLive() {
     if (!answer.ok) throw new Problem("", (await answer.json().catch(() => ({}))).detail ?? "The camera shows nothing.", answer.status);
     let newest = null;
     let drawing = false;
-    for await (const data of parts(answer.body.getReader())) {
+    for await (const data of pictures(answer.body.getReader())) {
       newest = data;
       if (drawing) continue; // what comes while one is being drawn is shown next, or never
       drawing = true;
@@ -643,7 +649,7 @@ async function watchLive() {
 }
 
 /** The pictures of an MJPEG stream: every part says how long it is. */
-async function* parts(reader) {
+async function* pictures(reader) {
   let held = new Uint8Array(0);
   for (;;) {
     const { value, done } = await reader.read();
@@ -755,30 +761,30 @@ function render() {
 }
 
 function renderProgress(progress) {
-  const total = progress?.frames ?? (marks.length || plan.told?.frames || 0);
-  const stacking = status?.doing === "stacking";
-  const stored = progress ? (stacking ? progress.fused + progress.left_out : progress.stored) : 0;
   if (!progress && marks.length && !shown.shoot) setMarks(0);
-  if (!progress) {
-    const done = marks.length ? marks.filter((one) => one !== PLANNED).length : 0;
-    setText($("count-stored"), String(done));
-    setText($("count-total"), total ? String(total) : "–");
-    setText($("strip-note"), marks.length ? shown.note : "");
-    setText($("time-left"), "");
-    $("progress").setAttribute("aria-valuenow", "0");
-    return;
-  }
-  setText($("count-stored"), String(stored));
-  setText($("count-total"), String(total));
-  $("progress").setAttribute("aria-valuenow", String(total ? Math.round((100 * stored) / total) : 0));
-  $("progress").setAttribute("aria-valuetext", `${stored} of ${plural(total, "frame")}`);
-  if (progress.state !== "shooting") shown.pausing = false;
-  const parts = { preflight: "Getting ready", shooting: shown.pausing ? "Pausing after this frame" : "", paused: "Paused", merging: "Writing the results" };
-  setText($("strip-note"), shown.note || parts[progress.state] || (progress.fused ? `${progress.fused} in the picture` : ""));
-  setText($("time-left"), progress.state === "merging" ? "" : progress.remaining_s === null ? `${clock(progress.elapsed_s)} so far` : `${clock(progress.remaining_s)} left`);
-  const quarter = total ? Math.floor((4 * stored) / total) : 0;
-  if (quarter > 0 && quarter < 4 && render.quarter !== quarter) say(`${25 * quarter} percent`);
-  render.quarter = quarter;
+  const total = progress?.frames ?? (marks.length || plan.told?.frames || 0);
+  const done = progress ? doneOf(progress) : marks.filter((one) => one !== PLANNED).length;
+  setText($("count-stored"), String(done));
+  setText($("count-total"), total ? String(total) : "–");
+  setText($("strip-note"), progress ? noteOf(progress) : marks.length ? shown.note : "");
+  setText($("time-left"), progress ? timeOf(progress) : "");
+  $("progress").setAttribute("aria-valuenow", String(progress && total ? Math.round((100 * done) / total) : 0));
+  $("progress").setAttribute("aria-valuetext", progress ? `${done} of ${plural(total, "frame")}` : "");
+  if (progress) sayQuarter(total ? Math.floor((4 * done) / total) : 0);
+}
+const doneOf = (progress) => (status.doing === "stacking" ? progress.fused + progress.left_out : progress.stored);
+function noteOf({ state, fused }) {
+  if (state !== "shooting") shown.pausing = false;
+  const words = { preflight: "Getting ready", shooting: shown.pausing ? "Pausing after this frame" : "", paused: "Paused", merging: "Writing the results" };
+  return shown.note || words[state] || (fused ? `${fused} in the picture` : "");
+}
+function timeOf({ state, remaining_s, elapsed_s }) {
+  if (state === "merging") return "";
+  return remaining_s === null ? `${clock(elapsed_s)} so far` : `${clock(remaining_s)} left`;
+}
+function sayQuarter(quarter) {
+  if (quarter > 0 && quarter < 4 && shown.quarter !== quarter) say(`${25 * quarter} percent`);
+  shown.quarter = quarter;
 }
 
 function renderDeck(progress) {
@@ -825,28 +831,39 @@ const jogging = { step_mm: 0.1, busy: false };
 
 function renderRail() {
   const position = status?.position_mm ?? null;
+  const ends = [plan.from(), plan.to()].map((end) => (end === null || !Number.isFinite(end) ? null : end));
   setText($("position"), position === null ? "–" : mm(position));
-  setText($("moving"), !status?.rig ? "" : status.moving ? "moving" : position === null ? "not homed yet" : "");
-  const [low, high] = status?.travel_mm ?? [0, 1];
-  const part = (value) => Math.min(1, Math.max(0, (value - low) / (high - low)));
-  const ruler = $("ruler");
-  setText($("ruler-min"), status?.travel_mm ? `${Number(low.toFixed(2))}` : "");
-  setText($("ruler-max"), status?.travel_mm ? `${Number(high.toFixed(2))} mm` : "");
-  ruler.querySelector(".needle").hidden = position === null;
-  if (position !== null) ruler.style.setProperty("--x", String(part(position)));
-  const ends = [plan.from(), plan.to()];
-  const known = ends.every((end) => Number.isFinite(end) && end !== null);
-  ruler.querySelector(".bracket").hidden = !known || !status?.travel_mm;
-  if (known) {
-    ruler.style.setProperty("--a", String(part(Math.min(...ends))));
-    ruler.style.setProperty("--b", String(part(Math.max(...ends))));
-  }
+  setText($("moving"), whereabouts(position));
+  renderRuler(position, ends);
   if (rail && renderRail.steps !== rail.resolution_mm) renderSteps();
   const free = present() && !busy();
-  for (const id of ["jog-back", "jog-on"]) $(id).disabled = !free || position === null;
-  for (const id of ["set-near", "set-far"]) $(id).disabled = position === null || connection.lost;
+  const homed = position !== null;
+  for (const id of ["jog-back", "jog-on"]) $(id).disabled = !free || !homed;
+  for (const id of ["set-near", "set-far"]) $(id).disabled = !homed || connection.lost;
   $("home").disabled = !free;
-  for (const [id, to] of [["go-near", plan.from()], ["go-far", plan.to()]]) $(id).disabled = !free || position === null || to === null || !Number.isFinite(to);
+  ["go-near", "go-far"].forEach((id, k) => { $(id).disabled = !free || !homed || ends[k] === null; });
+}
+
+function whereabouts(position) {
+  if (!status?.rig) return "";
+  if (connection.lost) return "when last heard";
+  if (status.moving) return "moving";
+  return position === null ? "not homed yet" : "";
+}
+
+function renderRuler(position, ends) {
+  const travel = status?.travel_mm;
+  const [low, high] = travel ?? [0, 1];
+  const ruler = $("ruler");
+  const put = (name, value) => ruler.style.setProperty(name, String(Math.min(1, Math.max(0, (value - low) / (high - low)))));
+  setText($("ruler-min"), travel ? `${Number(low.toFixed(2))}` : "");
+  setText($("ruler-max"), travel ? `${Number(high.toFixed(2))} mm` : "");
+  ruler.querySelector(".needle").hidden = position === null;
+  ruler.querySelector(".bracket").hidden = !travel || ends.includes(null);
+  if (position !== null) put("--x", position);
+  if (ends.includes(null)) return;
+  put("--a", Math.min(...ends));
+  put("--b", Math.max(...ends));
 }
 
 /** One step of the rail, and round lengths that are whole steps of it. */
@@ -892,23 +909,23 @@ async function jog(direction, times = 1) {
   soon();
   const at = await attempt(() => post("/rail/jog", { distance_mm: direction * times * jogging.step_mm }), { key: "rail" });
   jogging.busy = false;
-  if (at) told(at);
+  if (at) arrived(at);
 }
 async function goTo(position_mm) {
   if (position_mm === null || !Number.isFinite(position_mm)) return;
   soon();
   const at = await attempt(() => post("/rail/goto", { position_mm }), { key: "rail" });
-  if (at) told(at);
+  if (at) arrived(at);
 }
 async function home() {
   if (!present() || busy()) return;
   soon();
   const at = await attempt(() => post("/rail/home"), { key: "rail" });
   if (!at) return;
-  told(at);
+  arrived(at);
   say("The rail is home.");
 }
-function told(at) {
+function arrived(at) {
   status = { ...status, position_mm: at.position_mm, moving: at.moving };
   renderRail();
   soon(300);
@@ -931,7 +948,8 @@ for (const [id, field] of [["set-near", "f-from"], ["set-far", "f-to"]]) {
 // Escape halts, wherever one is. Arrow keys jog where they mean nothing else.
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !gated) {
-    if (!$("save-dialog").open) halt(); // which Escape closes
+    if ($("save-dialog").open) $("save-dialog").close();
+    else halt();
     return;
   }
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -1017,10 +1035,10 @@ const plan = {
 
   /** What stands there at first: what this browser had, else the newest shoot's, else what suits the simulated rig. */
   begin(newest) {
-    const kept = stored(KEPT);
-    if (!kept && !newest && !status?.rig) return; // later: which rig it is tells what suits it
+    const mine = kept(KEPT);
+    if (!mine && !newest && !status?.rig) return; // later: which rig it is tells what suits it
     this.touched = true;
-    if (kept) this.fill(kept);
+    if (mine) this.fill(mine);
     else if (newest) {
       // Its places, not how it was fused: that may have been set otherwise since.
       const { name, from_mm, to_mm, depth_mm, frames, step_mm, keep_step } = newest;
@@ -1044,19 +1062,7 @@ const plan = {
 
 async function renewPlan() {
   const mine = (plan.asked += 1);
-  let error = "";
-  let answer = null;
-  if (present()) {
-    error = plan.complete() ? impossible() : incomplete();
-    if (!error) {
-      try {
-        answer = await post("/plan", { recipe: plan.recipe() });
-      } catch (problem) {
-        if (!(problem instanceof Problem)) throw problem;
-        error = problem.status ? sentence(problem.message) : "";
-      }
-    }
-  }
+  const [answer, error] = await askPlan();
   if (mine !== plan.asked) return; // a newer question is under way
   plan.told = answer;
   plan.error = error;
@@ -1064,30 +1070,52 @@ async function renewPlan() {
     shown.shoot = null;
     setMarks(0);
   }
-  document.querySelector(".sums").classList.toggle("stale", !answer);
-  setText($("plan-error"), error);
-  for (const [id, key] of [["f-from", /^Near|from_mm/], ["f-to", /^Far|to_mm/], ["f-amount", /^(Step|Frames)|step/i], ["f-name", /^Name/]]) {
-    if (error && key.test(error)) $(id).setAttribute("aria-invalid", "true");
-    else $(id).removeAttribute("aria-invalid");
-  }
-  if (answer) {
-    $("f-mesh").checked = answer.surface;
-    setText($("p-frames"), String(answer.frames));
-    setText($("p-step"), microns(answer.step_mm));
-    setText($("p-depth"), `${Number(Math.abs(answer.to_mm - answer.from_mm).toPrecision(5))} mm`);
-    setText($("p-time"), answer.estimated_s === null ? "–" : duration(answer.estimated_s));
-    const free = `${bytes(answer.free_bytes)} free`;
-    setText($("p-disk"), answer.needed_bytes === null ? `${free}; the first shoot tells what it takes` : `${bytes(answer.needed_bytes)} of originals, ${free}`);
-    if (answer.needed_bytes !== null && answer.needed_bytes > 0.95 * answer.free_bytes) setText($("plan-error"), "The disk is too full for this plan: make room, or take fewer frames.");
-  } else for (const id of ["p-frames", "p-step", "p-depth", "p-time", "p-disk"]) setText($(id), "–");
-  if (answer && plan.edited) {
-    plan.edited = false;
-    say(`${plural(answer.frames, "frame")}, ${microns(answer.step_mm)} apart${answer.estimated_s === null ? "" : `, about ${duration(answer.estimated_s)}`}`);
-  }
-  renderExtras();
+  renderPlan(answer, error);
   render();
   drawStripSoon();
 }
+
+/** What the service makes of the plan, and what is wrong with it. */
+async function askPlan() {
+  if (!present()) return [null, ""];
+  const error = plan.complete() ? impossible() : incomplete();
+  if (error) return [null, error];
+  try {
+    return [await post("/plan", { recipe: plan.recipe() }), ""];
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    return [null, problem.status ? sentence(problem.message) : ""];
+  }
+}
+
+const BLAMED = { "f-from": /^Near|from_mm/, "f-to": /^Far|to_mm/, "f-amount": /^(Step|Frames)|step/i, "f-name": /^Name/ };
+
+function renderPlan(answer, error) {
+  document.querySelector(".sums").classList.toggle("stale", !answer);
+  setText($("plan-error"), error || tooLarge(answer));
+  for (const [id, key] of Object.entries(BLAMED)) {
+    if (error && key.test(error)) $(id).setAttribute("aria-invalid", "true");
+    else $(id).removeAttribute("aria-invalid");
+  }
+  const sums = answer ? sumsOf(answer) : {};
+  for (const id of ["p-frames", "p-step", "p-depth", "p-time", "p-disk"]) setText($(id), sums[id] ?? "–");
+  renderExtras();
+  if (!answer) return;
+  $("f-mesh").checked = answer.surface;
+  if (plan.edited) say(`${plural(answer.frames, "frame")}, ${sums["p-step"]} apart${answer.estimated_s === null ? "" : `, about ${sums["p-time"]}`}`);
+  plan.edited = false;
+}
+function sumsOf({ frames, step_mm, from_mm, to_mm, estimated_s, needed_bytes, free_bytes }) {
+  const free = `${bytes(free_bytes)} free`;
+  return {
+    "p-frames": String(frames),
+    "p-step": microns(step_mm),
+    "p-depth": `${Number(Math.abs(to_mm - from_mm).toPrecision(5))} mm`,
+    "p-time": estimated_s === null ? "–" : duration(estimated_s),
+    "p-disk": needed_bytes === null ? `${free}; the first shoot tells what it takes` : `${bytes(needed_bytes)} of originals, ${free}`,
+  };
+}
+const tooLarge = (answer) => (answer?.needed_bytes > 0.95 * answer?.free_bytes ? "The disk is too full for this plan: make room, or take fewer frames." : "");
 
 function incomplete() {
   const bad = [["Near", plan.from()], ["Far", plan.to()], [plan.by === "step" ? "Step" : "Frames", number($("f-amount").value)]];
@@ -1126,7 +1154,7 @@ function withoutNull(value) {
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== null && one !== undefined).map(([key, one]) => [key, withoutNull(one)]));
 }
-function stored(key) {
+function kept(key) {
   try {
     return JSON.parse(localStorage.getItem(key));
   } catch {
@@ -1170,9 +1198,11 @@ $("recipe-save").addEventListener("click", () => {
     return;
   }
   $("save-name").value = $("recipe-list").value || $("f-name").value.replace(/[^A-Za-z0-9 ._-]/g, "-").replace(/^[^A-Za-z0-9]+/, "");
-  $("save-dialog").showModal();
+  $("save-dialog").show(); // not modal: Stop must be within reach
+  $("save-name").focus();
 });
 $("save-cancel").addEventListener("click", () => $("save-dialog").close());
+$("save-dialog").addEventListener("close", () => $("recipe-save").focus());
 $("save-form").addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(async () => {
@@ -1324,29 +1354,19 @@ async function loaded(url) {
   return image;
 }
 
-async function showResult(viewer) {
-  const wait = waiting(viewer, "Loading the picture…");
-  try {
-    const image = await loaded(fileUrl("result.jpg"));
-    image.alt = `The result of ${seen.shoot.name}`;
-    if (!wait.isConnected) return;
-    wait.remove();
-    seen.end = deepZoom(viewer, [[image]], `Result of ${seen.shoot.name}`);
-  } catch {
-    setText(wait.firstChild, "The result cannot be loaded: it may have been moved away from the outbound folder.");
-  }
-}
+const showResult = (viewer) => showPicture(viewer, "result.jpg", "result");
+const showDepth = (viewer) => showPicture(viewer, "depth.png", "depth map");
 
-async function showDepth(viewer) {
-  const wait = waiting(viewer, "Loading the depth map…");
+async function showPicture(viewer, file, what) {
+  const wait = waiting(viewer, `Loading the ${what}…`);
   try {
-    const image = await loaded(fileUrl("depth.png"));
-    image.alt = `The depth map of ${seen.shoot.name}`;
+    const image = await loaded(fileUrl(file));
+    image.alt = `The ${what} of ${seen.shoot.name}`;
     if (!wait.isConnected) return;
     wait.remove();
-    seen.end = deepZoom(viewer, [[image]], `Depth map of ${seen.shoot.name}`);
+    seen.end = deepZoom(viewer, [[image]], image.alt);
   } catch {
-    setText(wait.firstChild, "The depth map cannot be loaded: it may have been moved away from the outbound folder.");
+    setText(wait.firstChild, `The ${what} cannot be loaded: it may have been moved away from the outbound folder.`);
   }
 }
 
@@ -1432,6 +1452,32 @@ async function showCompare(viewer) {
 
 // --- deep zoom --------------------------------------------------------------------------------------------------------
 
+const within = (element, event) => {
+  const frame = element.getBoundingClientRect();
+  return [event.clientX - frame.left, event.clientY - frame.top];
+};
+
+/** One finger, or the mouse, drags by (x, y); two pinch by a factor, about their middle, while one of them moves by (x, y). */
+function gestures(element, { drag, pinch }) {
+  const fingers = new Map();
+  element.addEventListener("pointerdown", (event) => {
+    element.setPointerCapture(event.pointerId);
+    fingers.set(event.pointerId, within(element, event));
+  });
+  element.addEventListener("pointermove", (event) => {
+    const was = fingers.get(event.pointerId);
+    if (!was) return;
+    const now = within(element, event);
+    const by = [now[0] - was[0], now[1] - was[1]];
+    const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
+    const span = (p) => Math.max(1, Math.hypot(p[0] - other[0], p[1] - other[1]));
+    if (!other) drag(...by);
+    else if (fingers.size === 2) pinch(span(now) / span(was), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2], by);
+    fingers.set(event.pointerId, now);
+  });
+  for (const end of ["pointerup", "pointercancel"]) element.addEventListener(end, (event) => fingers.delete(event.pointerId));
+}
+
 /** Pictures to be moved and enlarged, by wheel, pinch, double click and keys. `panes` lie on each other; the second is cut. */
 function deepZoom(viewer, panes, label, { tools = [], over = [], size = null } = {}) {
   const [width, height] = size ?? [panes[0][0].naturalWidth, panes[0][0].naturalHeight];
@@ -1467,41 +1513,21 @@ function deepZoom(viewer, panes, label, { tools = [], over = [], size = null } =
     at.fitted = true;
     place();
   }
-  const local = (event) => {
-    const frame = zoom.getBoundingClientRect();
-    return [event.clientX - frame.left, event.clientY - frame.top];
-  };
-
   zoom.addEventListener("wheel", (event) => {
     event.preventDefault();
     const lines = event.deltaMode === 1 ? 16 : 1;
-    scaleTo(at.scale * Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.002)), ...local(event));
+    scaleTo(at.scale * Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.002)), ...within(zoom, event));
   }, { passive: false });
-  zoom.addEventListener("dblclick", (event) => (at.scale < one() * 0.99 ? scaleTo(one(), ...local(event)) : fit()));
-  const fingers = new Map();
-  zoom.addEventListener("pointerdown", (event) => {
-    zoom.setPointerCapture(event.pointerId);
-    fingers.set(event.pointerId, local(event));
-  });
-  zoom.addEventListener("pointermove", (event) => {
-    const was = fingers.get(event.pointerId);
-    if (!was) return;
-    const now = local(event);
-    if (fingers.size === 1) {
-      at.x += now[0] - was[0];
-      at.y += now[1] - was[1];
-      place();
-    } else if (fingers.size === 2) {
-      const other = [...fingers].find(([id]) => id !== event.pointerId)[1];
-      const span = (p) => Math.hypot(p[0] - other[0], p[1] - other[1]);
-      const middle = [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2];
-      at.x += (now[0] - was[0]) / 2;
-      at.y += (now[1] - was[1]) / 2;
-      scaleTo((at.scale * span(now)) / Math.max(1, span(was)), ...middle);
-    }
-    fingers.set(event.pointerId, now);
-  });
-  for (const end of ["pointerup", "pointercancel"]) zoom.addEventListener(end, (event) => fingers.delete(event.pointerId));
+  zoom.addEventListener("dblclick", (event) => (at.scale < one() * 0.99 ? scaleTo(one(), ...within(zoom, event)) : fit()));
+  const drag = (x, y) => {
+    at.x += x;
+    at.y += y;
+    place();
+  };
+  gestures(zoom, { drag, pinch: (factor, middle, [x, y]) => {
+    drag(x / 2, y / 2);
+    scaleTo(at.scale * factor, ...middle);
+  } });
   zoom.addEventListener("keydown", (event) => {
     const move = { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] }[event.key];
     if (move) {
@@ -1640,7 +1666,8 @@ function sizeOf(mesh, extent, grid) {
   return `${deep}Its width is not known: set camera.um_per_px in the configuration.`;
 }
 
-function turn(viewer, canvas, gl, mesh, picture) {
+/** Puts the mesh and its picture on the graphics card; returns what draws them as they are looked at, and their extent. */
+function painter(gl, mesh, picture) {
   const program = compiled(gl, VERTEX, FRAGMENT);
   gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, picture);
@@ -1650,10 +1677,10 @@ function turn(viewer, canvas, gl, mesh, picture) {
   gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
   gl.enable(gl.DEPTH_TEST);
   gl.clearColor(0.024, 0.027, 0.031, 1);
-  const grid = mesh.extras.true_to_scale ? millimetres(mesh) : null;
   const surface = vertices(gl, program, mesh.places, mesh.at);
   gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
   gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, mesh.triangles, gl.STATIC_DRAW);
+  const grid = mesh.extras.true_to_scale ? millimetres(mesh) : null;
   const lines = grid && vertices(gl, program, grid.places, new Float32Array((grid.places.length / 3) * 2));
   const uniform = (name) => gl.getUniformLocation(program, name);
   const [uView, uEye, uScale, uMiddle, uAs, uRange] = ["u_view", "u_eye", "u_scale", "u_middle", "u_as", "u_range"].map(uniform);
@@ -1661,33 +1688,39 @@ function turn(viewer, canvas, gl, mesh, picture) {
   const unit = 1 / (Math.hypot(extent[0], extent[1]) / 2); // the picture's half diagonal is 1
   gl.uniform3fv(uMiddle, [0, 1, 2].map((k) => (mesh.high[k] + mesh.low[k]) / 2));
 
+  function paint({ yaw, pitch, far, relief, as }, width, height) {
+    gl.viewport(0, 0, width, height);
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    const [cy, sy, cp, sp] = [Math.cos(yaw), Math.sin(yaw), Math.cos(pitch), Math.sin(pitch)];
+    gl.uniformMatrix4fv(uEye, false, [cy, sp * sy, -cp * sy, 0, 0, cp, sp, 0, sy, -sp * cy, cp * cy, 0, 0, 0, -far, 1]);
+    const [front, back] = [0.05, 20];
+    const f = 1 / Math.tan(0.3) / Math.max(1, height / width);
+    gl.uniformMatrix4fv(uView, false, [(f * height) / width, 0, 0, 0, 0, f, 0, 0, 0, 0, (back + front) / (front - back), -1, 0, 0, (2 * back * front) / (front - back), 0]);
+    gl.uniform3fv(uScale, mesh.scale.map((one, k) => one * unit * (k === 2 ? relief : 1)));
+    const half = (extent[2] * unit * relief) / 2;
+    gl.uniform2f(uRange, -half, half);
+    gl.bindVertexArray(surface);
+    gl.uniform1i(uAs, as);
+    gl.drawElements(gl.TRIANGLES, mesh.triangles.length, gl.UNSIGNED_INT, 0);
+    if (!lines) return;
+    gl.bindVertexArray(lines);
+    gl.uniform1i(uAs, GRID);
+    gl.drawArrays(gl.LINES, 0, grid.places.length / 3);
+  }
+  return { paint, extent, grid };
+}
+
+function turn(viewer, canvas, gl, mesh, picture) {
+  const { paint, extent, grid } = painter(gl, mesh, picture);
   const look = { yaw: -0.5, pitch: 0.42, far: 2.7, as: 0, relief: 1, turning: !still.matches, due: false, over: false };
   function draw(now) {
     look.due = false;
     if (look.over) return;
-    if (look.turning) look.yaw = 0.55 * Math.sin(now / 2600) ;
+    if (look.turning) look.yaw = 0.55 * Math.sin(now / 2600);
     const ratio = Math.min(2, devicePixelRatio || 1);
-    const [w, tall] = [Math.max(1, Math.round(canvas.clientWidth * ratio)), Math.max(1, Math.round(canvas.clientHeight * ratio))];
-    if (canvas.width !== w || canvas.height !== tall) Object.assign(canvas, { width: w, height: tall });
-    gl.viewport(0, 0, w, tall);
-    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    const [cy, sy, cp, sp] = [Math.cos(look.yaw), Math.sin(look.yaw), Math.cos(look.pitch), Math.sin(look.pitch)];
-    gl.uniformMatrix4fv(uEye, false, [cy, sp * sy, -cp * sy, 0, 0, cp, sp, 0, sy, -sp * cy, cp * cy, 0, 0, 0, -look.far, 1]);
-    const [near, far] = [0.05, 20];
-    const f = 1 / Math.tan(0.3) / Math.max(1, tall / w);
-    gl.uniformMatrix4fv(uView, false, [(f * tall) / w, 0, 0, 0, 0, f, 0, 0, 0, 0, (far + near) / (near - far), -1, 0, 0, (2 * far * near) / (near - far), 0]);
-    const scale = mesh.scale.map((one, k) => one * unit * (k === 2 ? look.relief : 1));
-    gl.uniform3fv(uScale, scale);
-    const half = (extent[2] * unit * look.relief) / 2;
-    gl.uniform2f(uRange, -half, half);
-    gl.bindVertexArray(surface);
-    gl.uniform1i(uAs, look.as);
-    gl.drawElements(gl.TRIANGLES, mesh.triangles.length, gl.UNSIGNED_INT, 0);
-    if (lines) {
-      gl.bindVertexArray(lines);
-      gl.uniform1i(uAs, GRID);
-      gl.drawArrays(gl.LINES, 0, grid.places.length / 3);
-    }
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((length) => Math.max(1, Math.round(length * ratio)));
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    paint(look, width, height);
     if (look.turning) redraw();
   }
   function redraw() {
@@ -1705,24 +1738,7 @@ function turn(viewer, canvas, gl, mesh, picture) {
     look.far = Math.min(12, Math.max(0.6, look.far * factor));
     redraw();
   };
-  const fingers = new Map();
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    fingers.set(event.pointerId, [event.clientX, event.clientY]);
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    const was = fingers.get(event.pointerId);
-    if (!was) return;
-    const now = [event.clientX, event.clientY];
-    if (fingers.size === 1) rotate((now[0] - was[0]) * 0.008, (now[1] - was[1]) * 0.008);
-    else {
-      const other = [...fingers].find(([id]) => id !== event.pointerId)[1];
-      const span = (p) => Math.hypot(p[0] - other[0], p[1] - other[1]);
-      nearer(Math.max(1, span(was)) / Math.max(1, span(now)));
-    }
-    fingers.set(event.pointerId, now);
-  });
-  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => fingers.delete(event.pointerId));
+  gestures(canvas, { drag: (x, y) => rotate(x * 0.008, y * 0.008), pinch: (factor) => nearer(1 / factor) });
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
     nearer(Math.exp(event.deltaY * 0.0012));
@@ -1739,7 +1755,6 @@ function turn(viewer, canvas, gl, mesh, picture) {
   const turner = h("button", { type: "button", click: () => setTurning(!look.turning) });
   function setTurning(on) {
     look.turning = on;
-    turner.setAttribute("aria-pressed", String(on));
     setText(turner, on ? "Hold still" : "Turn");
     redraw();
   }
@@ -1775,46 +1790,66 @@ const FILES = {
 
 function renderFacts() {
   const { shoot, about } = seen;
+  const warnings = about?.warnings ?? [];
+  const actions = actionsOf(shoot);
+  const files = filesOf();
+  $("facts").replaceChildren(...[
+    h("section", { class: "card" }, h("h2", {}, "About"), h("dl", {}, ...factsOf(shoot, about).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))),
+    actions.length ? h("section", { class: "actions", "aria-label": "What can be done" }, ...actions) : null,
+    extensionCard(),
+    warnings.length ? h("section", { class: "card" }, h("h2", {}, plural(warnings.length, "warning")), h("ul", { class: "warnings" }, ...warnings.map((words) => h("li", {}, sentence(words))))) : null,
+    files.length ? h("section", { class: "card" }, h("h2", {}, "Downloads"), h("ul", { class: "files" }, ...files)) : null,
+  ].filter(Boolean));
+}
+
+function factsOf(shoot, about) {
   const facts = [["Taken", moment(shoot.created_at)]];
   if (shoot.unfinished || shoot.going_on) facts.push(["State", shoot.going_on ? "going on" : STATES[shoot.state] ?? shoot.state]);
   facts.push(["Frames", shoot.planned > shoot.stored ? `${shoot.stored} of ${shoot.planned}` : String(shoot.stored)]);
-  if (about) {
-    const used = about.frames.filter((one) => one.used);
-    if (used.length < about.frames.length) facts.push(["In the picture", String(used.length)]);
-    facts.push(["Size", `${about.result.width_px} × ${about.result.height_px} px`]);
-    const ends = used.map((one) => one.position_mm).filter((one) => one !== null);
-    if (ends.length > 1) {
-      const deep = Math.max(...ends) - Math.min(...ends);
-      facts.push(["Depth", `${Number(deep.toPrecision(5))} mm`], ["Step", microns(deep / (ends.length - 1))]);
-    }
-    if (about.result.lateral_um_per_px) facts.push(["Scale", `${about.result.lateral_um_per_px} µm/px`]);
-    facts.push(["Fusion", about.method?.fusion ?? "–"]);
-  }
+  if (about) facts.push(...resultFacts(about));
   if (shoot.recipe === null) facts.push(["From", shoot.source]);
+  return facts;
+}
+function resultFacts({ frames, result, method }) {
+  const facts = [];
+  const used = frames.filter((one) => one.used);
+  if (used.length < frames.length) facts.push(["In the picture", String(used.length)]);
+  facts.push(["Size", `${result.width_px} × ${result.height_px} px`]);
+  const ends = used.map((one) => one.position_mm).filter((one) => one !== null);
+  if (ends.length > 1) {
+    const deep = Math.max(...ends) - Math.min(...ends);
+    facts.push(["Depth", `${Number(deep.toPrecision(5))} mm`], ["Step", microns(deep / (ends.length - 1))]);
+  }
+  if (result.lateral_um_per_px) facts.push(["Scale", `${result.lateral_um_per_px} µm/px`]);
+  facts.push(["Fusion", method?.fusion ?? "–"]);
+  return facts;
+}
+
+function actionsOf(shoot) {
   const actions = [];
+  const button = (words, act, kind) => actions.push(h("button", { type: "button", class: kind, click: act }, words));
   if (shoot.recipe && !shoot.going_on) {
-    if (shoot.unfinished) actions.push(h("button", { type: "button", class: "primary", click: () => goOn(shoot.shoot_id) }, shoot.stored < shoot.planned ? `Shoot the other ${shoot.planned - shoot.stored}` : "Finish it"));
-    actions.push(h("button", { type: "button", click: () => {
+    if (shoot.unfinished) button(shoot.stored < shoot.planned ? `Shoot the other ${shoot.planned - shoot.stored}` : "Finish it", () => goOn(shoot.shoot_id), "primary");
+    button("Use this plan again", () => {
       plan.fill(shoot.recipe);
       plan.changed();
       location.hash = "#/";
       toast("Recipe loaded", `The plan is that of “${shoot.name}” now.`, { key: "recipe" });
-    } }, "Use this plan again"));
+    });
   }
-  if (shoot.stored > 1 && !shoot.going_on) actions.push(h("button", { type: "button", click: () => stack(shoot.shoot_id) }, "Stack again"));
-  const files = versionOf()?.files ?? [];
-  if (files.includes("report.html")) actions.push(h("a", { class: "button", href: fileUrl("report.html"), target: "_blank", rel: "noopener" }, "Report"));
+  if (shoot.stored > 1 && !shoot.going_on) button("Stack again", () => stack(shoot.shoot_id));
+  if (versionOf()?.files.includes("report.html")) actions.push(h("a", { class: "button", href: fileUrl("report.html"), target: "_blank", rel: "noopener" }, "Report"));
+  return actions;
+}
+
+function filesOf() {
+  const { shoot, about } = seen;
   const order = Object.keys(FILES);
-  const sorted = files.filter((name) => name !== "report.html").sort((a, b) => (order.indexOf(a) + 1 || 99) - (order.indexOf(b) + 1 || 99));
-  const warnings = about?.warnings ?? [];
-  $("facts").replaceChildren(...[
-    h("section", { class: "card" }, h("h2", {}, "About"), h("dl", {}, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))),
-    actions.length ? h("section", { class: "actions", "aria-label": "What can be done" }, ...actions) : null,
-    extensionCard(),
-    warnings.length ? h("section", { class: "card" }, h("h2", {}, plural(warnings.length, "warning")), h("ul", { class: "warnings" }, ...warnings.map((words) => h("li", {}, sentence(words))))) : null,
-    sorted.length ? h("section", { class: "card" }, h("h2", {}, "Downloads"), h("ul", { class: "files" }, ...sorted.map((name) => h("li", {},
-      h("a", { href: fileUrl(name), download: `${shoot.name}-${name}` }, FILES[name] ?? name), h("span", {}, about?.files?.[name] ? bytes(about.files[name].size_bytes) : ""))))) : null,
-  ].filter(Boolean));
+  const place = (name) => order.indexOf(name) + 1 || 99;
+  const names = (versionOf()?.files ?? []).filter((name) => name !== "report.html").sort((one, other) => place(one) - place(other));
+  return names.map((name) => h("li", {},
+    h("a", { href: fileUrl(name), download: `${shoot.name}-${name}` }, FILES[name] ?? name),
+    h("span", {}, about?.files?.[name] ? bytes(about.files[name].size_bytes) : "")));
 }
 
 const more = { frames: 5 };
@@ -1869,14 +1904,17 @@ function route() {
   Object.assign(view, { name: name === "gallery" ? "gallery" : name === "shoots" && id ? "shoot" : "rig", id, version, tab });
   if (gated) return;
   for (const one of ["rig", "gallery", "shoot"]) $(`view-${one}`).hidden = one !== view.name;
-  for (const link of document.querySelectorAll("[data-view]")) {
-    if (link.dataset.view === view.name || (view.name === "shoot" && link.dataset.view === "gallery")) link.setAttribute("aria-current", "page");
+  const chosen = view.name === "shoot" ? "gallery" : view.name;
+  for (const link of document.querySelectorAll(".views a")) {
+    if (link.dataset.view === chosen) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   document.body.dataset.view = view.name;
   $("toasts").querySelector("[data-key=ended]:not(.bad)")?.remove();
   document.title = { rig: "focusrail", gallery: "Gallery – focusrail", shoot: "Shoot – focusrail" }[view.name];
   scrollTo(0, 0);
+  $("save-dialog").close();
+  if (!document.activeElement.getClientRects().length) $("main").focus(); // what was pressed has gone with its view
   renderLive();
   if (!status) return; // it is loaded with all else
   if (view.name === "gallery") attempt(loadGallery);
@@ -1888,7 +1926,7 @@ function route() {
 }
 addEventListener("hashchange", route);
 
-async function open() {
+async function enter() {
   // An address with a token that is still there had the wrong one: the right one is taken out by the service.
   if (new URLSearchParams(location.search).has("token")) {
     history.replaceState(null, "", `/${location.hash}`);
@@ -1899,7 +1937,7 @@ async function open() {
     await loadAll();
   } catch (problem) {
     if (problem.status !== 401) {
-      setTimeout(open, 2000);
+      setTimeout(enter, 2000);
       setHealth("lost", "No connection", "trying again");
     }
     return;
@@ -1909,4 +1947,4 @@ async function open() {
   connection.open();
   soon(600);
 }
-open();
+enter();
