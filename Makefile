@@ -15,7 +15,7 @@ READY := $(VENV)/.ready-$(word 2,$(FACTS))-$(basename $(notdir $(LOCK)))
 COMPILED := hatch_build.py $(shell find daemon drivers -name '*.[ch]')
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet install
 
-.PHONY: help demo demo-kv260 test test-long fuzz-api bench-hostile bench pictures lint format lock clean system system-test system-bench
+.PHONY: help demo demo-kv260 test test-long kills fuzz-api bench-hostile bench pictures lint format lock clean system system-test system-bench
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,13 +40,20 @@ pictures: demo ## the pictures of README.md and docs, from the demo's newest sho
 	$(VENV)/bin/python docs/make_pictures.py demo
 	$(VENV)/bin/python docs/make_screens.py demo/screens
 
-test-long: $(READY) ## an hour: a thousand kills, and the memory of 300 frames
-	FOCUSRAIL_KILLS=1000 FOCUSRAIL_MEMORY_FRAMES=300 $(VENV)/bin/pytest tests/crash tests/integration/test_memory.py $(ARGS)
+test-long: $(READY) ## minutes: the memory of 300 frames
+	FOCUSRAIL_MEMORY_FRAMES=300 $(VENV)/bin/pytest tests/integration/test_memory.py $(ARGS)
+
+kills: $(READY) ## an hour: 3,000 times SIGKILL while it shoots, stacks, publishes and resumes
+	FOCUSRAIL_KILLS=3000 $(VENV)/bin/pytest tests/crash/test_kills.py $(ARGS)
 
 # What generates the requests is heavy, and stays out of the locks.
 fuzz-api: $(READY) .venv-fuzz/bin/schemathesis ## minutes: 20,000 generated requests and 100,000 paths against the API
 	FOCUSRAIL_PATHS=100000 $(VENV)/bin/pytest tests/integration/test_api_paths.py --timeout=900
 	$(VENV)/bin/python tests/fuzz/api.py .venv-fuzz/bin/schemathesis $(ARGS)
+
+.PHONY: fuzz-api-short
+fuzz-api-short: $(READY) .venv-fuzz/bin/schemathesis
+	$(VENV)/bin/python tests/fuzz/api.py .venv-fuzz/bin/schemathesis --examples 3
 
 .venv-fuzz/bin/schemathesis: | system
 	@$(PYTHON) -m venv --clear .venv-fuzz
@@ -72,8 +79,18 @@ format: $(READY) ## let ruff format and fix what it can
 kv260-faults: $(READY) ## half an hour: every fault of the emulated KV260 at every tile of 24 megapixels
 	$(VENV)/bin/python -m benchmarks.kv260_faults $(ARGS)
 
-.PHONY: install
-install: $(READY) ## only set up the environment
+.PHONY: environment install uninstall try-install
+environment: $(READY) ## only set up the environment for working on focusrail
+	@:
+
+install: $(if $(DESTDIR),,system) ## as root: install focusrail as a service, or bring it up to date (docs/install.md)
+	@DESTDIR="$(DESTDIR)" sh systemd/install.sh install $(PYTHON) $(LOCK)
+
+uninstall: ## as root: take the service away again; data and edited configuration stay
+	@DESTDIR="$(DESTDIR)" sh systemd/install.sh uninstall
+
+try-install: ## as root, minutes: install on a fresh Debian under a real systemd, shoot, kill it, upgrade, remove it
+	PYTHONPATH=tests $(PYTHON) -m system.try_install $(ARGS)
 
 # pynq, which both locks for the board hold, needs libmagic.
 LIBRARIES := $(if $(filter %/current.txt,$(LOCK)),,libmagic)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import faulthandler
 import os
 import signal
 import socket
@@ -20,13 +22,15 @@ from focusrail.api.addresses import names
 from focusrail.api.app import make_app
 from focusrail.api.connections import Connection
 from focusrail.api.token import token_at
+from focusrail.button import CaptureButton
+from focusrail.capture.unfinished import interrupted
 from focusrail.config.schema import Config
 from focusrail.desk import Desk
 from focusrail.errors import ConfigError, FocusrailError, ShootInUse
 from focusrail.event_log import EventLog
 from focusrail.inbound import InboundFolder
+from focusrail.watchdog import Watchdog
 from focusrail_drivers.base import DriverError
-from focusrail_drivers.fpga_service.notify import notify
 
 log = structlog.get_logger(__name__)
 _LOOK_S = 1.0  # after the rig
@@ -36,6 +40,7 @@ _TURN_S = 0.001  # until another thread may go on: the shutter does not wait for
 _STALE_S = 60  # a peer that acknowledges nothing for so long is gone: a phone that has left the room
 _LONGEST_PATH_BYTES = 107  # of a Unix socket
 _UNSENT_BYTES = 32 << 10
+_IP_FREEBIND = 15  # ip(7); Python has no name for it
 _ENDING_S = 3  # for answers under way when it is told to end
 
 
@@ -45,10 +50,13 @@ def serve(config: Config, *, command: str = "focusrail") -> None:
     `command` is what a person types to reach this configuration.
     """
     sys.setswitchinterval(_TURN_S)
+    if sys.stderr is sys.__stderr__:
+        faulthandler.enable()  # what hung is to be seen when the watchdog ends it
     with ExitStack() as stack:
         # No event of this log has the number of one that an earlier service has told.
         desk = Desk(config, EventLog(first=int(time.time() * 1000)), command=command)
         stack.callback(desk.service.close)
+        watchdog = stack.enter_context(Watchdog(desk))
         tcp, unix = (
             stack.enter_context(_tcp(*config.service.address)),
             stack.enter_context(_unix(config.service_socket)),
@@ -76,32 +84,40 @@ def serve(config: Config, *, command: str = "focusrail") -> None:
             inbound.start()
             stack.callback(inbound.stop)
             stack.callback(desk.suspend)
-        asyncio.run(_serve(settings, [tcp, unix], desk, config))
+        if config.button.driver is not None:
+            button = CaptureButton(desk, config.button)
+            button.start()
+            stack.callback(button.stop)
+        asyncio.run(_serve(settings, [tcp, unix], desk, config, watchdog))
 
 
-async def _serve(config: uvicorn.Config, sockets: list[socket.socket], desk: Desk, given: Config) -> None:
-    server = _Server(config, desk)
+async def _serve(
+    config: uvicorn.Config, sockets: list[socket.socket], desk: Desk, given: Config, watchdog: Watchdog
+) -> None:
+    server = _Server(config, desk, watchdog)
     loop = asyncio.get_running_loop()
+    watchdog.watch(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.end)
-    opening = asyncio.create_task(_keep_open(desk, given))
+    opening = asyncio.create_task(_keep_open(desk, given, watchdog))
     try:
         await server.serve(sockets)
     finally:
         opening.cancel()
-        notify("STOPPING=1")
+        watchdog.ending()
 
 
 class _Server(uvicorn.Server):
     """uvicorn's, whose signals are ours, and which does not wait for those who only listen to events."""
 
-    def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
+    def __init__(self, config: uvicorn.Config, desk: Desk, watchdog: Watchdog) -> None:
         super().__init__(config)
-        self._desk = desk
+        self._desk, self._watchdog = desk, watchdog
 
     def end(self) -> None:
         """Answer what is under way, and end. Whoever waits for a move, or for events, is answered now."""
         self.should_exit = True
+        self._watchdog.ending()
         threading.Thread(target=self._desk.suspend, name="ending").start()
 
     @contextmanager
@@ -110,11 +126,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _keep_open(desk: Desk, config: Config) -> None:
+async def _keep_open(desk: Desk, config: Config, watchdog: Watchdog) -> None:
     """Open the rig, again and again where it is not there; then go on with what was interrupted."""
     resumed = False
     while True:
-        if desk.service.kept is None and not desk.status().doing:
+        if desk.service.holder.kept is None and not desk.status().doing:
             try:
                 devices = await asyncio.to_thread(desk.open)
             except (DriverError, FocusrailError) as error:
@@ -124,15 +140,17 @@ async def _keep_open(desk: Desk, config: Config) -> None:
                 log.exception("rig.open_failed")
             else:
                 log.info("service.started", devices=devices, listens=config.service.listen)
-                notify("READY=1")
+                watchdog.ready()
                 if config.service.resume and not resumed:
                     await asyncio.to_thread(_go_on, desk)
+                if not resumed:
+                    await asyncio.to_thread(desk.tidy)
                 resumed = True
         await asyncio.sleep(_LOOK_S)
 
 
 def _go_on(desk: Desk) -> None:
-    shoot = desk.service.interrupted()
+    shoot = interrupted(desk.service.journal, desk.service.spool)
     if shoot is None:
         return
     log.info("shoot.resumed", shoot_id=shoot.shoot_id)
@@ -150,7 +168,15 @@ def _tcp(host: str, port: int) -> Iterator[socket.socket]:
         # Every connection gets this from here: live view must not grow old in the kernel's queue before a slow viewer.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         try:
-            listening.bind((host, port))
+            try:
+                listening.bind((host, port))
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                # At boot a network may come later than we; and a machine that finds none has still a rig.
+                log.warning("service.address_missing", host=host)
+                listening.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+                listening.bind((host, port))
         except (OSError, OverflowError) as error:
             why = error.strerror if isinstance(error, OSError) else "there is no such port"
             raise ConfigError(f"service.listen: cannot listen on {host}:{port}: {why}") from error

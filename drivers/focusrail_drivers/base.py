@@ -258,6 +258,33 @@ class TruthfulCamera(Protocol):
         """(3, 3) homography from the view's pixels (those of `Truth`) to the pixels of this exposure's frame."""
 
 
+# --- buttons ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A button's contact has closed or opened; it may bounce."""
+
+    pressed: bool
+    at_s: float  # when it happened, by the monotonic clock: whoever reads it late still knows how long it was held
+
+
+class Button(Protocol):
+    """One contact that a person closes by hand or foot."""
+
+    def open(self) -> str:
+        """Connect, and return one line that names it. Raises DeviceNotFound, DeviceInUse."""
+
+    def close(self) -> None:
+        """Let go of it. Never raises; closing twice is fine."""
+
+    def wait(self, timeout_s: float) -> Contact | None:
+        """The next change of the contact, in the order in which they happened; None: there was none for so long.
+
+        Raises ConnectionLost when the button is gone.
+        """
+
+
 # --- accelerators -----------------------------------------------------------------------------------------------------
 
 

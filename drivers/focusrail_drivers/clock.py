@@ -10,6 +10,8 @@ import time
 from datetime import datetime, timedelta, timezone
 from typing import Protocol
 
+from focusrail_drivers.pulse import BEAT_S, beat
+
 
 class Clock(Protocol):
     """Where a driver or the engine gets its time and does its waiting. Safe from any thread."""
@@ -25,7 +27,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The world's time."""
+    """The world's time. A thread that waits by it is one that lives, however long it waits."""
 
     def monotonic_s(self) -> float:
         return time.monotonic()
@@ -34,11 +36,16 @@ class SystemClock:
         return datetime.now(timezone.utc)
 
     def wait(self, duration_s: float, until: threading.Event | None = None) -> bool:
-        if until is None:
-            if duration_s > 0:
-                time.sleep(duration_s)
-            return False
-        return until.wait(max(0.0, duration_s))
+        end_s = time.monotonic() + duration_s
+        while True:
+            beat()
+            left_s = min(end_s - time.monotonic(), BEAT_S)
+            if until is not None and until.wait(max(0.0, left_s)):
+                return True
+            if left_s <= 0:
+                return False
+            if until is None:
+                time.sleep(left_s)
 
 
 class VirtualClock:

@@ -1,7 +1,7 @@
 """From a driver's name in the configuration to its class.
 
-Every driver, ours and a third party's alike, is an entry point in the group `focusrail.rails`, `focusrail.cameras` or
-`focusrail.accelerators`.
+Every driver, ours and a third party's alike, is an entry point in the group `focusrail.rails`, `focusrail.cameras`,
+`focusrail.accelerators` or `focusrail.buttons`.
 A driver's module is imported only when it is asked for, so that a missing optional library hurts nobody else.
 """
 
@@ -20,7 +20,7 @@ class UnknownDriver(DriverError):
 
 
 def names(kind: str) -> list[str]:
-    """The names of all drivers of one kind: `rails`, `cameras` or `accelerators`."""
+    """The names of all drivers of one kind: `rails`, `cameras`, `accelerators` or `buttons`."""
     return sorted(entry_points(group=f"focusrail.{kind}").names)
 
 

@@ -48,7 +48,7 @@ def main() -> int:
         for names in (any_name, known):
             done = subprocess.run(
                 [
-                    arguments.schemathesis, "--config-file", str(names), "run",
+                    Path(arguments.schemathesis).absolute(), "--config-file", str(names), "run",
                     f"http://127.0.0.1:{service.port}/api/openapi.json", "--header",
                     f"Authorization: Bearer {service.token}", "--exclude-path-regex", _ENDLESS, "--checks", _CHECKS,
                     "--max-examples", str(arguments.examples), "--seed", str(arguments.seed), "--phases",

@@ -86,7 +86,8 @@ def test_no_path_leads_to_a_file_that_is_not_named(desk: Desk, shot: tuple[Servi
     root, shoot_id = desk.service.config.store.root, shot[1].shoot_id
     (root / "secret.txt").write_bytes(SECRET)
     (root.parent / "secret.txt").write_bytes(SECRET)
-    (shot[1].folder / "way-out").symlink_to(root / "secret.txt")
+    way_out = shot[1].folder / "way-out"
+    way_out.symlink_to(root / "secret.txt")
     app, chance, opened = app_of(desk), random.Random(7), Opened()
     places = [
         (method, path)
@@ -123,5 +124,6 @@ def test_no_path_leads_to_a_file_that_is_not_named(desk: Desk, shot: tuple[Servi
     assert told.get(200, 0) > 0, "some lead to what is there: it was no wall that was tried"
     assert not opened.outside(root)
     assert {path for path in root.rglob("*") if "recipes" not in path.parts} == before
+    way_out.unlink()  # the shoot is other tests', too
     for kept in (root / "recipes").iterdir():
         assert kept.suffix == ".yaml" and not kept.is_symlink()

@@ -12,6 +12,7 @@ from focusrail.capture.live_view import LiveView
 from focusrail.capture.rig import Rig
 from focusrail.model.recipe import Recipe
 from focusrail_drivers.base import Camera, Photograph, SettingRefused
+from focusrail_drivers.pulse import when_done
 
 log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
@@ -66,7 +67,7 @@ class CameraByHand:
         settings = {**self._configured, **self._set}
         if settings:
             try:
-                rig.camera_thread.submit(rig.camera.configure, settings).result()
+                when_done(rig.camera_thread.submit(rig.camera.configure, settings)).result()
             except SettingRefused as error:  # a shoot will be refused with it; here it would only be in the way
                 log.warning("camera.setting_refused", error=str(error))
 
@@ -75,6 +76,6 @@ class CameraByHand:
 
         def run(rig: Rig) -> _T:
             with self._live.aside():
-                return rig.camera_thread.submit(work, rig.camera).result()
+                return when_done(rig.camera_thread.submit(work, rig.camera)).result()
 
         return self._on_rig(doing, run)

@@ -27,6 +27,7 @@ from focusrail.store.journal import Journal
 from focusrail.store.spool import Spool
 from focusrail.worker.client import StackingProcess
 from focusrail_drivers.base import Camera, CaptureFailed, DeviceTimeout, Exposure, Halted, TruthfulCamera
+from focusrail_drivers.pulse import wait_for, when_done
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +72,7 @@ class Engine:
         known = {record.index: record for record in stored}
         run = _Run(shoot, process, self._spool.folder(shoot.shoot_id) / "truth", len(shoot.positions_mm) - len(known))
         if isinstance(self._camera, TruthfulCamera) and not known:
-            self._in_camera_thread(save_truth, self._camera, run.truth).result()
+            when_done(self._in_camera_thread(save_truth, self._camera, run.truth)).result()
         pending: Future[None] | None = None
         last = 0  # the frame that is pending
         try:
@@ -117,7 +118,7 @@ class Engine:
         if not self._going.is_set():
             self._journal.advance(shoot, State.PAUSED)
             self._listen(Paused(True))
-            self._going.wait()
+            wait_for(self._going)
             if not self._aborting.is_set():
                 self._journal.advance(shoot, State.SHOOTING)
                 self._listen(Paused(False))
@@ -133,7 +134,7 @@ class Engine:
         """Expose; return the delivery under way. The rail may move from now on."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                exposure = self._in_camera_thread(self._camera.expose, index).result()
+                exposure = when_done(self._in_camera_thread(self._camera.expose, index)).result()
                 break
             except (CaptureFailed, DeviceTimeout) as error:
                 log.warning("frame.failed", frame_index=index, attempt=attempt, error=str(error))
@@ -158,14 +159,14 @@ class Engine:
             if pending is None:
                 return
             try:
-                pending.result()
+                when_done(pending).result()
                 break
             except (CaptureFailed, DeviceTimeout) as error:
                 log.warning("frame.failed", frame_index=index, attempt=attempt, error=str(error))
                 if attempt == _ATTEMPTS or self._aborting.is_set():
                     raise
             pending = self._shoot_frame(run, index, self._move(run, index, settle_s))
-            pending.exception()  # stand still until it is known whether it came
+            when_done(pending)  # stand still until it is known whether it came
             if following is not None:
                 self._move(run, following, settle_s)
 
@@ -197,7 +198,7 @@ class Engine:
 
     def _rescue(self, pending: Future[None] | None) -> None:
         """Let an exposure that has been made be stored, whatever ended the shoot."""
-        if pending is not None and (error := pending.exception()) is not None:
+        if pending is not None and (error := when_done(pending).exception()) is not None:
             log.warning("frame.lost", error=str(error))
 
 

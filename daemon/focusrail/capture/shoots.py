@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
 import structlog
@@ -23,6 +22,7 @@ from focusrail.store.journal import Journal
 from focusrail.store.spool import Spool
 from focusrail.worker.messages import Finish
 from focusrail_drivers.clock import Clock
+from focusrail_drivers.pulse import OwnerThread, when_done
 
 log = structlog.get_logger(__name__)
 
@@ -94,9 +94,9 @@ class Shoots:
             self._journal.advance(shoot, State.PREFLIGHT)
         settings = {**self._config.camera.settings, **recipe.camera_settings}
         if settings:
-            rig.camera_thread.submit(rig.camera.configure, settings).result()
+            when_done(rig.camera_thread.submit(rig.camera.configure, settings)).result()
         if enter is not None:
-            check_settings(rig.camera_thread.submit(rig.camera.configure, {}).result(), stored)
+            check_settings(when_done(rig.camera_thread.submit(rig.camera.configure, {})).result(), stored)
         if self._aborted.is_set():
             raise ShootAborted(f"shoot {shoot.shoot_id} was aborted before anything moved")
         there = {record.index for record in stored}
@@ -116,7 +116,7 @@ class Shoots:
             shot_s = self._clock.monotonic_s() - began_s
             self._journal.advance(shoot, State.MERGING)
             self._listen(Merging())
-            with ThreadPoolExecutor(1, "return") as returning:
+            with OwnerThread("return") as returning:
                 returned = returning.submit(copy_context().run, rig.carriage.go_to, start_mm)
                 try:
                     if stacking_error is not None:
@@ -124,6 +124,6 @@ class Shoots:
                     finished = process.finish(Finish(timings_s={"shooting": shot_s}))
                 finally:
                     # The frames are shot: that the carriage stays where it is would be no reason to lose them.
-                    if (error := returned.exception()) is not None:
+                    if (error := when_done(returned, by=returning.pulse).exception()) is not None:
                         log.warning("rail.not_returned", error=str(error))
             return self._stacks.publish(shoot, place, finished, left_out)

@@ -14,12 +14,22 @@ import structlog
 
 from focusrail.capture.begin import begin
 from focusrail.capture.events import Merging, Published, Started
+from focusrail.capture.found import found
 from focusrail.config.schema import Config
 from focusrail.errors import BadStart, FocusrailError, ShootAborted, TooFewFrames, by_name
 from focusrail.model.frame import FrameRecord
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.journal import Journal
-from focusrail.store.outbound import Destination, chosen, destination, discard, held, publish, remove_abandoned
+from focusrail.store.outbound import (
+    Destination,
+    chosen,
+    destination,
+    discard,
+    held,
+    publish,
+    remove_abandoned,
+    versioned,
+)
 from focusrail.store.spool import Spool
 from focusrail.worker.client import StackingProcess
 from focusrail.worker.messages import Begin, Finish, Finished, LeftOut, Measures, Memory
@@ -158,11 +168,27 @@ class Stacks:
     ) -> Published:
         """Move results to their place. Raises DiskFull, StoreNotWritable."""
         publish(place)
-        self._journal.add_publication(
-            shoot.shoot_id, place.version, place.folder, self._clock.utc(), shoot.method,
-            without=without, measured_by=finished.measured_by,
-        )  # fmt: skip
-        self._journal.advance(shoot, State.PUBLISHED)
+        return self._entered(shoot, place, finished, left_out, without=without)
+
+    def adopt(self, shoot: Shoot, records: Sequence[FrameRecord]) -> Published | None:
+        """Journal the next version of a shoot if it lies in its place already, made of these frames."""
+        version, name = self._following(shoot), self._name(shoot)
+        folder = versioned(self._store.outbound_folder, name, version).absolute()
+        told = found(folder, shoot, records, version=version) if shoot.state is State.MERGING else None
+        return None if told is None else self._entered(shoot, Destination(folder, version), *told)
+
+    def _entered(
+        self,
+        shoot: Shoot,
+        place: Destination,
+        finished: Finished,
+        left_out: Sequence[FocusrailError],
+        *,
+        without: Sequence[int] = (),
+    ) -> Published:
+        self._journal.publish(
+            shoot, place.version, place.folder, self._clock.utc(), without=without, measured_by=finished.measured_by
+        )
         log.info("shoot.published", version=place.version, folder=str(place.folder))
         done = Published(shoot.shoot_id, place.version, place.folder, finished, tuple(left_out))
         self._listen(done)
@@ -170,13 +196,19 @@ class Stacks:
 
     def place(self, shoot: Shoot, out: Path | None = None) -> Destination:
         """Where the next version of a shoot will lie: in the outbound folder, or where the user says."""
-        following = max((version for version, _ in self._journal.publications(shoot.shoot_id)), default=0) + 1
+        following = self._following(shoot)
         if out is not None:
             return replace(chosen(out.absolute(), shoot.name, at_least=following), owner=shoot.shoot_id)
-        name = self._store.folder_name(
+        name = self._name(shoot)
+        return replace(destination(self._store.outbound_folder, name, at_least=following), owner=shoot.shoot_id)
+
+    def _following(self, shoot: Shoot) -> int:
+        return max((version for version, _ in self._journal.publications(shoot.shoot_id)), default=0) + 1
+
+    def _name(self, shoot: Shoot) -> str:
+        return self._store.folder_name(
             shoot_id=shoot.shoot_id, name=shoot.name, specimen_id=shoot.specimen_id, created_at=shoot.created_at
         )
-        return replace(destination(self._store.outbound_folder, name, at_least=following), owner=shoot.shoot_id)
 
 
 def _noted(

@@ -57,7 +57,7 @@ Settings = Annotated[Mapping[str, str], BeforeValidator(_nothing_is_empty)]
 
 
 def options_type(kind: str, driver: str) -> type[Any]:
-    """The class of a driver's options; `kind` is rails, cameras or accelerators. Raises DriverError."""
+    """The class of a driver's options; `kind` is rails, cameras, accelerators or buttons. Raises DriverError."""
     found = getattr(registry.load(kind, driver), "Options", None)
     if not isinstance(found, type):
         raise DriverError(f"driver {driver!r} declares no Options; it was not made for this version of focusrail")
@@ -77,6 +77,10 @@ def _driver_options(kind: str, value: object, info: ValidationInfo) -> object:
     if "driver" not in info.data:  # has been reported already
         return value
     given = _nothing_is_empty(value)
+    if info.data["driver"] is None:
+        if given != {}:
+            raise ValueError("belong to a driver, and none is named")
+        return given
     options: Any = TypeAdapter(options_type(kind, info.data["driver"])).validate_python(given)
     for field in fields(options):
         told = getattr(options, field.name)
@@ -107,7 +111,7 @@ class TravelConfig(Section):
 class DeviceConfig(Section):
     """A device: its driver and the driver's own options. Its section may be the driver's name alone."""
 
-    kind: ClassVar[str]  # of the driver: rails, cameras or accelerators
+    kind: ClassVar[str]  # of the driver: rails, cameras, accelerators or buttons
 
     driver: str
     options: Any = Field(default_factory=dict)  # the driver's own `Options`, ready-made
@@ -119,8 +123,8 @@ class DeviceConfig(Section):
 
     @field_validator("driver")
     @classmethod
-    def _driver_exists(cls, value: str) -> str:
-        return _existing_driver(cls.kind, value)
+    def _driver_exists(cls, value: str | None) -> str | None:
+        return None if value is None else _existing_driver(cls.kind, value)
 
     @field_validator("options")
     @classmethod
@@ -168,6 +172,28 @@ class AcceleratorConfig(DeviceConfig):
         return Acceleration(self.driver, options, may_fall_back=self.fallback == "cpu")
 
 
+class ButtonConfig(DeviceConfig):
+    """The capture button: which driver, if there is one, and what holds above every driver."""
+
+    kind: ClassVar[str] = "buttons"
+    driver: str | None = None  # type: ignore[assignment]  # None: there is no button
+    recipe: str | None = None  # the saved recipe that it shoots; None: what was shot last, once more
+    long_press_s: float = Field(default=1.5, ge=0.5, le=10)  # held for so long it aborts
+    debounce_s: float = Field(default=0.02, ge=0, le=0.2)  # as long the contact must rest to count
+
+
+class KeepConfig(Section):
+    """How long, or how many, originals of published shoots are kept; of nothing that is said, all."""
+
+    days: float | None = Field(default=None, gt=0)  # since the newest version was published
+    gb: float | None = Field(default=None, gt=0)  # of all originals, 10^9 bytes each
+
+    @property
+    def limited(self) -> bool:
+        """Whether any are let go at all."""
+        return self.days is not None or self.gb is not None
+
+
 class StoreConfig(Section):
     """Where originals and results live."""
 
@@ -175,6 +201,12 @@ class StoreConfig(Section):
     spool: AbsolutePath | None = None
     outbound: AbsolutePath | None = None
     folder_template: str = "{specimen_id}-{name}-{shoot_id}"
+    keep: KeepConfig = Field(default_factory=KeepConfig)
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _empty_is_default(cls, value: object) -> object:
+        return _nothing_is_empty(value)
 
     @field_validator("folder_template")
     @classmethod
@@ -290,6 +322,7 @@ class Config(Section):
     rail: RailConfig = Field(default_factory=RailConfig)
     camera: CameraConfig = Field(default_factory=CameraConfig)
     accelerator: AcceleratorConfig = Field(default_factory=AcceleratorConfig)
+    button: ButtonConfig = Field(default_factory=ButtonConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
     stacking: StackingConfig = Field(default_factory=StackingConfig)
     outputs: Outputs = Field(default_factory=Outputs)  # a recipe's own outputs go before it

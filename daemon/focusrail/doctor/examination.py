@@ -7,6 +7,7 @@ from pathlib import Path
 
 from focusrail.config.schema import Config
 from focusrail.doctor import devices, machine, reach, storage
+from focusrail.doctor.button import button
 from focusrail.doctor.finding import Finding
 from focusrail.errors import ConfigError
 
@@ -39,6 +40,7 @@ def _all(found: Path | None, load: Callable[[], Config]) -> Iterator[Finding]:
         if not held:
             yield from storage.journal(config)
         yield from devices.accelerator(config)
+        yield from button(config, held=held)
         yield from storage.token(config)
     yield from reach.units(config)
     yield from machine.loops()

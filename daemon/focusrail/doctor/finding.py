@@ -20,9 +20,9 @@ class Finding:
     do: str = ""  # what to do about it
 
 
-def may_use(area: str, path: Path, *, what: str) -> Finding | None:
-    """Why a device or socket cannot be read and written by this user; None if it can."""
-    if os.access(path, os.R_OK | os.W_OK):
+def may_use(area: str, path: Path, *, what: str, mode: int = os.R_OK | os.W_OK) -> Finding | None:
+    """Why a device or socket cannot be read and written, or what `mode` says, by this user; None if it can."""
+    if os.access(path, mode):
         return None
     facts = path.stat()
     try:

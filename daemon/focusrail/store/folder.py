@@ -14,6 +14,7 @@ from focusrail.errors import FrameError, NoFrames, OriginalChanged, UnreadableFo
 from focusrail.model.frame import FrameRecord, Original
 from focusrail.store.durable import file_sha256
 from focusrail.store.media_types import HOW_TO_READ_RAW, MEDIA_TYPES, can_read_raw, is_raw, media_type
+from focusrail_drivers.pulse import beat
 
 SLABS = "slabs"
 ALIGNED_FOLDERS = ("aligned", SLABS)  # within a result
@@ -93,6 +94,7 @@ def record_of(shoot_id: str, index: int, photograph: Path, *, position_mm: float
     """The record of a photograph that stays where it is. Raises FrameError when it cannot be named or read."""
     if not is_text(photograph):
         raise FrameError(f"{printable(photograph)} cannot be used: its name is not UTF-8 text; rename it")
+    beat()
     try:
         facts = photograph.stat()
         digest = file_sha256(photograph)

@@ -42,10 +42,15 @@ def destination(parent: Path, name: str, *, at_least: int = 1) -> Destination:
     version = at_least
     with writing(parent):
         while True:
-            folder = parent / (name if version == 1 else f"{name}.v{version}")
+            folder = versioned(parent, name, version)
             if not os.path.lexists(folder) or _is_empty_folder(folder):
                 return Destination(folder.absolute(), version)
             version += 1
+
+
+def versioned(parent: Path, name: str, version: int) -> Path:
+    """Where a version lies: `name`, then `name.v2`, `name.v3`."""
+    return parent / (name if version == 1 else f"{name}.v{version}")
 
 
 def chosen(out: Path, name: str, *, at_least: int = 1) -> Destination:

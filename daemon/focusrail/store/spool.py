@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import structlog
 
@@ -15,8 +17,11 @@ from focusrail.model.frame import FrameRecord, Original
 from focusrail.store.durable import make_folder, write_durably, writing
 from focusrail.store.media_types import suffix_of
 from focusrail_drivers.base import Photograph
+from focusrail_drivers.pulse import beat
 
 log = structlog.get_logger(__name__)
+LIVE, LIVE_DEPTH, THUMBNAILS = "live.jpg", "live_depth.jpg", "thumbnails"
+_PATIENCE_S, _POLL_S = 0.3, 0.005
 
 
 class Spool:
@@ -28,6 +33,14 @@ class Spool:
     def folder(self, shoot_id: str) -> Path:
         """Where a shoot's files are."""
         return self.root / shoot_id
+
+    def live_picture(self, shoot_id: str, *, depth: bool = False) -> Path:
+        """Where the live composite of a shoot is, or the depth beside it, if there is one."""
+        return self.folder(shoot_id) / (LIVE_DEPTH if depth else LIVE)
+
+    def thumbnail(self, shoot_id: str, index: int) -> Path:
+        """Where a small picture of a frame is, once the stacking process has seen that frame."""
+        return self.folder(shoot_id) / THUMBNAILS / f"{index:06d}.jpg"
 
     def store(self, shoot_id: str, index: int, photographs: Sequence[Photograph]) -> tuple[Original, ...]:
         """Write the photographs of one exposure; when this returns they survive a power cut."""
@@ -45,27 +58,38 @@ class Spool:
         return tuple(originals)
 
     @contextmanager
-    def claim(self, shoot_id: str) -> Iterator[None]:
-        """Be the only process that works on a shoot. Raises ShootInUse. Ends with the process, whatever ends it."""
+    def claim(self, shoot_id: str, *, patience_s: float = _PATIENCE_S) -> Iterator[None]:
+        """Be the only process that works on a shoot. Raises ShootInUse. Ends with the process, whatever ends it.
+
+        Whoever only looks whether somebody does has it for an instant: that much patience it takes.
+        """
         folder = self.folder(shoot_id)
         make_folder(folder)
         path = folder / ".lock"
         with writing(path):
             file = path.open("w")
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ShootInUse(
-                    f"shoot {shoot_id} is being worked on by another process; wait for it to end"
-                ) from None
+            late_s = time.monotonic() + patience_s
+            while not _locked(file):
+                if time.monotonic() >= late_s:
+                    raise ShootInUse(f"shoot {shoot_id} is being worked on by another process; wait for it to end")
+                time.sleep(_POLL_S)
             yield
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def proven(records: Iterable[FrameRecord]) -> list[FrameRecord]:
     """The frames whose originals are all what was stored; the others are logged."""
     whole = []
     for record in records:
+        beat()
         try:
             for original in record.originals:
                 read_original(original)

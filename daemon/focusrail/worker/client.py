@@ -37,6 +37,7 @@ from focusrail.worker.messages import (
     decode_event,
     encode,
 )
+from focusrail_drivers.pulse import BEAT_S, beat, silent_for
 
 log = structlog.get_logger(__name__)
 
@@ -167,7 +168,8 @@ class StackingProcess:
         watch = threading.Timer(self._silence_s, copy_context().run, (self._kill_hung, process))
         watch.start()
         try:
-            with suppress(BrokenPipeError, ValueError):  # the process has ended: `_wait` sees it and acts
+            # When the process has ended, `_wait` sees it and acts.
+            with silent_for(self._silence_s), suppress(BrokenPipeError, ValueError):
                 process.stdin.write(line)
                 process.stdin.flush()
         finally:
@@ -202,7 +204,8 @@ class StackingProcess:
                 self._kill_hung(self._process)
                 self._condition.wait_for(lambda: self._progress.ended)
                 return
-            self._condition.wait(left_s)
+            beat()
+            self._condition.wait(min(left_s, BEAT_S))
 
     def _revive(self) -> None:
         """Start another process in place of one that died, and give it all frames again."""

@@ -35,6 +35,9 @@ SMALLEST_MP, LARGEST_MP = 0.05, 26.0
 PREVIEW_PX = 800  # width at most: painted afresh some ten times a second
 
 
+_FAULTS = ("capture_fails_at", "connection_lost_at", "truncated_at", "hangs_at", "stuck_at")  # by frame
+
+
 @runtime_checkable
 class ShakyCarriage(Protocol):
     """A simulated rail that also swings across its axis."""
@@ -96,6 +99,7 @@ class SimulatedCamera:
         dark_at: tuple[int, ...] = ()  # the shutter stays closed
         hangs_at: tuple[int, ...] = ()  # deliver() is stuck for `hang_s`, then raises DeviceTimeout
         hang_s: float = 60.0
+        stuck_at: tuple[int, ...] = ()  # expose() never returns, as a library that hangs
         preview_lost_at: tuple[int, ...] = ()  # this preview, counted from 0, raises ConnectionLost, as above
 
         def __post_init__(self) -> None:
@@ -142,10 +146,7 @@ class SimulatedCamera:
         self._closed = threading.Event()  # ends a hanging delivery
         self._exposure_s = options.exposure_s
         self._iso = 100.0
-        self._to_fail = {
-            name: Counter(getattr(options, name))
-            for name in ("capture_fails_at", "connection_lost_at", "truncated_at", "hangs_at", "preview_lost_at")
-        }
+        self._to_fail = {name: Counter(getattr(options, name)) for name in (*_FAULTS, "preview_lost_at")}
         self._viewfinder: Viewfinder | None = None
         self._previews = 0
 
@@ -190,6 +191,8 @@ class SimulatedCamera:
             raise ConnectionLost(f"the camera went away at frame {frame_index}; open it again")
         if self._strikes("capture_fails_at", frame_index):
             raise CaptureFailed(f"the camera made no picture of frame {frame_index}")
+        if self._strikes("stuck_at", frame_index):
+            threading.Event().wait()
         # Short exposures need few looks: a swing of the column takes some 30 ms.
         looks = min(12, max(3, math.ceil(self._exposure_s / 0.004)))
         moments = [self._look()]

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from focusrail_drivers.base import CaptureFailed, ConnectionLost, DeviceNotFound, DeviceTimeout, SettingRefused
+from focusrail_drivers.pulse import silent_for
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,8 @@ class Grabber:
 
         self._commands.put(command)
         try:
-            return future.result(timeout_s)
+            with silent_for(timeout_s):
+                return future.result(timeout_s)
         except FutureTimeout:
             self._stopping.set()
             raise DeviceTimeout(f"{self._name} did not {doing} within {timeout_s:g} s") from None

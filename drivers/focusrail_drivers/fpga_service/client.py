@@ -11,6 +11,7 @@ from focusrail_drivers.fpga_service import messages
 from focusrail_drivers.fpga_service.messages import Hello, Request
 from focusrail_drivers.fpga_service.packets import Packets
 from focusrail_drivers.fpga_service.session import WORKING_EVERY_S
+from focusrail_drivers.pulse import beat
 
 SILENCE_S = 5 * WORKING_EVERY_S  # after which a service that should say that it works is taken for lost
 SHORTEST_SILENCE_S = 2 * WORKING_EVERY_S
@@ -79,6 +80,7 @@ class Connection:
         except EOFError as error:
             ended = error  # it may have said why
         while True:
+            beat()
             answer = self._receive(request, min(self._silence_s, deadline_s - time.monotonic()), ended)
             if answer is not None:
                 return answer

@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from focusrail_drivers.fpga_service.notify import notify
+from focusrail_drivers.notify import notify
 
 RENDER_NODES = "/dev/dri/renderD"
 _NAME = "fpga-memory"

@@ -17,10 +17,10 @@ from focusrail_drivers.base import DeviceInUse, DriverError
 from focusrail_drivers.fpga_service import messages
 from focusrail_drivers.fpga_service.fpga import Fpga
 from focusrail_drivers.fpga_service.log_rate import LogRate
-from focusrail_drivers.fpga_service.notify import notify
 from focusrail_drivers.fpga_service.packets import Packets, Peer
 from focusrail_drivers.fpga_service.session import Handlers, Session
 from focusrail_drivers.fpga_service.shared_memory import Budget
+from focusrail_drivers.notify import notify
 
 log = logging.getLogger(__name__)
 log.addFilter(LogRate())

@@ -57,6 +57,7 @@ class SimulatedRail:
         lose_steps_at_move: int | None = None  # this move stalls and loses `lost_steps`, unnoticed by the controller
         lost_steps: int = 160
         reset_at_move: int | None = None  # the controller restarts half-way through this move
+        stuck_at_move: int | None = None  # this move never returns, as a driver that hangs
 
         def __post_init__(self) -> None:
             if not self.min_mm < self.max_mm:
@@ -171,6 +172,8 @@ class SimulatedRail:
             number = self._moves
             self._moves += 1
             motion = self._start(target / options.steps_per_mm, speed_mm_s=options.max_speed_mm_s)
+        if number == options.stuck_at_move:
+            threading.Event().wait()
         resets = number == options.reset_at_move
         halted = self._clock.wait(motion.duration_s / 2 if resets else motion.duration_s, until=self._halt)
         if halted:

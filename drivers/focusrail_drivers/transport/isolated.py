@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from focusrail_drivers import base
+from focusrail_drivers.pulse import BEAT_S, beat
 
 HEAD = struct.Struct("!4sII")  # magic, length of the JSON header, length of the payload (bytes)
 MAGIC = b"FRI1"
@@ -202,7 +203,8 @@ class Isolated:
             remaining_s = deadline_s - time.monotonic()
             if remaining_s <= 0:
                 raise TimeoutError
-            for fd, _ in poller.poll(remaining_s * 1000 + 1):
+            beat()
+            for fd, _ in poller.poll(min(remaining_s, BEAT_S) * 1000 + 1):
                 if fd == stdin:
                     try:
                         unsent = unsent[os.write(stdin, unsent[:65536]) :]

@@ -16,6 +16,7 @@ from typing import NoReturn
 import serial
 
 from focusrail_drivers.base import ConnectionLost, DeviceInUse, DeviceNotFound, DeviceTimeout, DriverError
+from focusrail_drivers.pulse import beat
 
 _SLICE_S = 0.05  # the longest single wait: a reader looks up this often, to see that it was asked to stop
 _LONGEST_LINE = 4096  # bytes; noise without line ends must not fill the memory
@@ -119,6 +120,7 @@ class SerialLine:
         """
         deadline_s = time.monotonic() + timeout_s
         while True:
+            beat()
             line = self._take_line()
             if line is not None:
                 return line

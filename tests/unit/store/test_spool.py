@@ -172,3 +172,14 @@ def test_whenever_the_process_is_killed_no_half_file_has_a_final_name(tmp_path: 
         assert path.read_bytes() == bytes([index % 256]) * (400_000 + index)
     assert counted <= set(found), "whatever was counted is there"
     assert len(found) - len(counted) <= 24
+
+
+def test_whoever_only_looks_keeps_nobody_from_working_on_a_shoot(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with spool.claim("s"), pytest.raises(ShootInUse), spool.claim("s", patience_s=0.0):
+        pass
+    held = spool.claim("s")
+    held.__enter__()
+    threading.Timer(0.05, held.__exit__, (None, None, None)).start()
+    with spool.claim("s", patience_s=5.0):
+        pass

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from focusrail_drivers.fpga_service.notify import notify
+from focusrail_drivers.notify import notify
 
 
 @pytest.mark.parametrize("abstract", [False, True])
