@@ -362,6 +362,7 @@ def test_whoever_watches_is_told_what_the_button_does(service: Served) -> None:
     assert viewer.status() == 200
     (service.home.folder / "button").write_text("\n")
     told = next(data for _, name, data in viewer.events() if name == "button_pressed")
+    viewer.close()
     assert (told["press"], told["did"], told["shoot_id"]) == ("short", "", None)
     assert "no recipe 'none of that name'" in told["refused"]
     assert [entry["press"] for entry in service.logged("button.refused")] == ["short"]
