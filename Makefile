@@ -36,8 +36,9 @@ demo-kv260: $(READY) ## the same, with the focus measure of an emulated KV260 by
 test: system-test $(READY) ## all tests
 	$(VENV)/bin/pytest $(ARGS)
 
-pictures: demo ## the pictures of README.md and docs, from the demo's newest shoot
+pictures: demo ## the pictures of README.md and docs, from the demo's newest shoot; all screens of the page in demo/screens
 	$(VENV)/bin/python docs/make_pictures.py demo
+	$(VENV)/bin/python docs/make_screens.py demo/screens
 
 test-long: $(READY) ## minutes: the memory of 300 frames
 	FOCUSRAIL_MEMORY_FRAMES=300 $(VENV)/bin/pytest tests/integration/test_memory.py $(ARGS)

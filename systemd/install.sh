@@ -43,8 +43,9 @@ build() {
     trap 'rm -rf "$sources"' EXIT
     (cd "$repository" && tar --exclude=__pycache__ --exclude='*.so' -cf - \
         daemon drivers config systemd requirements hatch_build.py pyproject.toml README.md LICENSE) | tar -xf - -C "$sources"
-    "$python" "$sources/requirements/runtime.py" "$sources/requirements/$(basename "$lock")" gphoto2 raw \
+    "$python" "$sources/requirements/runtime.py" "$sources/requirements/$(basename "$lock")" gphoto2 raw gpio evdev \
         $(case $lock in *kv260*) echo kv260 ;; esac) >"$sources/lock.txt"
+    if [ -e "$etc/packages.txt" ]; then cp "$etc/packages.txt" "$sources"; fi
     number=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$sources/daemon/focusrail/__init__.py")
     version=$number-$({
         "$python" -VV
@@ -61,6 +62,10 @@ build() {
     $pip --require-hashes --no-build-isolation --requirement "$sources/lock.txt" ||
         fail "pip could not install what focusrail needs, see above: that takes the network, or PIP_INDEX_URL"
     $pip --no-deps --no-index --no-build-isolation "$sources"
+    if [ -e "$etc/packages.txt" ]; then
+        sed -n '/^[A-Za-z0-9]/ s/ *\\$//p' "$sources/lock.txt" >"$sources/pinned.txt" # beside hashes none may lack its own
+        $pip --constraint "$sources/pinned.txt" --requirement "$etc/packages.txt"
+    fi
     mkdir -p "$there/share/focusrail/etc"
     "$there/bin/python" "$sources/systemd/configuration.py" >"$there/share/focusrail/etc/focusrail.yaml"
     if ! here; then # it will run elsewhere than where it was built
@@ -81,7 +86,8 @@ switch() {
 tidy() {
     for each in "$program"/*/; do
         each=${each%/}
-        case ${each##*/} in current | "$version" | "$previous") ;; *) rm -rf "$each" ;; esac
+        case ${each##*/} in current | "$version" | "$previous") continue ;; esac
+        [ ! -e "$each/pyvenv.cfg" ] || rm -rf "$each" # nothing that is not ours
     done
 }
 
@@ -96,6 +102,8 @@ configure() {
     if [ ! -e "$yours" ]; then
         cp "$new" "$yours"
         say "$yours is the simulated rig: change it to yours, see $program/current/share/focusrail/config/rigs"
+    elif [ -z "$previous" ]; then
+        say "$yours stays as it is"
     elif ! cmp -s "$new" "$yours" && ! cmp -s "$new" "$old"; then
         if cmp -s "$old" "$yours"; then
             cp "$new" "$yours"
@@ -195,10 +203,13 @@ case $order in
         rmdir "$etc" 2>/dev/null || true
         for unit in $units; do rm -f "$lib/systemd/system/$unit"; done
         for file in $placed; do rm -f "$lib/$file"; done
-        rm -rf "$program"
+        version='' previous=''
+        tidy
+        rm -f "$program/current"
+        rmdir "$program" 2>/dev/null || true
         if systemd; then systemctl daemon-reload; fi
         if here; then devices; fi
-        for left in "$etc" "$data" "$DESTDIR/var/lib/focusrail-fpga"; do
+        for left in "$program" "$etc" "$data" "$DESTDIR/var/lib/focusrail-fpga"; do
             [ ! -e "$left" ] || say "left as it is: $left"
         done
         if here && getent passwd focusrail >/dev/null; then say "left as it is: the user and group focusrail"; fi

@@ -6,15 +6,12 @@ One thread, the operator's, makes every call that moves the rail or takes a pict
 from __future__ import annotations
 
 import hashlib
-import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any, TypeVar
 
 import structlog
@@ -28,11 +25,12 @@ from focusrail.capture.rig import Rig
 from focusrail.config.schema import Config
 from focusrail.errors import FocusrailError, IllegalTransition, KeyReused, RigBusy, name_of
 from focusrail.event_log import EventLog
-from focusrail.glance import Ended, Estimate, Progress, Status
+from focusrail.glance import Ended, Estimate, Progress, Status, estimate
 from focusrail.metrics import Look, Metrics
 from focusrail.model.recipe import Recipe
 from focusrail.recipe_book import RecipeBook
 from focusrail.service import Service
+from focusrail.store.room import free_bytes
 from focusrail.worker.messages import Fused, LeftOut
 from focusrail_drivers.base import DriverError, RailStatus
 from focusrail_drivers.clock import Clock
@@ -56,11 +54,11 @@ class Desk:
         self.events = events
         self.recipes = RecipeBook(config.store.root / "recipes", config)
         self.metrics = Metrics()
-        self.live = LiveView(lambda: self.service.kept, self._lose)
+        self.live = LiveView(lambda: self.service.holder.kept, self._lose)
         self.camera = CameraByHand(self.on_rig, self.live, config.camera.settings)
         self._keyed = threading.Lock()
         self._newest: dict[str, tuple[str, str]] = {}  # what was begun with a key last, and for what
-        self._operator = OwnerThread("operator")
+        self.operator = OwnerThread("operator")
         self._lock = threading.Lock()  # of what is told; never held for long
         self._change = threading.Lock()  # held while something begins, ends, or is ended
         self._doing = ""
@@ -76,16 +74,16 @@ class Desk:
 
     def open(self) -> str:
         """Open the rig and keep it; return what its devices call themselves. Raises DriverError, ShootInUse."""
-        return self._operator.submit(self._open).result()
+        return self.operator.submit(self._open).result()
 
     def _open(self) -> str:
         try:
-            name = self.service.hold_rig()
-            if (rig := self.service.kept) is not None:
+            name = self.service.holder.keep()
+            if (rig := self.service.holder.kept) is not None:
                 self.camera.prepare(rig)
         except (DriverError, FocusrailError) as error:
             self._trouble = str(error)
-            self.service.let_go()
+            self.service.holder.let_go()
             raise
         self._trouble = ""
         return name
@@ -95,23 +93,18 @@ class Desk:
         self._trouble = str(error)
 
         def let_go() -> None:
-            if self.service.kept is rig:
-                self.service.let_go()
+            if self.service.holder.kept is rig:
+                self.service.holder.let_go()
 
         with suppress(RuntimeError):  # the desk is closed
-            self._operator.submit(let_go)
+            self.operator.submit(let_go)
 
     def close(self) -> None:
         """End what is going on in order, so that it can be gone on with, and let go of the rig."""
         self.suspend()
         with suppress(RuntimeError):  # it is closed already
-            self._operator.submit(self.service.let_go).result()
-        self._operator.shutdown()
-
-    def threads(self) -> tuple[OwnerThread, ...]:
-        """Those that must not hang: all that is done with the rig is done in them."""
-        rig = self.service.kept
-        return (self._operator,) if rig is None else (self._operator, rig.camera_thread)
+            self.operator.submit(self.service.holder.let_go).result()
+        self.operator.shutdown()
 
     def suspend(self) -> None:
         """End what is going on in order; from now on nothing begins."""
@@ -135,9 +128,9 @@ class Desk:
         rig, that one's. Raises ShootInUse.
         """
         self.service.abort()
-        rig = self.service.kept
+        rig = self.service.holder.kept
         if rig is None:
-            self.service.halt_elsewhere()
+            self.service.holder.halt_elsewhere()
         elif not self._doing:
             rig.carriage.halt()
 
@@ -145,20 +138,12 @@ class Desk:
 
     def plan(self, recipe: Recipe) -> Plan:
         """Where a recipe's frames will be made. Moves nothing. Raises RecipeRefused, DriverError."""
-        travel, resolution_mm = self.service.reach()
+        travel, resolution_mm = self.service.holder.reach()
         return plan(recipe, travel=travel, resolution_mm=resolution_mm)
 
     def estimate(self) -> Estimate:
         """What frames will take, as far as that is known."""
-        journal, free_bytes = self.service.journal, _free_bytes(self.service.config.store.spool_folder)
-        for shoot in journal.shoots():
-            frames = journal.frames(shoot.shoot_id) if shoot.recipe is not None else []
-            if len(frames) > 1:
-                # The median, since hours may lie before the frames of an extension.
-                took_s = median((b.exposed_at - a.exposed_at).total_seconds() for a, b in pairwise(frames))
-                size = sum(original.size_bytes for frame in frames for original in frame.originals) / len(frames)
-                return Estimate(took_s if took_s > 0 else None, size, free_bytes)
-        return Estimate(None, None, free_bytes)
+        return estimate(self.service.journal, self.service.config.store.spool_folder)
 
     def shoot(self, recipe: Recipe, *, key: str | None = None) -> str:
         """Begin a shoot; return its ID once it is journalled. Raises RigBusy and what refuses it.
@@ -225,6 +210,12 @@ class Desk:
         finally:
             self._progress = None
 
+    def tidy(self) -> None:
+        """Let originals go as the configuration says, unless something goes on; it makes way for a person."""
+        with suppress(RigBusy, FocusrailError):
+            if self.service.has_to_tidy:
+                self._submit("tidying", self.service.tidy, yields=True)
+
     def tell(self, event: object) -> None:
         """Let everybody know of something that has happened beside shoots and stacks."""
         self._hear(event)
@@ -268,6 +259,8 @@ class Desk:
                     done = work()
                 if not begun.done():
                     begun.set_result(done.shoot_id)
+                with suppress(RuntimeError):  # the desk is closed
+                    self.operator.submit(self.tidy)  # after this has ended
             except (FocusrailError, DriverError) as error:
                 self._note_loss(error)
                 self._fail(begun, error)
@@ -312,13 +305,13 @@ class Desk:
                         operation.close()
                         self._begun, self._yielding, self._doing = None, None, ""
 
-            future = self._operator.submit(run)
+            future = self.operator.submit(run)
             self._yielding = future if yields else None
             return future
 
     def _note_loss(self, error: Exception) -> None:
         """Where an error has cost us the rig, it says so until the rig is back."""
-        if self.service.kept is None and isinstance(error, DriverError):
+        if self.service.holder.kept is None and isinstance(error, DriverError):
             self._trouble = str(error)
 
     def _make_way(self) -> None:
@@ -378,7 +371,7 @@ class Desk:
                     progress, elapsed_s=now_s - self._began_s, remaining_s=self._remaining_s(progress, now_s)
                 )
             doing = self._doing
-        rig, rail, travel = self.service.look()
+        rig, rail, travel = self.service.holder.look()
         rail = rail or RailStatus(None, False)
         return Status(
             doing, progress, rig, self._trouble, rail.position_mm, rail.moving,
@@ -393,7 +386,7 @@ class Desk:
             rig_open=bool(status.rig),
             position_known=status.position_mm is not None,
             frames_waiting=0 if progress is None else max(0, progress.stored - progress.fused - progress.left_out),
-            free_bytes={"spool": _free_bytes(store.spool_folder), "outbound": _free_bytes(store.outbound_folder)},
+            free_bytes={"spool": free_bytes(store.spool_folder), "outbound": free_bytes(store.outbound_folder)},
         )
 
     def _remaining_s(self, progress: Progress, now_s: float) -> float | None:
@@ -401,8 +394,3 @@ class Desk:
             return None
         pace_s = (now_s - self._first_s) / (progress.stored - 1)
         return pace_s * max(0, progress.frames - progress.stored)
-
-
-def _free_bytes(folder: Path) -> int:
-    """On the disk of a folder that may still have to be made."""
-    return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free

@@ -104,6 +104,10 @@ class OriginalChanged(FrameError):
     """An original is missing, or is no longer what was stored: its hash differs."""
 
 
+class OriginalsLetGo(FocusrailError):
+    """The originals of that shoot were let go, as the configuration asks for; its results are there."""
+
+
 class StoreNotWritable(FocusrailError):
     """The spool, the journal or the outbound folder cannot be written."""
 
@@ -171,6 +175,7 @@ _OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     ServiceLost: (33, 503),
     NoService: (34, 503),
     Unhealthy: (35, 500),
+    OriginalsLetGo: (36, 410),
     KeyReused: (40, 422),
     OutOfTravel: (21, 422),
     PositionUnknown: (22, 409),

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+from focusrail.store.journal import Journal
+from focusrail.store.room import free_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +64,16 @@ class Estimate:
     def bytes(self, frames: int) -> int | None:
         """Of originals, for so many frames."""
         return None if self.bytes_per_frame is None else round(self.bytes_per_frame * frames)
+
+
+def estimate(journal: Journal, spool: Path) -> Estimate:
+    """What frames will take, as the newest shoot of more than one has told."""
+    free = free_bytes(spool)
+    for shoot in journal.shoots():
+        frames = journal.frames(shoot.shoot_id) if shoot.recipe is not None else []
+        if len(frames) > 1:
+            # The median, since hours may lie before the frames of an extension.
+            took_s = median((b.exposed_at - a.exposed_at).total_seconds() for a, b in pairwise(frames))
+            size = sum(original.size_bytes for frame in frames for original in frame.originals) / len(frames)
+            return Estimate(took_s if took_s > 0 else None, size, free)
+    return Estimate(None, None, free)

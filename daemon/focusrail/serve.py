@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import faulthandler
 import os
 import signal
@@ -22,6 +23,7 @@ from focusrail.api.app import make_app
 from focusrail.api.connections import Connection
 from focusrail.api.token import token_at
 from focusrail.button import CaptureButton
+from focusrail.capture.unfinished import interrupted
 from focusrail.config.schema import Config
 from focusrail.desk import Desk
 from focusrail.errors import ConfigError, FocusrailError, ShootInUse
@@ -38,6 +40,7 @@ _TURN_S = 0.001  # until another thread may go on: the shutter does not wait for
 _STALE_S = 60  # a peer that acknowledges nothing for so long is gone: a phone that has left the room
 _LONGEST_PATH_BYTES = 107  # of a Unix socket
 _UNSENT_BYTES = 32 << 10
+_IP_FREEBIND = 15  # ip(7); Python has no name for it
 _ENDING_S = 3  # for answers under way when it is told to end
 
 
@@ -127,7 +130,7 @@ async def _keep_open(desk: Desk, config: Config, watchdog: Watchdog) -> None:
     """Open the rig, again and again where it is not there; then go on with what was interrupted."""
     resumed = False
     while True:
-        if desk.service.kept is None and not desk.status().doing:
+        if desk.service.holder.kept is None and not desk.status().doing:
             try:
                 devices = await asyncio.to_thread(desk.open)
             except (DriverError, FocusrailError) as error:
@@ -140,12 +143,14 @@ async def _keep_open(desk: Desk, config: Config, watchdog: Watchdog) -> None:
                 watchdog.ready()
                 if config.service.resume and not resumed:
                     await asyncio.to_thread(_go_on, desk)
+                if not resumed:
+                    await asyncio.to_thread(desk.tidy)
                 resumed = True
         await asyncio.sleep(_LOOK_S)
 
 
 def _go_on(desk: Desk) -> None:
-    shoot = desk.service.interrupted()
+    shoot = interrupted(desk.service.journal, desk.service.spool)
     if shoot is None:
         return
     log.info("shoot.resumed", shoot_id=shoot.shoot_id)
@@ -163,7 +168,15 @@ def _tcp(host: str, port: int) -> Iterator[socket.socket]:
         # Every connection gets this from here: live view must not grow old in the kernel's queue before a slow viewer.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         try:
-            listening.bind((host, port))
+            try:
+                listening.bind((host, port))
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                # At boot a network may come later than we; and a machine that finds none has still a rig.
+                log.warning("service.address_missing", host=host)
+                listening.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+                listening.bind((host, port))
         except (OSError, OverflowError) as error:
             why = error.strerror if isinstance(error, OSError) else "there is no such port"
             raise ConfigError(f"service.listen: cannot listen on {host}:{port}: {why}") from error

@@ -5,46 +5,46 @@ Whatever starts a shoot or a stack (command line, HTTP, button) calls this.
 
 from __future__ import annotations
 
-import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
-from focusrail.capture.begin import LIVE, LIVE_DEPTH, THUMBNAILS, usual_outputs
+from focusrail.capture.begin import usual_outputs
 from focusrail.capture.carriage import Carriage
+from focusrail.capture.ending import ending
 from focusrail.capture.events import Published, Skipped
 from focusrail.capture.plan import extended, plan
 from focusrail.capture.preflight import check_accelerator, check_store
-from focusrail.capture.rig import Rig, halt_owner, holder, only_owner, open_rig
+from focusrail.capture.rig import Rig
+from focusrail.capture.rig_holder import RigHolder
 from focusrail.capture.shoots import Shoots
 from focusrail.capture.stacks import Stacks
+from focusrail.capture.stored import require_all, require_originals
 from focusrail.config.schema import Config
 from focusrail.errors import (
-    FocusrailError,
+    DiskFull,
     FrameError,
     IllegalTransition,
     NoFrames,
-    OriginalChanged,
     RecipeRefused,
     ShootAborted,
-    ShootInUse,
     TooFewFrames,
 )
 from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import LARGEST_STACK, Recipe
-from focusrail.model.selection import check_known, frames_text
-from focusrail.model.shoot import Shoot, State
+from focusrail.model.selection import check_known
+from focusrail.model.shoot import Shoot, State, new_shoot_id
 from focusrail.store.folder import SLABS, Listing, lie_on_each_other, list_folder, record_of
 from focusrail.store.journal import Journal
+from focusrail.store.retention import Retention, what_could_go
 from focusrail.store.spool import Spool, proven
 from focusrail.worker.messages import LeftOut
-from focusrail_drivers.base import ConnectionLost, DeviceNotFound, DriverError, RailStatus, Travel
 from focusrail_drivers.clock import Clock, SystemClock
 
 log = structlog.get_logger(__name__)
@@ -71,21 +71,21 @@ class Service:
         self._listen = listen
         self._store = config.store
         self.journal = Journal(self._store.journal_file)
-        self._spool = Spool(self._store.spool_folder)
+        self.spool = Spool(self._store.spool_folder)
+        self.holder = RigHolder(config, self._clock)
         self._carriage: Carriage | None = None
-        self._held = ExitStack()  # the rig between operations, where it is kept open
-        self._kept: Rig | None = None
         self._suspended = False
         self._shoot: Shoot | None = None
         self._aborted = threading.Event()
         self._stacks = Stacks(
-            config, journal=self.journal, spool=self._spool, clock=self._clock, aborted=self._aborted,
+            config, journal=self.journal, spool=self.spool, clock=self._clock, aborted=self._aborted,
             listen=self._tell,
         )  # fmt: skip
         self._shoots = Shoots(
-            config, journal=self.journal, spool=self._spool, stacks=self._stacks, clock=self._clock,
+            config, journal=self.journal, spool=self.spool, stacks=self._stacks, clock=self._clock,
             aborted=self._aborted, listen=self._tell,
         )  # fmt: skip
+        self._retention = Retention(self.journal, self.spool, config.store.keep, stopped=self._aborted.is_set)
         self._operations = 0  # that are going on, one within the other
 
     def _tell(self, event: object) -> None:
@@ -102,7 +102,9 @@ class Service:
         """The rig's devices, open and nobody else's. Raises DriverError, ShootInUse, ShootAborted."""
         self._begin_operation()
         try:
-            with self._open(with_camera=with_camera) as rig:
+            with self.holder.open(with_camera=with_camera) as rig:
+                if not self._aborted.is_set():
+                    rig.carriage.release()  # a halt is for what was going on then
                 self._carriage = rig.carriage
                 if self._aborted.is_set():  # while the devices were being opened, when there was nothing to halt yet
                     raise ShootAborted("stopped before anything moved")
@@ -110,64 +112,6 @@ class Service:
         finally:
             self._carriage = None
             self._operations -= 1
-
-    @contextmanager
-    def _open(self, *, with_camera: bool) -> Iterator[Rig]:
-        rig = self._kept
-        if rig is None:
-            with only_owner(self._lock_file), open_rig(self.config, self._clock, with_camera=with_camera) as rig:
-                yield rig
-            return
-        if not self._aborted.is_set():
-            rig.carriage.release()  # a halt is for what was going on then
-        try:
-            yield rig
-        except (ConnectionLost, DeviceNotFound):
-            self.let_go()
-            raise
-
-    def hold_rig(self) -> str:
-        """Open the rig and keep it open; return what its devices call themselves. Raises DriverError, ShootInUse.
-
-        It is let go of when a device is lost. All calls that use the rig must come from one thread then.
-        """
-        if self._kept is None:
-            with ExitStack() as held:
-                held.enter_context(only_owner(self._lock_file))
-                rig = held.enter_context(open_rig(self.config, self._clock))
-                _ = rig.carriage.travel  # soft limits that leave nothing of it: to be told now
-                self._kept, self._held = rig, held.pop_all()
-        return self._kept.name
-
-    def let_go(self) -> None:
-        """Close the rig, if it is kept open."""
-        self._kept = None
-        self._held.close()
-
-    @property
-    def kept(self) -> Rig | None:
-        """The rig, while it is kept open."""
-        return self._kept
-
-    def live_picture(self, shoot_id: str, *, depth: bool = False) -> Path:
-        """Where the live composite of a shoot is, or the depth beside it, if there is one."""
-        return self._spool.folder(shoot_id) / (LIVE_DEPTH if depth else LIVE)
-
-    def thumbnail(self, shoot_id: str, index: int) -> Path:
-        """Where a small picture of a frame is, once the stacking process has seen that frame."""
-        return self._spool.folder(shoot_id) / THUMBNAILS / f"{index:06d}.jpg"
-
-    def look(self) -> tuple[str, RailStatus | None, Travel | None]:
-        """What the kept rig calls itself, where its rail is, and how far it may go. From any thread."""
-        rig = self._kept
-        return ("", None, None) if rig is None else (rig.name, rig.carriage.status(), rig.carriage.travel)
-
-    def reach(self) -> tuple[Travel, float]:
-        """The travel and the smallest step (mm) of the kept rig. Raises DeviceNotFound while it is not open."""
-        rig = self._kept
-        if rig is None:
-            raise DeviceNotFound("the rig is not open")
-        return rig.carriage.travel, rig.carriage.resolution_mm
 
     @contextmanager
     def operation(self) -> Iterator[None]:
@@ -184,18 +128,6 @@ class Service:
         if self._operations == 1:
             self._aborted.clear()
 
-    def halt_elsewhere(self) -> bool:
-        """Halt the rail of the process that holds the rig, as Ctrl-C there would; False when none does."""
-        return halt_owner(self._lock_file)
-
-    def held_elsewhere(self) -> int | None:
-        """The process that holds the rig, as far as it is for us to see."""
-        return holder(self._lock_file)
-
-    @property
-    def _lock_file(self) -> Path:
-        return self._store.root / ".rig.lock"
-
     # --- shooting -----------------------------------------------------------------------------------------------------
 
     def shoot(self, recipe: Recipe, *, key: str | None = None, wish: str = "") -> Published:
@@ -208,12 +140,12 @@ class Service:
         recipe = replace(recipe, method=replace(recipe.method, reference="first"))
         if wanted != "first":
             log.warning("recipe.reference_ignored", wanted=wanted)
-        check_store(self._store.spool_folder, self._store.outbound_folder)
+        self._check_store(self._store.outbound_folder)
         check_accelerator(self.config.accelerator, recipe.method)
         with self.rig() as rig:
             planned = plan(recipe, travel=rig.carriage.travel, resolution_mm=rig.carriage.resolution_mm)
             shoot = Shoot(
-                shoot_id=_new_id(self._clock),
+                shoot_id=new_shoot_id(self._clock.utc()),
                 name=recipe.name,
                 created_at=self._clock.utc(),
                 method=recipe.method,
@@ -222,26 +154,10 @@ class Service:
                 positions_mm=planned.positions_mm,
                 source=rig.name,
             )
-            with self._spool.claim(shoot.shoot_id):  # before anybody can hear of it
+            with self.spool.claim(shoot.shoot_id):  # before anybody can hear of it
                 self.journal.add_shoot(shoot, key=key, wish=wish)
                 with self._failing(shoot):
                     return self._shoots.run(shoot, recipe, rig)
-
-    def unfinished(self) -> Shoot | None:
-        """The newest shoot that ended before it was published and can be gone on with; None where there is none."""
-        for shoot in self.journal.shoots():
-            if self.is_unfinished(shoot):
-                return shoot
-        return None
-
-    def is_unfinished(self, shoot: Shoot) -> bool:
-        """Whether not all that was planned of a shoot has come to a publication yet, and can be gone on with."""
-        return shoot.recipe is not None and bool(shoot.positions_mm) and not self.journal.is_finished(shoot.shoot_id)
-
-    def interrupted(self) -> Shoot | None:
-        """The shoot that was begun or extended last, if neither a person nor a fault of its own has ended it."""
-        shoot = self.journal.last_begun()
-        return shoot if shoot is not None and shoot.recipe is not None and self.was_interrupted(shoot) else None
 
     def shoot_on(self, shoot_id: str) -> Published:
         """Go on with a shoot or extension that has ended before its last frame, whatever ended it, and publish it.
@@ -251,23 +167,23 @@ class Service:
         where it is published and nothing is missing.
         """
         shoot, recipe = self._shot(shoot_id)
-        check_store(self._store.spool_folder, self._store.outbound_folder)
+        self._check_store(self._store.outbound_folder)
         check_accelerator(self.config.accelerator, shoot.method)
-        with self._spool.claim(shoot_id):
+        with self.spool.claim(shoot_id):
+            require_originals(self.journal, shoot_id)
             stored = proven(self.journal.frames(shoot_id))
-            is_complete = len(stored) == len(shoot.positions_mm)
-            if is_complete and (done := self._stacks.adopt(shoot, stored)) is not None:
+            if len(stored) < len(shoot.positions_mm):
+                with self.rig() as rig, self._failing(shoot):
+                    if rig.name != shoot.source:
+                        log.warning("rig.differs", was=shoot.source, now=rig.name)
+                    return self._shoots.run(shoot, recipe, rig, stored)
+            if (done := self._stacks.adopt(shoot, stored)) is not None:
                 return done
-        if is_complete:
-            if shoot.state is State.PUBLISHED:
-                raise IllegalTransition(
-                    f"shoot {shoot_id} is published: it can be extended or stacked again, there is nothing to resume"
-                )
-            return self.restack(shoot_id)
-        with self.rig() as rig, self._spool.claim(shoot_id), self._failing(shoot):
-            if rig.name != shoot.source:
-                log.warning("rig.differs", was=shoot.source, now=rig.name)
-            return self._shoots.run(shoot, recipe, rig, stored)
+        if shoot.state is State.PUBLISHED:
+            raise IllegalTransition(
+                f"shoot {shoot_id} is published: it can be extended or stacked again, there is nothing to resume"
+            )
+        return self.restack(shoot_id)
 
     def extend(
         self, shoot_id: str, *, near: int = 0, far: int = 0, key: str | None = None, wish: str = ""
@@ -286,26 +202,27 @@ class Service:
                 f"shoot {shoot_id} is {shoot.state.value}: only what is published is extended; "
                 f"`{self._command} resume {shoot_id}` goes on with it"
             )
-        check_store(self._store.spool_folder, self._store.outbound_folder)
+        self._check_store(self._store.outbound_folder)
         check_accelerator(self.config.accelerator, shoot.method)
-        with self._spool.claim(shoot_id):
+        with self.spool.claim(shoot_id):
+            require_originals(self.journal, shoot_id)
             stored = proven(self.journal.frames(shoot_id))
-        self._require_all(shoot, stored)
-        with self.rig() as rig:
-            positions_mm = extended(
-                shoot, recipe, near=near, far=far, far_is_high=self.config.rail.far_is == "high",
-                travel=rig.carriage.travel, resolution_mm=rig.carriage.resolution_mm,
-            )  # fmt: skip
-            longer = replace(shoot, positions_mm=positions_mm)
-            with self._spool.claim(shoot_id), self._failing(longer):
-                if rig.name != shoot.source:
-                    log.warning("rig.differs", was=shoot.source, now=rig.name)
-                log.info("shoot.extended", near=near, far=far)
+            require_all(shoot, stored, self.spool, command=self._command)
+            with self.rig() as rig:
+                positions_mm = extended(
+                    shoot, recipe, near=near, far=far, far_is_high=self.config.rail.far_is == "high",
+                    travel=rig.carriage.travel, resolution_mm=rig.carriage.resolution_mm,
+                )  # fmt: skip
+                longer = replace(shoot, positions_mm=positions_mm)
+                with self._failing(longer):
+                    if rig.name != shoot.source:
+                        log.warning("rig.differs", was=shoot.source, now=rig.name)
+                    log.info("shoot.extended", near=near, far=far)
 
-                def enter() -> None:
-                    self.journal.extend(longer, self._clock.utc(), key=key, wish=wish)
+                    def enter() -> None:
+                        self.journal.extend(longer, self._clock.utc(), key=key, wish=wish)
 
-                return self._shoots.run(longer, recipe, rig, stored, enter=enter)
+                    return self._shoots.run(longer, recipe, rig, stored, enter=enter)
 
     def _shot(self, shoot_id: str) -> tuple[Shoot, Recipe]:
         """A shoot and its recipe. Raises UnknownShoot, RecipeRefused."""
@@ -313,20 +230,6 @@ class Service:
         if shoot.recipe is None or not shoot.positions_mm:
             raise RecipeRefused(f"shoot {shoot_id} is a stack of photographs from {shoot.source}: nothing was shot")
         return shoot, shoot.recipe
-
-    def _require_all(self, shoot: Shoot, stored: Sequence[FrameRecord]) -> None:
-        """Every frame that was planned is there, as it was stored. Raises OriginalChanged."""
-        lost = sorted(set(range(len(shoot.positions_mm))) - {record.index for record in stored})
-        if not stored:
-            raise OriginalChanged(
-                f"none of the frames of shoot {shoot.shoot_id} is in {self._spool.folder(shoot.shoot_id)} any more: "
-                "restore them from a backup, or shoot it anew"
-            )
-        if lost:
-            raise OriginalChanged(
-                f"of shoot {shoot.shoot_id} these frames are missing or damaged in the spool: {frames_text(lost)}; "
-                f"`{self._command} resume {shoot.shoot_id}` shoots them where they belong, then it can be extended"
-            )
 
     # --- stacking -----------------------------------------------------------------------------------------------------
 
@@ -367,14 +270,14 @@ class Service:
             if ours and photographs[0].parent.name == SLABS:  # their details have been given their gain
                 method = replace(method, detail_gain=1.0)
         shoot = Shoot(
-            shoot_id=_new_id(self._clock),
+            shoot_id=new_shoot_id(self._clock.utc()),
             name=folder.resolve().name or "stack",
             created_at=self._clock.utc(),
             method=method,
             source=str(folder.absolute()),
         )
         place = self._stacks.place(shoot, out)
-        check_store(self._store.spool_folder, place.folder.parent)
+        self._check_store(place.folder.parent)
         self.journal.add_shoot(shoot)
 
         def records(indices: Iterable[int]) -> Iterator[FrameRecord | LeftOut]:
@@ -388,7 +291,7 @@ class Service:
                 self.journal.add_frame(record)
                 yield record
 
-        with self._spool.claim(shoot.shoot_id), self._failing(shoot):
+        with self.spool.claim(shoot.shoot_id), self._failing(shoot):
             wanted = [index for index in range(len(photographs)) if index not in without]
             # Of what is not wanted anyway it does not matter whether it can be read.
             unwanted = [r for r in records(sorted(without)) if isinstance(r, FrameRecord)]
@@ -413,7 +316,8 @@ class Service:
         """
         shoot = self.journal.shoot(shoot_id)
         self._check(method or shoot.method, outputs, shoot)
-        with self._spool.claim(shoot_id):
+        with self.spool.claim(shoot_id):
+            require_originals(self.journal, shoot_id)
             frames = self.journal.frames(shoot_id)
             if not frames:
                 raise NoFrames(f"shoot {shoot_id} has no frames: it ended before the first was stored")
@@ -421,7 +325,7 @@ class Service:
             if method is not None:
                 shoot = replace(shoot, method=method)
             place = self._stacks.place(shoot, out)
-            check_store(self._store.spool_folder, place.folder.parent)
+            self._check_store(place.folder.parent)
             with self._failing(shoot):
                 order = {index: place for place, index in enumerate(shoot.order)}
                 frames.sort(key=lambda record: order.get(record.index, record.index))  # of a folder, the index it is
@@ -430,6 +334,23 @@ class Service:
                 in_mm = frames[0].position_mm is not None
                 told = self._stacks.begin(shoot, place, unwanted=unwanted, in_mm=in_mm, outputs=outputs, debug=debug)
                 return self._stacks.make(shoot, place, iter(wanted), replace(told, frames=len(wanted)))
+
+    def _check_store(self, folder: Path) -> None:
+        """Spool and `folder` can be written and have some room. Raises StoreNotWritable, DiskFull."""
+        try:
+            check_store(self._store.spool_folder, folder)
+        except DiskFull as error:
+            raise DiskFull(f"{error}{what_could_go(self.journal)}") from error
+
+    def tidy(self) -> None:
+        """Let go of originals beyond what store.keep allows. Never raises. After an abort the next goes on."""
+        with self.operation():
+            self._retention.apply(self._clock.utc())
+
+    @property
+    def has_to_tidy(self) -> bool:
+        """Whether `tidy` could find something to do. Raises StoreNotWritable."""
+        return self._retention.has_work
 
     def _check(self, method: Method, outputs: Outputs | None, shoot: Shoot | None = None) -> None:
         (outputs if outputs is not None else usual_outputs(self.config, shoot)).check_with(method)
@@ -451,16 +372,6 @@ class Service:
         self._suspended = True
         self.abort()
 
-    def was_interrupted(self, shoot: Shoot) -> bool:
-        """Whether a shoot is journalled as going on, and no process works on it."""
-        if shoot.state in (State.PUBLISHED, State.FAILED, State.ABORTED):
-            return False
-        try:
-            with self._spool.claim(shoot.shoot_id, patience_s=0.0):
-                return True
-        except ShootInUse:
-            return False
-
     def pause(self) -> None:
         """Wait before the next frame of the shoot that is going on, if one is. From any thread."""
         self._shoots.pause()
@@ -475,50 +386,14 @@ class Service:
         self._shoot = shoot
         self._begin_operation()
         try:
-            with structlog.contextvars.bound_contextvars(shoot_id=shoot.shoot_id):
+            with (
+                structlog.contextvars.bound_contextvars(shoot_id=shoot.shoot_id),
+                ending(
+                    shoot, self.journal,
+                    aborted=self._aborted, suspended=lambda: self._suspended, command=self._command,
+                ),
+            ):  # fmt: skip
                 yield
-        except (FocusrailError, DriverError) as caught:
-            error: FocusrailError | DriverError = caught
-            if self._suspended and shoot.recipe is not None:
-                raise ShootAborted(f"shoot {shoot.shoot_id} waits to be gone on with") from caught
-            if self._aborted.is_set():  # whatever it broke off, it ended because a person said so
-                error = ShootAborted(f"shoot {shoot.shoot_id} was aborted")
-            aborted = isinstance(error, ShootAborted)
-            self._end(shoot, State.ABORTED if aborted else State.FAILED)
-            log.error("shoot.aborted" if aborted else "shoot.failed", shoot_id=shoot.shoot_id, error=str(error))
-            if shoot.recipe is not None and not isinstance(error, FrameError | TooFewFrames):
-                error.args = (f"{error.args[0]}{self._what_is_safe(shoot)}", *error.args[1:])
-            raise error from caught.__cause__
-        except BaseException:
-            self._end(shoot, State.FAILED)
-            raise
         finally:
             self._shoot = None
             self._operations -= 1
-
-    def _end(self, shoot: Shoot, state: State) -> None:
-        """Journal how a shoot ended; that it cannot be written must not hide the reason."""
-        try:
-            if shoot.state is State.PUBLISHED:  # an extension was refused before anything was shot
-                return
-            if shoot.state is State.MERGING and self.journal.is_finished(shoot.shoot_id):
-                state = State.PUBLISHED  # a re-stack has failed: the earlier version is still there
-            self.journal.advance(shoot, state)
-        except FocusrailError as error:
-            log.error("journal.not_written", shoot_id=shoot.shoot_id, error=str(error))
-
-    def _what_is_safe(self, shoot: Shoot) -> str:
-        if shoot.state is State.PUBLISHED:
-            return f"; shoot {shoot.shoot_id} is as it was published"
-        stored = len(self.journal.frames(shoot.shoot_id))
-        if stored < 2:
-            return "; one frame is safe in the spool" if stored else ""
-        go_on = (
-            f"`{self._command} resume {shoot.shoot_id}` shoots the rest, " if stored < len(shoot.positions_mm) else ""
-        )
-        return f"; {stored} frames are safe: {go_on}`{self._command} stack --shoot {shoot.shoot_id}` stacks them"
-
-
-def _new_id(clock: Clock) -> str:
-    """An ID that sorts by time and cannot be mistaken: 20260131T123456-9f3a."""
-    return f"{clock.utc():%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"

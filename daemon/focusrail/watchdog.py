@@ -54,7 +54,7 @@ class Watchdog:
         self._look_s = min(_LOOK_S, self._limit_s / 4)
         self._loop: _Loop | None = None
         self._ready = self._ending = False
-        self._fed_s = time.monotonic()
+        self._fed_s = -math.inf
         self._silent: set[str] = set()  # that has been told
         self._said = ""
         self._change, self._over = threading.Event(), False
@@ -98,7 +98,10 @@ class Watchdog:
             self._change.clear()
 
     def _look(self) -> None:
-        threads: list[OwnerThread | _Loop] = [*self._desk.threads()]
+        rig = self._desk.service.holder.kept
+        threads: list[OwnerThread | _Loop] = [self._desk.operator]
+        if rig is not None:
+            threads.append(rig.camera_thread)
         if self._loop is not None and not self._ending:
             threads.append(self._loop)
         now_s = time.monotonic()

@@ -19,7 +19,7 @@ import pytest
 
 from focusrail import errors
 from focusrail.api.app import make_app
-from focusrail.capture.rig import halt_owner, only_owner
+from focusrail.capture.rig_holder import halt_owner, only_owner
 from focusrail.client import following, wire
 from focusrail.desk import Desk
 from focusrail.errors import ServiceLost

@@ -11,8 +11,9 @@ from typing import NoReturn
 import pytest
 
 from focusrail.capture.found import found
+from focusrail.capture.unfinished import interrupted
 from focusrail.desk import Desk
-from focusrail.errors import RigBusy, ShootAborted
+from focusrail.errors import DiskFull, OriginalsLetGo, RigBusy, ShootAborted
 from focusrail.event_log import EventLog
 from focusrail.model.shoot import State
 from focusrail.service import Service
@@ -41,7 +42,7 @@ def test_a_halt_before_the_first_step_of_a_shoot_is_not_forgotten(tmp_path: Path
     desk = Desk(small_rig(tmp_path), EventLog())
     desk.open()
     busy = threading.Event()
-    desk._operator.submit(busy.wait, 10)
+    desk.operator.submit(busy.wait, 10)
     shooting = several.submit(desk.shoot, recipe())
     until(lambda: desk.status().doing)
     desk.halt()
@@ -60,13 +61,13 @@ def test_what_is_stopped_while_it_homes_goes_on_at_the_next_start(tmp_path: Path
     shoot_id = desk.shoot(recipe(frames=3))
     until(lambda: desk.status().moving)
     close(desk)
-    assert desk.service.kept is None
+    assert desk.service.holder.kept is None
     with pytest.raises(RigBusy, match="ending"):
         desk.shoot(recipe())
     again = Desk(config, EventLog())
     again.open()
-    interrupted = again.service.interrupted()
-    assert interrupted is not None and interrupted.shoot_id == shoot_id and interrupted.state is State.PREFLIGHT
+    waiting = interrupted(again.service.journal, again.service.spool)
+    assert waiting is not None and waiting.shoot_id == shoot_id and waiting.state is State.PREFLIGHT
     again.resume(shoot_id)
     until(lambda: again.service.journal.shoot(shoot_id).state is State.PUBLISHED)
     close(again)
@@ -96,11 +97,61 @@ def test_a_stack_that_the_end_of_the_service_breaks_off_does_not_look_as_if_it_w
     close(again)
 
 
+def test_originals_go_after_the_next_publication_and_whoever_needs_them_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(small_rig(tmp_path, store={"keep": {"gb": 1e-9}}), EventLog())
+    desk.open()
+    journal = desk.service.journal
+    old: list[str] = []
+    new: list[str] = []
+    for begun in (old, new):
+        begun.append(desk.shoot(recipe(frames=3)))
+        until(lambda: not desk.status().doing)
+    until(lambda: journal.let_go_at(old[0]))
+    until(lambda: not desk.status().doing)
+    assert not list((tmp_path / "spool" / old[0]).glob("frames/*"))
+    assert desk.service.spool.thumbnail(old[0], 1).is_file(), "they can be looked at still"
+    for wanted in (desk.restack, desk.resume, lambda shoot_id: desk.extend(shoot_id, far=1)):
+        with pytest.raises(OriginalsLetGo, match=r"were let go on 20\d\d-.*; its results are in /"):
+            wanted(old[0])
+    assert journal.shoot(old[0]).state is State.PUBLISHED
+    assert desk.restack(new[0]), "those of the newest are there"
+    until(lambda: not desk.status().doing)
+    usage = type("usage", (), {"free": 1 << 20})
+    monkeypatch.setattr("focusrail.capture.preflight.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("focusrail.service.what_could_go", lambda _: "; 3 GB could go")
+    with pytest.raises(DiskFull, match=r"only 1 MB are free .*; 3 GB could go$"):
+        desk.shoot(recipe(frames=3))
+    close(desk)
+
+
+def test_letting_originals_go_makes_way_for_a_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(small_rig(tmp_path, store={"keep": {"days": 1}}), EventLog())
+    desk.open()
+    begun = threading.Event()
+
+    def slowly(_: object) -> None:
+        begun.set()
+        assert desk.service._aborted.wait(10)
+
+    monkeypatch.setattr(desk.service._retention, "apply", slowly)
+    desk.tidy()
+    assert begun.wait(10) and desk.status().doing == "tidying"
+    assert desk.shoot(recipe(frames=2)), "at once"
+    assert desk.status().doing == "shooting"
+    desk.tidy()
+    assert desk.status().doing == "shooting", "and never while something is shot"
+    close(desk)
+
+
 class _PowerCut(BaseException):
     """What ends a process in the middle of anything."""
 
 
-def test_what_was_published_and_not_journalled_is_taken_up_as_it_is(tmp_path: Path) -> None:
+def test_what_was_published_and_not_journalled_is_taken_up_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = small_rig(tmp_path)
     service = Service(config)
 
@@ -108,19 +159,19 @@ def test_what_was_published_and_not_journalled_is_taken_up_as_it_is(tmp_path: Pa
         raise _PowerCut
 
     service.journal.publish = cut  # type: ignore[method-assign]
-    service._end = lambda *_: None  # type: ignore[method-assign]
+    monkeypatch.setattr("focusrail.capture.ending._end", lambda *_: None)
     with pytest.raises(_PowerCut):
         service.shoot(recipe(frames=3))
     service.close()
     (folder,) = published(config.store.outbound_folder)
     again = Service(config)
-    interrupted = again.interrupted()
-    assert interrupted is not None and interrupted.state is State.MERGING
-    done = again.shoot_on(interrupted.shoot_id)
+    waiting = interrupted(again.journal, again.spool)
+    assert waiting is not None and waiting.state is State.MERGING
+    done = again.shoot_on(waiting.shoot_id)
     assert (done.folder, done.version, done.finished.frames_used, done.left_out) == (folder, 1, 3, ())
     assert published(config.store.outbound_folder) == [folder]
-    assert again.journal.shoot(interrupted.shoot_id).state is State.PUBLISHED
-    assert again.restack(interrupted.shoot_id).version == 2
+    assert again.journal.shoot(waiting.shoot_id).state is State.PUBLISHED
+    assert again.restack(waiting.shoot_id).version == 2
     again.close()
 
 
@@ -140,7 +191,7 @@ def test_a_version_that_somebody_has_changed_is_not_taken_up(tmp_path: Path) -> 
     service.close()
 
 
-def test_a_shoot_that_was_ended_as_it_began_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_shoot_that_was_ended_as_it_began_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = small_rig(tmp_path)
     service = Service(config)
 
@@ -148,12 +199,12 @@ def test_a_shoot_that_was_ended_as_it_began_is_gone_on_with(tmp_path: Path) -> N
         raise _PowerCut
 
     service._shoots.run = cut  # type: ignore[method-assign]
-    service._end = lambda *_: None  # type: ignore[method-assign]
+    monkeypatch.setattr("focusrail.capture.ending._end", lambda *_: None)
     with pytest.raises(_PowerCut):
         service.shoot(recipe(frames=2))
     service.close()
     again = Service(config)
-    interrupted = again.interrupted()
-    assert interrupted is not None and interrupted.state is State.IDLE
-    assert again.shoot_on(interrupted.shoot_id).finished.frames_used == 2
+    waiting = interrupted(again.journal, again.spool)
+    assert waiting is not None and waiting.state is State.IDLE
+    assert again.shoot_on(waiting.shoot_id).finished.frames_used == 2
     again.close()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from focusrail import serve
 from focusrail.config.loader import load_config
 from focusrail.errors import ConfigError, exit_code
 from peers.running import free_port
@@ -43,12 +44,12 @@ def test_a_long_move_is_no_hung_device_but_a_hung_device_is_one(tmp_path):
     }
     with started(patient) as long, started(hung["operator"], abstract=True) as rail, started(hung["camera"]) as camera:
         for unit in (long, rail, camera):
-            unit.until(lambda unit=unit: unit.times("READY=1"))
+            unit.until_told("READY=1")
             unit.begin_shoot()
         began_s = time.monotonic()
         for unit, name in ((rail, "operator"), (camera, "camera")):
-            unit.until(lambda unit=unit, name=name: unit.times(f"STATUS=hangs: {name}"))
-            unit.until(lambda unit=unit: time.monotonic() - unit.times("WATCHDOG=1")[-1] > WATCHDOG_S)
+            unit.until_told(f"STATUS=hangs: {name}")
+            unit.until_silent(WATCHDOG_S)
         long.until(lambda: time.monotonic() > began_s + 2 * WATCHDOG_S)
         assert long.times("STATUS=preflight: beetle, 0 of 8 frames stored") and not long.times("STATUS=hangs")
         assert max(later - earlier for earlier, later in pairwise(long.times("WATCHDOG=1"))) < WATCHDOG_S
@@ -57,16 +58,24 @@ def test_a_long_move_is_no_hung_device_but_a_hung_device_is_one(tmp_path):
 def test_an_exposure_is_finished_and_stored_before_it_ends_and_the_shoot_is_gone_on_with(tmp_path):
     home = home_at(tmp_path, camera={"exposure_s": 0.5})
     with started(home) as unit:
-        unit.until(lambda: unit.times("READY=1"))
+        unit.until_told("READY=1")
         unit.begin_shoot()
-        unit.until(lambda: stored(home) == 1)
+        unit.until(lambda: stored(home) == 1)  # and the next exposure has begun
         assert unit.stop() == 0
         assert unit.times("STOPPING=1") and unit.times("EXTEND_TIMEOUT_USEC=")
+        assert len(unit.logged("frame.stored")) >= 2
     home.config.write_text(home.config.read_text().replace("exposure_s: 0.5", "exposure_s: 0.001"))
     (home.folder / "notify").unlink()
     with started(home) as unit:
-        unit.until(lambda: unit.times(f"STATUS=shooting: beetle, 2 of {FRAMES} frames stored"))
         unit.until(lambda: published(home.outbound))
+        assert [line["frame_index"] for line in unit.logged("frame.stored")] == list(range(FRAMES)), (
+            "each was made once"
+        )
+
+
+def test_a_network_that_comes_later_is_no_reason_not_to_start():
+    with serve._tcp("192.0.2.1", free_port()) as listening:  # TEST-NET-1: nobody has it
+        assert listening.getsockname()[0] == "192.0.2.1"
 
 
 REPOSITORY = Path(__file__).parents[2]
@@ -104,7 +113,7 @@ def test_a_wrong_configuration_is_not_tried_again():
 
 
 def test_the_installed_configuration_is_the_default_one_where_the_unit_has_its_places(tmp_path):
-    script = [sys.executable, REPOSITORY / "systemd" / "configuration.py"]
+    script = [sys.executable, str(REPOSITORY / "systemd" / "configuration.py")]
     text = subprocess.run(script, check=True, capture_output=True, text=True).stdout
     installed = tmp_path / "focusrail.yaml"
     installed.write_text(text)
@@ -117,12 +126,10 @@ def test_the_installed_configuration_is_the_default_one_where_the_unit_has_its_p
 
 @pytest.mark.parametrize("lock", ["board", "current", "kv260-image"])
 def test_the_service_gets_all_that_it_needs_and_nothing_that_only_tests_do(lock):
-    spec = importlib.util.spec_from_file_location("runtime", REPOSITORY / "requirements" / "runtime.py")
-    runtime = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(runtime)
+    runtime = runpy.run_path(str(REPOSITORY / "requirements" / "runtime.py"))
     project = (REPOSITORY / "pyproject.toml").read_text()
     whole = REPOSITORY / "requirements" / f"{lock}.txt"
-    roots = runtime.wanted(project, whole.with_suffix(".in").read_text(), ["gphoto2", "raw"])
-    names = set(re.findall(r"^([a-z0-9-]+)==", runtime.runtime(whole.read_text(), roots), re.MULTILINE))
+    roots = runtime["wanted"](project, whole.with_suffix(".in").read_text(), ["gphoto2", "raw"])
+    names = set(re.findall(r"^([a-z0-9-]+)==", runtime["runtime"](whole.read_text(), roots), re.MULTILINE))
     assert {"fastapi", "starlette", "pydantic-core", "numpy", "gphoto2", "rawpy", "hatchling", "pathspec"} <= names
     assert not {"pytest", "playwright", "ruff", "mypy", "hypothesis", "pynq"} & names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 
@@ -58,6 +60,19 @@ class Unit:
         while not holds():
             assert time.monotonic() < late_s, (self.told[-5:], (self.home.folder / "log").read_text()[-2000:])
             time.sleep(0.02)
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """What the service, and those before it, have logged by one name."""
+        lines = (self.home.folder / "log").read_text().splitlines()
+        return [line for line in map(json.loads, lines) if line["event"] == event]
+
+    def until_told(self, line: str) -> None:
+        """Wait for a line that begins so."""
+        self.until(lambda: self.times(line))
+
+    def until_silent(self, silent_s: float) -> None:
+        """Wait until it has not told for so long that it lives."""
+        self.until(lambda: time.monotonic() - self.times("WATCHDOG=1")[-1] > silent_s)
 
     def begin_shoot(self) -> None:
         """As a person does; the whole small scene."""

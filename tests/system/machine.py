@@ -44,8 +44,8 @@ class Machine:
         until(lambda: self.said("systemctl is-system-running").strip() in {"running", "degraded"}, what="systemd")
         return time.monotonic() - began_s
 
-    def cut_power(self) -> None:
-        """Everything in it ends at this moment."""
+    def kill(self) -> None:
+        """Everything in it ends at this moment; what is written to its disk stays, also what is still in a cache."""
         assert self._nspawn is not None
         os.kill(self._leader, signal.SIGKILL)  # whose end is that of all others, and of its namespace
         self._nspawn.wait(30)
@@ -53,7 +53,7 @@ class Machine:
     def remove(self) -> None:
         """Be rid of it."""
         if self._nspawn is not None and self._nspawn.poll() is None:
-            self.cut_power()
+            self.kill()
         shutil.rmtree(self.folder)
 
     def command(self, command: str, *, user: str = "root") -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,27 @@ import pytest
 from peers.served import Service, served
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.base", reason="axe-core is not installed")
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
     pytest.skip("chromium is not installed", allow_module_level=True)
 
 expect = api.expect
 PATIENCE_MS = 15_000
+STEADY = 0.05  # cumulative layout shift; what is good ends at 0.1 (web.dev/articles/cls)
 DESKTOP, PHONE = (1280, 800), (360, 740)
 FRAMES = 6
 RIG: dict[str, Any] = {
     "camera": {"transfer_s": 0.25}, "um_per_px": 24.7, "stacking": {"preview_every": 2}, "outputs": {"mesh": True},
 }  # fmt: skip
 PLAN = {"#f-from": "10", "#f-to": "14", "#f-amount": str(FRAMES)}
+SERIOUS = {"serious", "critical"}
+SHIFTS = """
+    window.shifted = [];
+    new PerformanceObserver((list) => {
+      for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifted.push(one.value);
+    }).observe({ type: "layout-shift", buffered: true });
+"""
 NOBODY_ANSWERS = re.compile(r"ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE")
 
 
@@ -80,6 +89,7 @@ class Visitor:
 
         context.on("request", look)
         page = context.new_page()
+        page.add_init_script(SHIFTS)
         page.goto(base + where)
         return page
 
@@ -120,6 +130,20 @@ def planned(page: Any) -> Any:
     return page
 
 
+def check_access(page: Any, screen: str) -> None:
+    """axe-core finds nothing that keeps anybody out."""
+    if not page.evaluate("() => Boolean(window.axe)"):
+        page.evaluate(axe.AXE_SCRIPT)
+    found = page.evaluate("() => axe.run({ resultTypes: ['violations'] })")["violations"]
+    bad = [(one["id"], [node["target"] for node in one["nodes"]]) for one in found if one["impact"] in SERIOUS]
+    assert not bad, f"{screen}: {bad}"
+
+
+def told(page: Any, words: str) -> Any:
+    """A message on the page."""
+    return page.locator(".toast", has_text=words)
+
+
 def is_drawn(picture: Any) -> bool:
     return bool(picture.evaluate("picture => picture.complete && picture.naturalWidth > 0"))
 
@@ -129,26 +153,44 @@ def is_drawn(picture: Any) -> bool:
 
 def test_one_click_leads_to_a_picture_in_the_gallery(service: Service, visitor: Visitor, idle: None) -> None:
     page = planned(visitor.open(service))
+    check_access(page, "plan")
     page.click("#capture")
-    expect(page.locator("#count-stored")).to_have_text(re.compile("[1-4]"))
-    page.click("#pause")
-    expect(page.locator("#pause-word")).to_have_text("Resume")
-    page.click("#pause")
-    expect(page.locator("#stage-picture")).to_have_attribute("src", re.compile("/live"))  # it grows meanwhile
-    expect(page.locator("#inset-picture")).to_have_attribute("src", re.compile(r"/frames/\d+/thumbnail"))
+    expect(page.locator("#stage-picture")).to_have_attribute("src", re.compile(r"/live\?"))  # it grows meanwhile
+    expect(page.locator("[data-inset=frame] img")).to_have_attribute("src", re.compile(r"/frames/\d+/thumbnail"))
+    expect(page.locator("[data-inset=depth] img")).to_have_attribute("src", re.compile("/live/depth"))
+    check_access(page, "shooting")
+    page.locator("[data-inset=depth]").click()
+    expect(page.locator("#stage-picture")).to_have_attribute("src", re.compile("/live/depth"))
+    expect(told(page, "Published")).to_be_visible()
+    check_access(page, "published")
+    assert sum(page.evaluate("() => window.shifted")) < STEADY
     page.get_by_role("button", name="Look at it").click()
     expect(page.locator("#view-shoot")).to_be_visible()
     assert is_drawn(page.locator("#viewer .layer img"))
+    check_access(page, "result")
     page.get_by_role("tab", name="Compare").click()
     page.get_by_role("slider", name="Frame on the left").press("ArrowRight")
     expect(page.get_by_role("slider", name="Frame on the left")).to_have_attribute("aria-valuenow", "52")
+    check_access(page, "compare")
+    page.get_by_role("tab", name="Depth").click()
+    expect(page.locator("#viewer .layer img")).to_have_attribute("alt", re.compile("depth map"))
     page.get_by_role("tab", name="3D").click()
     expect(page.locator("#viewer .size")).to_have_text(re.compile(r"([\d.]+ \W ){2}[\d.]+ mm"))
+    check_access(page, "surface")
     page.get_by_role("tab", name="Frames").click()
     expect(page.locator("#viewer a")).to_have_count(FRAMES)
-    expect(page.get_by_role("link", name="Report")).to_be_visible()
+    check_access(page, "frames")
+    page.get_by_role("tab", name="Depth").click()
+    check_access(page, "depth map")
+    page.get_by_role("radiogroup", name="How many frames more").get_by_role("radio", name="1", exact=True).click()
+    page.get_by_role("button", name="1 more near").click()  # a missed antenna
+    page.get_by_role("button", name="Look at it").click()
+    expect(page.locator("#version")).to_have_value("2")
+    page.get_by_role("tab", name="Frames").click()
+    expect(page.locator("#viewer a").first).to_have_text(re.compile(rf"{FRAMES} . 9\.200 mm"))
     page.get_by_role("link", name="Gallery").first.click()
     expect(page.locator("#cards li")).not_to_have_count(0)
+    check_access(page, "gallery")
 
 
 def test_a_pause_outlasts_a_reload_and_an_abort_can_be_undone(service: Service, visitor: Visitor, idle: None) -> None:
@@ -158,17 +200,21 @@ def test_a_pause_outlasts_a_reload_and_an_abort_can_be_undone(service: Service, 
     page.click("#pause")
     for one in (page, other):
         expect(one.locator("#pause-word")).to_have_text("Resume")
-    told = service.wait(lambda told: told["progress"]["fused"] == told["progress"]["stored"])  # what was under way, too
-    stored = told["progress"]["stored"]
+    check_access(other, "paused")
     page.reload()
     for one in (page, other):
-        expect(one.locator("#capture-word")).to_have_text(f"Paused at {stored} of {FRAMES}")
+        expect(one.locator("#capture-word")).to_have_text("Paused")
+        expect(one.locator("#capture-more")).to_have_text(re.compile(f"[1-5] of {FRAMES}"))
         expect(one.locator("#stage-picture")).to_have_attribute("src", re.compile("/live|/thumbnail"))
+        expect(one.locator("#pause-word")).to_have_text("Resume")
+    page.click("#pause")
+    expect(other.locator("#pause-word")).to_have_text("Pause")
     other.click("#abort")
     expect(other.locator(".toast")).to_contain_text("Aborted")
+    check_access(other, "aborted")
     page.get_by_role("button", name="Go on with it").click()
     for one in (page, other):
-        expect(one.get_by_text("Published")).to_be_visible()
+        expect(told(one, "Published")).to_be_visible()
         expect(one.locator("#count-stored")).to_have_text(str(FRAMES))
 
 
@@ -191,17 +237,21 @@ def test_the_rail_is_moved_by_keys_and_the_plan_follows(service: Service, visito
     expect(page.locator("#p-depth")).to_have_text("5.9 mm")
     page.fill("#f-to", "61")
     expect(page.locator("#plan-error")).to_contain_text("Far lies outside the travel")
+    check_access(page, "a plan that cannot be done")
     expect(page.locator("#capture")).to_have_attribute("aria-disabled", "true")
     page.keyboard.press("Escape")
-    expect(page.get_by_text("The rail stands still")).to_be_visible()
+    expect(told(page, "The rail stands still")).to_be_visible()
 
 
 def test_a_recipe_is_kept_for_every_screen(service: Service, visitor: Visitor) -> None:
     page = planned(visitor.open(service))
     page.get_by_role("button", name="Save").first.click()
     page.fill("#save-name", "beetle 5x")
+    check_access(page, "saving a recipe")
+    page.click("#halt")  # nothing lies over it
+    expect(told(page, "The rail stands still")).to_be_visible()
     page.locator("#save-form").get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Recipe saved")).to_be_visible()
+    expect(told(page, "Recipe saved")).to_be_visible()
     other = visitor.open(service, size=PHONE)
     other.select_option("#recipe-list", "beetle 5x")
     expect(other.locator("#p-depth")).to_have_text("4 mm")
@@ -216,6 +266,7 @@ def test_the_live_view_marks_what_is_sharp(service: Service, visitor: Visitor) -
     peaking.click()
     page.get_by_role("button", name="100 %").click()
     expect(page.locator(".live-view output")).to_have_text("100 %")
+    check_access(page, "live view")
 
 
 # --- getting in, staying in -------------------------------------------------------------------------------------------
@@ -224,6 +275,7 @@ def test_the_live_view_marks_what_is_sharp(service: Service, visitor: Visitor) -
 def test_whoever_has_no_token_is_told_how_to_get_one(service: Service, visitor: Visitor) -> None:
     page = visitor.open(service, token=False)
     expect(page.get_by_role("heading", name="This rig asks for its token")).to_be_visible()
+    check_access(page, "the gate")
     page.fill("#gate-token", "wrong")
     page.get_by_role("button", name="Enter").click()
     expect(page.locator("#gate-error")).to_contain_text(re.compile("not this rig.s token"))
@@ -238,20 +290,30 @@ def test_a_lost_connection_is_told_and_comes_back(tmp_path: Path, visitor: Visit
     with served(tmp_path, **RIG) as first:
         page = planned(visitor.open(first))
     expect(page.locator("#health-word")).to_have_text("Connection lost")
+    check_access(page, "connection lost")
     with served(tmp_path, port=first.port, **RIG):
-        expect(page.get_by_text("Connected again")).to_be_visible()
+        expect(told(page, "Connected again")).to_be_visible()
         expect(page.locator("#health-word")).to_have_text("Ready")
         page.goto("about:blank")
     visitor.forgive(NOBODY_ANSWERS)
 
 
-@pytest.mark.parametrize("where", ["/", "/#/gallery"])
-def test_a_phone_shows_it_all_without_scrolling_sideways(service: Service, visitor: Visitor, where: str) -> None:
-    page = visitor.open(service, where, size=PHONE)
+def test_a_phone_shows_it_all_without_scrolling_sideways(service: Service, visitor: Visitor) -> None:
+    page = visitor.open(service, size=PHONE)
     expect(page.locator("#health-word")).to_have_text("Ready")
-    assert page.evaluate("() => document.scrollingElement.scrollWidth") <= PHONE[0]
-    always: list[Callable[[], Any]] = [lambda: page.locator("#halt")]
-    if where == "/":
-        always += [lambda one=one: page.locator(one) for one in ("#capture", "#pause", "#abort")]  # type: ignore[misc]
-    for one in always:
-        expect(one()).to_be_in_viewport(ratio=1)
+    for where, always in (("Rig", ("#halt", "#capture", "#pause", "#abort")), ("Gallery", ("#halt",))):
+        page.get_by_role("link", name=where, exact=True).click()
+        assert page.evaluate("() => document.scrollingElement.scrollWidth") <= PHONE[0]
+        for one in always:
+            expect(page.locator(one)).to_be_in_viewport(ratio=1)
+        check_access(page, f"{where} on a phone")
+
+
+def test_the_stop_is_few_keys_away(service: Service, visitor: Visitor) -> None:
+    page = visitor.open(service)
+    expect(page.locator("#health-word")).to_have_text("Ready")
+    for _ in range(5):  # past the skip link, the name and the views
+        page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.id") == "halt"
+    page.keyboard.press("Enter")
+    expect(told(page, "The rail stands still")).to_be_visible()

@@ -155,6 +155,7 @@ class ShootTold(BaseModel):
     going_on: bool
     interrupted: bool = Field(description="something has ended it that was neither a person nor a fault of its own")
     unfinished: bool = Field(description="not all that was planned is published; resuming it shoots the rest")
+    let_go_at: datetime | None = Field(description="when its originals were let go, as store.keep asks for; null: kept")
     planned: int
     stored: int
     source: str

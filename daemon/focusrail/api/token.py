@@ -52,6 +52,8 @@ def _make(path: Path) -> None:
                 file.write(token_urlsafe(24) + "\n")
                 file.flush()
                 os.fsync(descriptor)
+                if os.geteuid() == 0:  # made by `sudo focusrail token --new`: the service must be able to read it
+                    os.fchown(descriptor, path.parent.stat().st_uid, -1)
             if path.exists() and not path.read_bytes().strip():  # what a power cut has left
                 path.unlink()
             try:

@@ -10,10 +10,8 @@ from focusrail.model.frame import FrameRecord
 from focusrail.model.outputs import Outputs
 from focusrail.model.shoot import Shoot
 from focusrail.store.outbound import Destination
+from focusrail.store.spool import LIVE, LIVE_DEPTH, THUMBNAILS
 from focusrail.worker.messages import Begin
-
-LIVE, LIVE_DEPTH = "live.jpg", "live_depth.jpg"
-THUMBNAILS = "thumbnails"
 
 
 def usual_outputs(config: Config, shoot: Shoot | None = None) -> Outputs:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -16,8 +13,8 @@ import structlog
 
 from focusrail.capture.carriage import Approach, Carriage
 from focusrail.config.schema import Config
-from focusrail.errors import FocusrailError, ShootInUse
-from focusrail.store.durable import make_folder, sync_folder, write_durably
+from focusrail.errors import FocusrailError
+from focusrail.store.durable import sync_folder, write_durably
 from focusrail_drivers import registry
 from focusrail_drivers.base import Camera, KeepsCount, KeepsPosition, Photograph, Rail
 from focusrail_drivers.clock import Clock
@@ -92,52 +89,3 @@ def _takes_up(rail: Rail, note: Mapping[str, Any]) -> bool:
     if isinstance(rail, KeepsCount):
         return rail.confirm(position_mm, float(note["zero_mm"]))
     return isinstance(rail, KeepsPosition) and rail.believe(position_mm)
-
-
-@contextmanager
-def only_owner(lock_file: Path) -> Iterator[None]:
-    """Be the only process that drives the rig; ends with the process, whatever ends it. Raises ShootInUse."""
-    make_folder(lock_file.parent)
-    with lock_file.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ShootInUse("another focusrail process holds the rig; wait for it to end, or stop it") from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def holder(lock_file: Path) -> int | None:
-    """The process that holds the rig; None: nobody does, or it is not for us to see."""
-    try:
-        with lock_file.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(file.read())
-    except (OSError, ValueError):
-        pass
-    return None
-
-
-def halt_owner(lock_file: Path) -> bool:
-    """Halt the rail of the process that holds the rig, as Ctrl-C there would; False when none does."""
-    try:
-        with lock_file.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                owner = int(file.read())
-                if owner == os.getpid():  # whose own halting is quicker, and does not end it
-                    return False
-                os.kill(owner, signal.SIGINT)
-                return True
-    except (FileNotFoundError, ProcessLookupError, ValueError):
-        pass
-    except PermissionError as error:
-        raise ShootInUse(
-            f"another user's focusrail process holds the rig ({lock_file}): stop it as that user, or as root"
-        ) from error
-    return False

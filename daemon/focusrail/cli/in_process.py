@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from focusrail.capture.events import Published
 from focusrail.capture.plan import plan
 from focusrail.capture.rig import Rig
+from focusrail.capture.unfinished import newest_unfinished, was_interrupted
 from focusrail.cli.context import no_service
 from focusrail.errors import IllegalTransition, UnknownShoot
 from focusrail.model.method import Method
@@ -37,20 +38,20 @@ class InProcess:
 
     def shoot(self, recipe: Recipe) -> Published:
         """As of Service."""
-        return self._service.shoot(recipe)
+        return self._tidied(self._service.shoot(recipe))
 
     def resume(self, shoot_id: str | None = None) -> Published | str:
         """Go on with a shoot that has ended; without an ID, with the newest that can be gone on with."""
         if shoot_id is None:
-            unfinished = self._service.unfinished()
+            unfinished = newest_unfinished(self._service.journal)
             if unfinished is None:
                 raise UnknownShoot("every shoot is finished: there is none to go on with")
             shoot_id = unfinished.shoot_id
-        return self._service.shoot_on(shoot_id)
+        return self._tidied(self._service.shoot_on(shoot_id))
 
     def extend(self, shoot_id: str, *, near: int, far: int) -> Published:
         """As of Service."""
-        return self._service.extend(shoot_id, near=near, far=far)
+        return self._tidied(self._service.extend(shoot_id, near=near, far=far))
 
     def usual(self, shoot_id: str) -> tuple[Method, Outputs | None]:
         """How a shoot was stacked, and what besides its results its recipe wants."""
@@ -59,7 +60,11 @@ class InProcess:
 
     def restack(self, shoot_id: str, **wish: Any) -> Published:
         """As of Service."""
-        return self._service.restack(shoot_id, **wish)
+        return self._tidied(self._service.restack(shoot_id, **wish))
+
+    def _tidied(self, done: Published) -> Published:
+        self._service.tidy()
+        return done
 
     def stack_folder(self, folder: Path, **wish: Any) -> Published:
         """As of Service."""
@@ -71,7 +76,7 @@ class InProcess:
 
     def end(self) -> str:
         """End what goes on in another terminal, as Ctrl-C there would. Raises IllegalTransition."""
-        if not self._service.halt_elsewhere():
+        if not self._service.holder.halt_elsewhere():
             raise IllegalTransition("nothing is going on: there is nothing to abort")
         return ""
 
@@ -81,7 +86,7 @@ class InProcess:
         """That nothing is open, and nothing goes on; of another process it is known only that it holds the rig."""
         return {
             "doing": "", "progress": None, "rig": "", "trouble": "", "position_mm": None, "moving": False,
-            "travel_mm": None, "held_by": self._service.held_elsewhere(),
+            "travel_mm": None, "held_by": self._service.holder.held_elsewhere(),
         }  # fmt: skip
 
     def shoots(self) -> Iterator[dict[str, Any]]:
@@ -90,10 +95,12 @@ class InProcess:
 
     def _told(self, shoot: Shoot) -> dict[str, Any]:
         journal = self._service.journal
+        let_go_at = journal.let_go_at(shoot.shoot_id)
         return {
             "shoot_id": shoot.shoot_id, "name": shoot.name, "specimen_id": shoot.specimen_id,
             "created_at": utc_text(shoot.created_at), "state": shoot.state.value,
-            "interrupted": self._service.was_interrupted(shoot), "planned": len(shoot.positions_mm),
+            "interrupted": was_interrupted(shoot, self._service.spool),
+            "let_go_at": None if let_go_at is None else utc_text(let_go_at), "planned": len(shoot.positions_mm),
             "stored": len(journal.frames(shoot.shoot_id)), "source": shoot.source,
             "versions": [
                 {"version": version, "folder": str(folder)} for version, folder in journal.publications(shoot.shoot_id)
@@ -139,7 +146,7 @@ class InProcess:
 
     def halt(self) -> str:
         """Stop the rail, also that of a shoot in another terminal; return who was stopped."""
-        if self._service.halt_elsewhere():
+        if self._service.holder.halt_elsewhere():
             return "the process that holds the rig"
         self._on_rig(lambda rig: rig.carriage.halt())
         return "the rail"

@@ -10,7 +10,7 @@ import click
 from focusrail.cli.context import Context
 from focusrail.cli.telling import tell, with_json
 
-_SHOOT_KEYS = ("shoot_id", "name", "specimen_id", "created_at", "state", "planned", "stored", "source")
+_SHOOT_KEYS = ("shoot_id", "name", "specimen_id", "created_at", "state", "planned", "stored", "source", "let_go_at")
 
 
 def shoot_facts(told: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +30,10 @@ def shoots(context: Context, as_json: bool) -> None:
     lines = []
     for one in found:
         planned = f"/{one['planned']}" if one["planned"] else ""
-        lines.append(f"{one['shoot_id']}  {one['state']:<11}  {one['stored']:>4}{planned:<5} frames  {one['name']}")
+        gone = "" if one["let_go_at"] is None else f"  (originals let go {one['let_go_at'][:10]})"
+        lines.append(
+            f"{one['shoot_id']}  {one['state']:<11}  {one['stored']:>4}{planned:<5} frames  {one['name']}{gone}"
+        )
         lines += [f"    version {version['version']}: {version['folder']}" for version in one["versions"]]
     tell(found, "\n".join(lines), as_json=as_json)
 

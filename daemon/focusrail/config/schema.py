@@ -182,6 +182,18 @@ class ButtonConfig(DeviceConfig):
     debounce_s: float = Field(default=0.02, ge=0, le=0.2)  # as long the contact must rest to count
 
 
+class KeepConfig(Section):
+    """How long, or how many, originals of published shoots are kept; of nothing that is said, all."""
+
+    days: float | None = Field(default=None, gt=0)  # since the newest version was published
+    gb: float | None = Field(default=None, gt=0)  # of all originals, 10^9 bytes each
+
+    @property
+    def limited(self) -> bool:
+        """Whether any are let go at all."""
+        return self.days is not None or self.gb is not None
+
+
 class StoreConfig(Section):
     """Where originals and results live."""
 
@@ -189,6 +201,12 @@ class StoreConfig(Section):
     spool: AbsolutePath | None = None
     outbound: AbsolutePath | None = None
     folder_template: str = "{specimen_id}-{name}-{shoot_id}"
+    keep: KeepConfig = Field(default_factory=KeepConfig)
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _empty_is_default(cls, value: object) -> object:
+        return _nothing_is_empty(value)
 
     @field_validator("folder_template")
     @classmethod

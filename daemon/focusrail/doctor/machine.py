@@ -59,4 +59,6 @@ def versions() -> Iterator[Finding]:
     yield Finding("versions", "good", ", ".join(there))
     if missing:
         said = f"not installed as packages: {', '.join(missing)}"
-        yield Finding("versions", "doubtful", said, "install focusrail again (make install)")
+        yield Finding(
+            "versions", "doubtful", said, "install focusrail again (make install; in a checkout, make environment)"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -75,3 +76,8 @@ class Shoot:
             raise IllegalTransition(f"shoot {self.shoot_id} is {self.state.value} and cannot become {to.value}")
         old, self.state = self.state, to
         return old
+
+
+def new_shoot_id(at: datetime) -> str:
+    """An ID that sorts by time and cannot be mistaken: 20260131T123456-9f3a."""
+    return f"{at:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"

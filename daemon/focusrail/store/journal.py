@@ -25,34 +25,9 @@ from focusrail.model.recipe import Recipe
 from focusrail.model.selection import frames_text
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.durable import make_folder, refusal
+from focusrail.store.journal_schema import SCHEMA, SCHEMA_VERSION, UPGRADES
 
 _TIMEOUT_S = 10.0  # for another process to finish writing
-_SCHEMA_VERSION = 6
-_SCHEMA = """
-CREATE TABLE shoot (
-    shoot_id TEXT PRIMARY KEY, name TEXT NOT NULL, specimen_id TEXT, created_at TEXT NOT NULL, source TEXT NOT NULL,
-    recipe TEXT, method TEXT NOT NULL, positions_mm TEXT NOT NULL, state TEXT NOT NULL
-) STRICT;
-CREATE TABLE frame (
-    shoot_id TEXT NOT NULL REFERENCES shoot, frame_index INTEGER NOT NULL, record TEXT NOT NULL,
-    PRIMARY KEY (shoot_id, frame_index)
-) STRICT;
-CREATE TABLE publication (
-    shoot_id TEXT NOT NULL REFERENCES shoot, version INTEGER NOT NULL, folder TEXT NOT NULL, published_at TEXT NOT NULL,
-    method TEXT NOT NULL, PRIMARY KEY (shoot_id, version)
-) STRICT;
-"""
-# What a journal of version n needs to become one of version n + 1; a new one goes all the way, too.
-_UPGRADES = {
-    1: "ALTER TABLE publication ADD COLUMN without TEXT NOT NULL DEFAULT ''",
-    2: "ALTER TABLE publication ADD COLUMN measured_by TEXT NOT NULL DEFAULT ''",
-    3: "CREATE TABLE begun_with (key TEXT PRIMARY KEY, shoot_id TEXT NOT NULL REFERENCES shoot, wish TEXT NOT NULL)"
-    " STRICT",
-    4: "CREATE TABLE inbound (name TEXT PRIMARY KEY, content TEXT NOT NULL, attempts INTEGER NOT NULL,"
-    " done INTEGER NOT NULL, shoot_id TEXT, error TEXT NOT NULL) STRICT",
-    5: "CREATE TABLE extension (shoot_id TEXT NOT NULL REFERENCES shoot, after_version INTEGER NOT NULL,"
-    " begun_at TEXT NOT NULL, PRIMARY KEY (shoot_id, after_version)) STRICT",
-}
 _RECIPE, _METHOD, _FRAME = TypeAdapter(Recipe), TypeAdapter(Method), TypeAdapter(FrameRecord)
 
 
@@ -80,6 +55,15 @@ class Publication:
     published_at: datetime  # UTC
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A shoot whose originals the spool keeps."""
+
+    shoot_id: str
+    size_bytes: int  # of its originals
+    published_at: datetime | None  # its newest version, where all that was planned is published; UTC
+
+
 class Journal:
     """What happened. Safe from several threads; several processes may have it open."""
 
@@ -104,14 +88,14 @@ class Journal:
         with self._writing():
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
-                for statement in _SCHEMA.split(";")[:-1]:
+                for statement in SCHEMA.split(";")[:-1]:
                     self._db.execute(statement)
                 version = 1
-            elif version > _SCHEMA_VERSION:
+            elif version > SCHEMA_VERSION:
                 raise StoreNotWritable(f"{self._path} was written by a newer focusrail; use that, or another folder")
-            for old in range(version, _SCHEMA_VERSION):
-                self._db.execute(_UPGRADES[old])
-            self._db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+            for old in range(version, SCHEMA_VERSION):
+                self._db.execute(UPGRADES[old])
+            self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -317,6 +301,42 @@ class Journal:
                 "SELECT without FROM publication WHERE shoot_id=? AND version=?", (shoot_id, version)
             ).fetchone()
         return "" if row is None else str(row[0])
+
+    def kept(self) -> list[Kept]:
+        """The shoots whose originals the spool keeps; not the stacks of photographs that lie elsewhere."""
+        with self._lock, self._refusing():
+            rows = self._db.execute(
+                "SELECT shoot_id, (SELECT coalesce(sum(json_extract(original.value, '$.size_bytes')), 0)"
+                " FROM frame, json_each(frame.record, '$.originals') original WHERE frame.shoot_id=shoot.shoot_id),"
+                " (SELECT max(published_at) FROM publication WHERE publication.shoot_id=shoot.shoot_id)"
+                ", state FROM shoot WHERE recipe IS NOT NULL AND shoot_id NOT IN (SELECT shoot_id FROM let_go)"
+            ).fetchall()
+        found = []
+        for shoot_id, size_bytes, at, state in rows:
+            done = at is not None and state == State.PUBLISHED.value and self.is_finished(shoot_id)
+            found.append(Kept(shoot_id, size_bytes, datetime.fromisoformat(at) if done else None))
+        return found
+
+    def begin_letting_go(self, shoot_id: str, at: datetime) -> None:
+        """Enter that a shoot's originals are going to be deleted: from now on nobody counts on them."""
+        with self._writing():
+            self._db.execute("INSERT INTO let_go VALUES (?,?,NULL)", (shoot_id, at.isoformat()))
+
+    def end_letting_go(self, shoot_id: str, at: datetime) -> None:
+        """Enter that they are gone."""
+        with self._writing():
+            self._db.execute("UPDATE let_go SET ended_at=? WHERE shoot_id=?", (at.isoformat(), shoot_id))
+
+    def being_let_go(self) -> list[str]:
+        """The shoots of which it is not known that all originals are gone that were to be deleted."""
+        with self._lock, self._refusing():
+            return [row[0] for row in self._db.execute("SELECT shoot_id FROM let_go WHERE ended_at IS NULL")]
+
+    def let_go_at(self, shoot_id: str) -> datetime | None:
+        """When a shoot's originals were let go of; None: they are kept."""
+        with self._lock, self._refusing():
+            row = self._db.execute("SELECT begun_at FROM let_go WHERE shoot_id=?", (shoot_id,)).fetchone()
+        return None if row is None else datetime.fromisoformat(row[0])
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -10,6 +10,11 @@ from focusrail.errors import DiskFull
 LEAST_FREE_BYTES = 200 << 20  # less than this is a full disk whatever is to be written
 
 
+def free_bytes(folder: Path) -> int:
+    """On the disk of a folder that may still have to be made."""
+    return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
+
+
 def check_free(folder: Path, needed_bytes: int, *, what: str, advice: str) -> int:
     """How many bytes are free in `folder`. Raises DiskFull, which names `what` needs how many, and says what to do."""
     free = shutil.disk_usage(folder).free

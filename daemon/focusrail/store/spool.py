@@ -20,6 +20,7 @@ from focusrail_drivers.base import Photograph
 from focusrail_drivers.pulse import beat
 
 log = structlog.get_logger(__name__)
+LIVE, LIVE_DEPTH, THUMBNAILS = "live.jpg", "live_depth.jpg", "thumbnails"
 _PATIENCE_S, _POLL_S = 0.3, 0.005
 
 
@@ -32,6 +33,14 @@ class Spool:
     def folder(self, shoot_id: str) -> Path:
         """Where a shoot's files are."""
         return self.root / shoot_id
+
+    def live_picture(self, shoot_id: str, *, depth: bool = False) -> Path:
+        """Where the live composite of a shoot is, or the depth beside it, if there is one."""
+        return self.folder(shoot_id) / (LIVE_DEPTH if depth else LIVE)
+
+    def thumbnail(self, shoot_id: str, index: int) -> Path:
+        """Where a small picture of a frame is, once the stacking process has seen that frame."""
+        return self.folder(shoot_id) / THUMBNAILS / f"{index:06d}.jpg"
 
     def store(self, shoot_id: str, index: int, photographs: Sequence[Photograph]) -> tuple[Original, ...]:
         """Write the photographs of one exposure; when this returns they survive a power cut."""

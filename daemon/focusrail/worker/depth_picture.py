@@ -39,8 +39,9 @@ def depth_picture(
     """The depth map in colours, dark (lowest value) to bright (highest), with a legend below.
 
     depth: (height, width) float, NaN where unknown, in `unit`, "mm" or "frames". sure: its confidence, 0..1: what is
-    less sure is paler. The legend spans the sure depths but for a few outliers, or from one of `ends` to the other, rounded
-    to round numbers; it says where values lie beyond, which end is far when that is known, and has a scale bar when `lateral_um_per_px` is known.
+    less sure is paler. The legend spans the sure depths but for a few outliers, or reaches from one of `ends` to the
+    other, in round numbers; it says where values lie beyond, which end is far when that is known, and has a scale bar
+    when `lateral_um_per_px` is known.
     Light and shade show relief too fine for the colours. With `longest_px` the map is reduced first; it is enlarged or
     framed where it is too small for a legend.
     Returns (height', width', 3) uint8 BGR.

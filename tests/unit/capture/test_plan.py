@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from datetime import datetime, timezone
 from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from focusrail.capture.plan import plan
-from focusrail.errors import RecipeRefused
+from focusrail.capture.plan import extended, plan
+from focusrail.errors import PreflightFailed, RecipeRefused
+from focusrail.model.method import Method
 from focusrail.model.recipe import Recipe
+from focusrail.model.shoot import Shoot
 from focusrail_drivers.base import Travel
 
 TRAVEL = Travel(0.0, 60.0)
@@ -118,3 +122,86 @@ def test_the_ends_of_the_travel_can_be_used(high: int, frames: int, per_mm: floa
 def test_the_plans_step_is_signed() -> None:
     made = plan(Recipe(name="a", from_mm=2, to_mm=1, frames=5), travel=TRAVEL, resolution_mm=0.001)
     assert made.step_mm == pytest.approx(-0.25)
+
+
+# --- more frames ------------------------------------------------------------------------------------------------------
+
+
+def shoot_of(recipe: Recipe, *, resolution_mm: float = 0.001) -> Shoot:
+    positions_mm = plan(recipe, travel=TRAVEL, resolution_mm=resolution_mm).positions_mm
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    return Shoot("s", "a", now, Method(), recipe=recipe, positions_mm=positions_mm)
+
+
+def longer(shoot: Shoot, near: int, far: int, *, far_is_high: bool = True, resolution_mm: float = 0.001) -> Shoot:
+    assert shoot.recipe is not None
+    return replace(
+        shoot,
+        positions_mm=extended(
+            shoot, shoot.recipe, near=near, far=far, far_is_high=far_is_high, travel=TRAVEL, resolution_mm=resolution_mm
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("from_mm", "to_mm", "far_is_high", "wanted", "order"),
+    [
+        (10, 12, True, [10, 11, 12, 8, 9, 13], (3, 4, 0, 1, 2, 5)),
+        (10, 12, False, [10, 11, 12, 9, 13, 14], (3, 0, 1, 2, 4, 5)),
+        (12, 10, True, [12, 11, 10, 13, 9, 8], (3, 0, 1, 2, 4, 5)),
+        (12, 10, False, [12, 11, 10, 14, 13, 9], (3, 4, 0, 1, 2, 5)),
+    ],
+)
+def test_more_frames_lie_on_the_side_that_was_meant_and_those_that_are_there_keep_their_numbers(
+    from_mm: float, to_mm: float, far_is_high: bool, wanted: list[float], order: tuple[int, ...]
+) -> None:
+    made = longer(shoot_of(Recipe("a", from_mm, to_mm=to_mm, frames=3)), 2, 1, far_is_high=far_is_high)
+    assert list(made.positions_mm) == wanted
+    assert made.order == order
+
+
+@given(
+    from_mm=st.floats(20, 40),
+    step_mm=st.floats(0.002, 0.1),
+    frames=st.integers(2, 20),
+    up=st.booleans(),
+    more=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=3),
+    resolution_mm=st.sampled_from([0.001, 0.000625, 0.002]),
+)
+def test_an_extended_plan_is_that_of_the_whole(
+    from_mm: float, step_mm: float, frames: int, *, up: bool, more: list[tuple[int, int]], resolution_mm: float
+) -> None:
+    step_mm = step_mm if up else -step_mm
+    recipe = Recipe("a", from_mm, depth_mm=step_mm * (frames - 1), frames=frames)
+    shoot = shoot_of(recipe, resolution_mm=resolution_mm)
+    for near, far in more:
+        shoot = longer(shoot, near, far, resolution_mm=resolution_mm)
+    front, back = (sum(side) for side in zip(*more, strict=True))
+    if not up:
+        front, back = back, front
+    count = front + frames + back
+    whole = Recipe("a", from_mm - front * step_mm, depth_mm=step_mm * (count - 1), frames=count)
+    wanted = plan(whole, travel=TRAVEL, resolution_mm=resolution_mm).positions_mm
+    off_steps = [abs(shoot.positions_mm[i] - mm) / resolution_mm for i, mm in zip(shoot.order, wanted, strict=True)]
+    # What lies on the very edge between two steps may be rounded either way: binary fractions are not exact.
+    assert max(off_steps) < 1e-6 or (max(off_steps) < 1 + 1e-6 and min(off_steps) < 1e-6)
+    assert all(a != b for a, b in pairwise(shoot.positions_mm))
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "said"),
+    [
+        (11, 0, "11 more frames go to -1.0000 mm, outside the travel of 0 to 60 mm: 10 of them have room; take fewer"),
+        (0, 49, "49 more frames go to 61.0000 mm, outside"),
+        (0, 65533, "3 frames and 65533 more are too many; at most 65535"),
+    ],
+)
+def test_more_frames_than_there_is_room_for_are_refused(near: int, far: int, said: str) -> None:
+    with pytest.raises(RecipeRefused) as refused:
+        longer(shoot_of(Recipe("a", 10, to_mm=12, frames=3)), near, far)
+    assert said in str(refused.value)
+
+
+def test_a_plan_of_a_finer_rail_is_not_extended_on_a_coarser_one() -> None:
+    with pytest.raises(PreflightFailed, match="another rail"):
+        longer(shoot_of(Recipe("a", 10, to_mm=10.002, frames=3)), 0, 2, resolution_mm=0.01)

@@ -256,6 +256,19 @@ def test_gaps_in_the_numbering_are_kept(executor) -> None:
     assert 59.0 < depth.max() < 60.01
 
 
+def test_the_depth_so_far_is_small_and_uncropped_and_does_not_change_what_comes(executor) -> None:
+    stacker, other = (Stacker(Method(), accelerator=CpuAccelerator(), executor=executor) for _ in range(2))
+    assert stacker.glance_depth(longest_px=100) is None
+    for index, frame in enumerate(stack_of(5)):
+        for one in (stacker, other):
+            one.fuse(one.register(one.examine(frame), index, float(index)))
+        so_far = stacker.glance_depth(longest_px=100)
+        assert so_far is not None
+        assert so_far.depth.shape == (74, 100)
+        assert index - 0.5 < float(so_far.depth.max()) <= index + 1e-6, "as far as the frames go"
+    assert np.array_equal(stacker.finish().depth().depth, other.finish().depth().depth)
+
+
 def test_a_glance_is_small_and_uncropped(executor) -> None:
     stacker = Stacker(Method(), accelerator=CpuAccelerator(), executor=executor)
     for index, frame in enumerate(stack_of(2)):

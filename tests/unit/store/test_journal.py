@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -153,6 +154,31 @@ def test_a_key_is_entered_with_its_shoot_or_not_at_all(journal: Journal, path: P
     assert again.begun_with("tap") == ("s2", "this")
     assert again.begun_with("another") is None
     again.close()
+
+
+def test_an_extension_is_entered_whole_or_not_at_all(journal: Journal, path: Path) -> None:
+    shoot = replace(SHOOT, state=State.PUBLISHED, positions_mm=(*SHOOT.positions_mm, 1.1))
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE shoot SET state='merging'")
+    journal.publish(journal.shoot("s1"), 1, Path("/out/1"), NOON)
+    newer = replace(SHOOT, shoot_id="s2", created_at=NOON + timedelta(hours=1))
+    journal.add_shoot(newer, key="taken")
+    with pytest.raises(StoreNotWritable, match="UNIQUE"):
+        journal.extend(shoot, NOON, key="taken", wish="one more")
+    last = journal.last_begun()
+    assert (shoot.state, journal.shoot("s1").positions_mm) == (State.PUBLISHED, SHOOT.positions_mm)
+    assert journal.is_finished("s1") and last is not None and last.shoot_id == "s2"
+    journal.extend(shoot, NOON + timedelta(hours=2), key="new", wish="one more")
+    assert (shoot.state, journal.shoot("s1")) == (State.SHOOTING, shoot)
+    assert journal.begun_with("new") == ("s1", "one more")
+    last = journal.last_begun()
+    assert last is not None and last.shoot_id == "s1", "it is the newest that is going on, though another is younger"
+    assert not journal.is_finished("s1")
+    journal.advance(shoot, State.MERGING)
+    journal.publish(shoot, 2, Path("/out/2"), NOON)
+    assert journal.is_finished("s1")
+    with pytest.raises(IllegalTransition):
+        journal.extend(replace(newer, state=State.IDLE), NOON)
 
 
 def test_shoots_come_in_pages(journal: Journal) -> None:

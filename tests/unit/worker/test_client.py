@@ -466,6 +466,18 @@ def test_the_middle_frame_can_be_the_reference(start: Starter, records: list[Fra
     assert finish(run, records).frames_used == FRAMES
 
 
+def test_the_depth_so_far_lies_beside_the_live_composite(
+    start: Starter, records: list[FrameRecord], tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    run = start(live=tmp_path / "live.jpg", live_depth=tmp_path / "depth.jpg", live_every=1, depth_ends=(10.0, 10.4))
+    assert finish(run, records).frames_used == FRAMES
+    assert [event.frames for event in run.of(Live)] == [1, 2, 3, 4, 5]
+    assert cv2.imread(str(tmp_path / "live.jpg")).shape == (SIZE[1], SIZE[0], 3)
+    depth = cv2.imread(str(tmp_path / "depth.jpg"))
+    assert depth.shape[1] >= 320, "there is room for the legend"
+    assert pixels(run.process._place.scratch) == undisturbed
+
+
 def test_a_live_preview_that_cannot_be_written_ends_nothing(
     start: Starter, records: list[FrameRecord], tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:

@@ -69,6 +69,12 @@ def test_what_is_not_sure_does_not_stretch_the_scale_and_is_paler() -> None:
     assert colourful(slice(210, 290)) > 10, "but no grey, which is for what is unknown"
 
 
+def test_with_given_ends_a_colour_means_the_same_however_little_is_known_yet() -> None:
+    early, late = (depth_picture(_slope(10.0, high), "mm", ends=(10.0, 15.0)) for high in (11.0, 15.0))
+    assert np.array_equal(early[300:], late[300:]), "one legend"
+    assert np.abs(early[150, 395].astype(int) - _colour(51)).max() <= 6
+
+
 def test_fine_relief_shows_lit_from_the_upper_left() -> None:
     y, x = np.mgrid[0:300, 0:400]
     bump = np.exp(-((x - 200) ** 2 + (y - 150) ** 2) / (2 * 8**2)).astype(np.float32)

@@ -16,7 +16,7 @@ router = APIRouter(tags=["health"])
 @router.get("/health", openapi_extra={"security": []})
 def health(desk: AtDesk) -> HealthTold:
     """Whether the rig is open. Needs no token, and tells nothing else."""
-    return HealthTold(healthy=desk.service.kept is not None, version=focusrail.__version__)
+    return HealthTold(healthy=desk.service.holder.kept is not None, version=focusrail.__version__)
 
 
 @router.get("/status")

@@ -24,7 +24,7 @@ def _told(rig: Rig) -> RailTold:
 @router.get("")
 def status(desk: AtDesk) -> RailTold:
     """Where it is, also while it moves."""
-    rig = desk.service.kept
+    rig = desk.service.holder.kept
     if rig is None:
         raise DeviceNotFound(desk.status().trouble or "the rig is not open")
     return _told(rig)

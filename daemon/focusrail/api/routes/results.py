@@ -39,7 +39,7 @@ def original(desk: AtDesk, shoot_id: str, index: Annotated[int, InPath(ge=0, le=
 def thumbnail(desk: AtDesk, shoot_id: str, index: Annotated[int, InPath(ge=0, le=65535)]) -> FileResponse:
     """A frame made small, as soon as it has been looked at for stacking."""
     desk.service.journal.shoot(shoot_id)
-    return _file(desk.service.thumbnail(shoot_id, index), "image/jpeg")
+    return _file(desk.service.spool.thumbnail(shoot_id, index), "image/jpeg")
 
 
 @router.get("/live", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
@@ -57,7 +57,7 @@ def live_depth(desk: AtDesk, shoot_id: str) -> Response:
 def _live(desk: Desk, shoot_id: str, *, depth: bool) -> Response:
     desk.service.journal.shoot(shoot_id)
     try:  # all at once: in the middle of it, the next one takes its place
-        data = desk.service.live_picture(shoot_id, depth=depth).read_bytes()
+        data = desk.service.spool.live_picture(shoot_id, depth=depth).read_bytes()
     except OSError as error:
         raise HTTPException(404, f"shoot {shoot_id} has no live picture") from error
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, Query
 from focusrail.api.asked import AtDesk
 from focusrail.api.schemas import Begun, ExtendWish, FrameTold, PlanTold, ShootTold, ShootWish, VersionTold
 from focusrail.api.wishes import recipe_of
+from focusrail.capture.unfinished import is_unfinished, was_interrupted
 from focusrail.desk import Desk
 from focusrail.model.shoot import Shoot
 from focusrail.worker.manifest import plain
@@ -61,7 +62,7 @@ def frames(desk: AtDesk, shoot_id: str) -> list[FrameTold]:
             index=one.index, place=places.get(one.index, one.index), position_mm=one.position_mm,
             exposed_at=one.exposed_at, file=one.original.path.name, size_bytes=one.original.size_bytes,
             media_type=one.original.media_type, sha256=one.original.sha256,
-            thumbnail=desk.service.thumbnail(shoot_id, one.index).is_file(),
+            thumbnail=desk.service.spool.thumbnail(shoot_id, one.index).is_file(),
         )
         for one in desk.service.journal.frames(shoot_id)
     ]  # fmt: skip
@@ -116,8 +117,9 @@ def _told(desk: Desk, one: Shoot) -> ShootTold:
         created_at=one.created_at,
         state=one.state,
         going_on=going_on,
-        interrupted=not going_on and desk.service.was_interrupted(one),
-        unfinished=desk.service.is_unfinished(one),
+        interrupted=not going_on and was_interrupted(one, desk.service.spool),
+        unfinished=is_unfinished(one, desk.service.journal),
+        let_go_at=journal.let_go_at(one.shoot_id),
         planned=len(one.positions_mm),
         stored=stored,
         source=one.source,
@@ -145,10 +147,10 @@ def _files(folder: Path) -> list[str]:
 
 def _picture(desk: Desk, shoot_id: str, stored: int) -> str | None:
     """Where a small picture of a shoot is: its live composite, or the frame in its middle."""
-    if desk.service.live_picture(shoot_id).is_file():
+    if desk.service.spool.live_picture(shoot_id).is_file():
         return f"/api/shoots/{shoot_id}/live"
     if not stored:
         return None
     middle = desk.service.journal.frame_index(shoot_id, stored // 2)
-    there = desk.service.thumbnail(shoot_id, middle).is_file()
+    there = desk.service.spool.thumbnail(shoot_id, middle).is_file()
     return f"/api/shoots/{shoot_id}/frames/{middle}/thumbnail" if there else None

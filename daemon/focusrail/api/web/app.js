@@ -69,11 +69,11 @@ const number = (text) => {
 // --- messages ---------------------------------------------------------------------------------------------------------
 
 /** A message with its title, and buttons for what can be done: [words, function]. Errors stay until they are closed. */
-function toast(title, words = "", { bad = false, actions = [], key = title } = {}) {
-  [...$("toasts").children].filter((one) => one.dataset.key === key).forEach((one) => one.remove());
+function toast(title, words = "", { bad = false, actions = [], key = title, stay = bad } = {}) {
+  untoast(key);
   const close = () => box.remove();
   const box = h(
-    "div", { class: `toast${bad ? " bad" : ""}`, role: bad ? "alert" : "status", "data-key": key },
+    "div", { class: `toast${bad ? " bad" : ""}`, role: bad ? "alert" : null, "data-key": key },
     h("b", {}, title),
     h("button", { class: "close", type: "button", "aria-label": `Close: ${title}`, click: close }, icon("end")),
     words ? h("p", {}, words) : null,
@@ -81,8 +81,10 @@ function toast(title, words = "", { bad = false, actions = [], key = title } = {
   );
   $("toasts").append(box);
   while ($("toasts").children.length > 4) $("toasts").firstChild.remove();
-  if (!bad) setTimeout(close, actions.length ? 15000 : 6000);
+  if (!bad) say(`${title}. ${words}`);
+  if (!stay) setTimeout(close, actions.length ? 15000 : 6000);
 }
+const untoast = (key) => [...$("toasts").children].filter((one) => one.dataset.key === key).forEach((one) => one.remove());
 
 /** Say something to those who listen rather than look. */
 const say = (words) => setText($("say"), words);
@@ -216,6 +218,7 @@ const connection = {
     if (!this.lost) return;
     this.lost = false;
     delete document.body.dataset.lost;
+    for (const picture of $("stage").querySelectorAll("[data-url]")) picture.dataset.url = ""; // some may not have come
     toast("Connected again", "Everything has been read anew.", { key: "connection" });
     render();
   },
@@ -223,7 +226,10 @@ const connection = {
 
 const HEARD = {
   missed: () => attempt(loadAll),
-  started: (event) => begin(event.shoot_id, event.frames),
+  started: (event) => {
+    untoast("ended");
+    begin(event.shoot_id, event.frames);
+  },
   frame_stored: ({ index }) => {
     mark(index, STORED);
     soon();
@@ -259,19 +265,14 @@ const HEARD = {
       actions: [["Look at it", () => { location.hash = `#/shoots/${event.shoot_id}/${event.version}`; }]], key: "ended",
     });
     shown.note = "";
-    attempt(loadLatest);
-    if (view.name === "gallery") attempt(loadGallery);
-    if (view.name === "shoot" && view.id === event.shoot_id) attempt(() => loadShoot(view.id));
-    attempt(renewPlan);
     soon();
   },
   ended: ({ shoot_id, error, message }) => {
     const words = sentence(message.split(/: `focusrail/)[0]);
     toast(error === "ShootAborted" ? "Aborted" : "The shoot has ended early", `${words}.`, {
-      bad: error !== "ShootAborted", key: "ended",
+      bad: error !== "ShootAborted", key: "ended", stay: true,
       actions: /safe|waits/.test(message) ? [["Go on with it", () => goOn(shoot_id)], ["Stack what there is", () => stack(shoot_id)]] : [],
     });
-    attempt(loadLatest);
     soon();
   },
 };
@@ -281,7 +282,8 @@ const HEARD = {
 let status = null; // as GET /api/status tells it
 let rail = null; // what of the rail does not change: its ends and its smallest step
 let latest = null; // the newest shoot that was published
-const shown = { shoot: null, live: 0, frame: null, note: "", mode: "stack", pausing: false };
+let unfinished = null; // the newest shoot, where it ended before it was published
+const shown = { shoot: null, live: 0, frame: null, note: "", mode: "stack", pausing: false, quarter: 0 };
 const going = () => status?.progress ?? null;
 const busy = () => Boolean(status?.doing) && !["moving", "homing"].includes(status.doing);
 const present = () => Boolean(status?.rig) && !connection.lost;
@@ -318,6 +320,7 @@ document.addEventListener("visibilitychange", () => {
 });
 
 async function readStatus() {
+  const went = going();
   status = await get("/status");
   if (!status.rig) rail = null;
   else if (!rail) {
@@ -328,7 +331,16 @@ async function readStatus() {
   }
   const progress = going();
   if (progress && progress.shoot_id !== shown.shoot) await begin(progress.shoot_id, progress.frames);
+  if (went && !progress) await ended(went.shoot_id);
   render();
+}
+
+/** What was going on is over: see what has become of it. */
+async function ended(shoot_id) {
+  await loadLatest();
+  if (view.name === "gallery") await loadGallery();
+  if (view.name === "shoot" && view.id === shoot_id) await loadShoot(shoot_id);
+  renewPlan(); // how long a shoot takes is known better now
 }
 
 /** Everything anew: at the beginning, after a lost connection, and when events were missed. */
@@ -348,21 +360,28 @@ async function loadAll() {
 
 async function loadLatest() {
   const shoots = await get("/shoots?limit=12");
-  latest = shoots.find((shoot) => shoot.versions.some((version) => version.files.includes("result.jpg"))) ?? null;
+  latest = shoots.find(resultOf) ?? null;
+  const newest = shoots[0];
+  unfinished = newest?.unfinished && newest.picture && !newest.going_on ? newest : null;
   if (!plan.touched) plan.begin(shoots.find((shoot) => shoot.recipe)?.recipe ?? null);
   renderStage();
 }
 
+/** The frames of a shoot that are stored, in the order of the stack. */
+const framesOf = async (shoot_id) => (await get(`/shoots/${shoot_id}/frames`)).sort((one, other) => one.place - other.place);
+
 /** A shoot or stack is going on: what has become of its frames so far? */
 async function begin(shoot_id, frames) {
   if (shown.shoot === shoot_id && marks.length === frames && going()) return;
+  placeOf = new Map();
   Object.assign(shown, { shoot: shoot_id, live: 0, frame: null, note: "", mode: "stack", pausing: false });
   setMarks(frames);
   renderStage();
   soon();
-  const [told, stored] = await Promise.all([get(`/shoots/${shoot_id}`), get(`/shoots/${shoot_id}/frames`)]);
+  const [told, stored] = await Promise.all([get(`/shoots/${shoot_id}`), framesOf(shoot_id)]);
   if (shown.shoot !== shoot_id) return;
-  // Frames are fused in the order of their indices.
+  placeOf = placesOf(stored, frames);
+  // Frames are fused in the order of their places.
   const progress = going()?.shoot_id === shoot_id ? going() : null;
   const done = progress ? progress.fused + progress.left_out : 0;
   stored.forEach((frame, k) => mark(frame.index, k < done ? FUSED : STORED));
@@ -377,15 +396,26 @@ const PLANNED = 0;
 const STORED = 1;
 const FUSED = 2;
 const OUT = 3;
-let marks = new Uint8Array(0);
+let marks = new Uint8Array(0); // by place
+let placeOf = new Map(); // by frame number
 let stripDue = false;
+
+/** Where in the stack each frame lies, by its number; those to come, in the order of their numbers, where there is room. */
+function placesOf(frames, count) {
+  const known = new Map(frames.map((frame) => [frame.index, frame.place]));
+  const taken = new Set(known.values());
+  const free = [...Array(count).keys()].filter((place) => !taken.has(place));
+  for (let index = 0; index < count; index += 1) if (!known.has(index)) known.set(index, free.shift());
+  return known;
+}
 
 function setMarks(count) {
   marks = new Uint8Array(Math.max(0, Math.min(count, 65535)));
   drawStripSoon();
 }
 function mark(index, as) {
-  if (index < marks.length && (as === OUT || as > marks[index])) marks[index] = as;
+  const place = placeOf.get(index) ?? index;
+  if (place < marks.length && (as === OUT || as > marks[place])) marks[place] = as;
   drawStripSoon();
 }
 function drawStripSoon() {
@@ -445,103 +475,98 @@ new ResizeObserver(drawStripSoon).observe($("strip"));
 // --- the stage: the picture that grows --------------------------------------------------------------------------------
 
 const SOME = -1; // frames: the composite was there before we were
-const loading = { url: "" };
-
-/** Show a picture once it is there, so that nothing flickers. */
-function showPicture(url, alt) {
-  const picture = $("stage-picture");
-  picture.alt = alt;
-  if (loading.url === url) return;
-  loading.url = url;
-  const next = new Image();
-  next.src = url;
-  next.decode().then(() => {
-    if (loading.url !== url) return;
-    picture.src = url;
-    picture.hidden = false;
-  }, () => { if (loading.url === url) loading.url = ""; });
-}
+const WORDS = { stack: "Composite", depth: "Depth map", frame: "Last frame" };
 
 const thumbnail = (shoot_id, index) => `/api/shoots/${shoot_id}/frames/${index}/thumbnail`;
 const resultOf = (shoot) => {
   const version = [...shoot.versions].reverse().find((one) => one.files.includes("result.jpg"));
-  return version && { version: version.version, url: `/api/shoots/${shoot.shoot_id}/versions/${version.version}/result.jpg` };
+  return version && { ...version, url: `/api/shoots/${shoot.shoot_id}/versions/${version.version}/` };
 };
 
-function renderStage() {
-  const progress = going();
-  const id = progress?.shoot_id ?? (shown.shoot && !latest ? shown.shoot : null);
-  let url = "";
-  let caption = "";
-  let alt = "";
-  let open = "";
-  let words = "";
-  const mode = shown.mode;
-  $("stage").dataset.mode = mode;
-  if (mode === "camera") {
-    caption = "";
-  } else if (progress) {
-    if (mode === "stack" && shown.live) {
-      url = `/api/shoots/${id}/live?frames=${shown.live}`;
-      caption = shown.live === SOME ? "The composite so far" : `${plural(shown.live, "frame")} in the picture`;
-      alt = `Live composite: ${caption}`;
-    } else if (shown.frame !== null) {
-      url = thumbnail(id, shown.frame);
-      caption = mode === "stack" ? `Frame ${shown.frame + 1}; the composite follows` : `Frame ${shown.frame + 1}`;
-      alt = `Frame ${shown.frame + 1}`;
-    } else words = progress.state === "merging" ? "Reading the frames." : "Here the picture grows, frame by frame.";
-  } else if (latest) {
-    const result = resultOf(latest);
-    const last = marks.length && shown.shoot === latest.shoot_id && shown.frame !== null ? shown.frame : latest.stored - 1;
-    if (mode === "frame") {
-      url = thumbnail(latest.shoot_id, last);
-      caption = `${latest.name}, frame ${last + 1}`;
-    } else {
-      url = result.url;
-      caption = `${latest.name}, ${moment(latest.created_at)}`;
-    }
-    alt = caption;
-    open = `#/shoots/${latest.shoot_id}/${result.version}`;
-  } else {
-    words = status && !status.rig ? "" : "Set near and far, then press Capture. Here the picture will grow, frame by frame.";
+/** Put a picture in once it has come, so that nothing flickers; where there is none, or it does not come, nothing. */
+function lay(picture, url, alt = "") {
+  if (picture.dataset.url === url) return;
+  picture.dataset.url = url;
+  if (!url) {
+    picture.hidden = true;
+    return;
   }
-  if (status && !status.rig && !progress) words = status.trouble ? `The rig does not answer: ${status.trouble}. It is tried again by itself.` : "The rig is being opened.";
-  const trouble = Boolean(status && !status.rig && !progress);
-  if (url && !trouble) showPicture(url, alt);
-  else {
-    loading.url = "";
-    $("stage-picture").hidden = true;
-  }
-  if (mode === "camera") {
-    loading.url = "";
-    $("stage-picture").hidden = true;
-  }
-  renderLive();
-  $("stage-empty").hidden = mode === "camera" || (Boolean(url) && !trouble);
-  setText($("stage-words"), words);
-  setText($("stage-caption"), trouble ? "" : caption);
-  $("stage-open").hidden = !open || trouble;
-  if (open) $("stage-open").href = open;
-  for (const button of document.querySelectorAll("[data-stage]")) button.setAttribute("aria-pressed", String(button.dataset.stage === mode));
-  const inset = progress && mode === "stack" && shown.live && shown.frame !== null;
-  $("inset").hidden = !inset;
-  if (inset) {
-    const small = thumbnail(id, shown.frame);
-    if (!$("inset-picture").src.endsWith(small)) $("inset-picture").src = small;
-    $("inset-picture").alt = `Last frame, ${shown.frame + 1}: show it large`;
-    setText($("inset-words"), `Frame ${shown.frame + 1}`);
-  }
+  const next = new Image();
+  next.src = url;
+  next.decode().then(() => {
+    if (picture.dataset.url === url) Object.assign(picture, { src: url, alt, hidden: false });
+  }, () => {});
 }
-for (const button of document.querySelectorAll("[data-stage]")) {
+
+/** What there is to see, by mode: of what is going on, else of the newest shoot, be it finished or not. */
+function sights() {
+  const progress = going();
+  if (progress) return growing(progress.shoot_id, shown.live, shown.frame);
+  if (unfinished) {
+    const { shoot_id, stored, planned, state, name } = unfinished;
+    const words = `${name}, ${STATES[state] ?? state} at ${stored} of ${planned}`;
+    const all = growing(shoot_id, unfinished.picture.endsWith("/live") ? stored : 0, stored - 1);
+    for (const sight of Object.values(all)) if (sight) sight.caption = words;
+    return { ...all, open: `#/shoots/${shoot_id}` };
+  }
+  if (!latest) return {};
+  const { version, files, url } = resultOf(latest);
+  const last = shown.shoot === latest.shoot_id && shown.frame !== null ? shown.frame : latest.stored - 1;
+  return {
+    stack: { url: `${url}result.jpg`, caption: `${latest.name}, ${moment(latest.created_at)}` },
+    depth: files.includes("depth.png") ? { url: `${url}depth.png`, caption: `${latest.name}, depth map` } : null,
+    frame: { url: thumbnail(latest.shoot_id, last), caption: `${latest.name}, frame ${last}` },
+    open: `#/shoots/${latest.shoot_id}/${version}`,
+  };
+}
+function growing(id, frames, newest) {
+  const made = frames === SOME ? "So far" : plural(frames, "frame");
+  const live = `/api/shoots/${id}/live`;
+  return {
+    stack: frames ? { url: `${live}?frames=${frames}`, caption: made, name: "Composite" } : null,
+    depth: frames ? { url: `${live}/depth?frames=${frames}`, caption: made, name: "Depth" } : null,
+    frame: newest === null ? null : { url: thumbnail(id, newest), caption: `Frame ${newest}`, name: `Frame ${newest}` },
+  };
+}
+
+function renderStage() {
+  const mode = shown.mode;
+  const progress = going();
+  const trouble = Boolean(status && !status.rig && !progress);
+  const all = trouble ? {} : sights();
+  const sight = mode === "camera" ? null : all[mode] ?? all.frame ?? null;
+  $("stage").dataset.mode = mode;
+  $("view-rig").classList.toggle("looking", mode === "camera" && !progress);
+  lay($("stage-picture"), sight?.url ?? "", sight && [WORDS[mode], sight.caption].join(": "));
+  setText($("stage-caption"), sight?.caption ?? "");
+  $("stage-empty").hidden = mode === "camera" || Boolean(sight);
+  setText($("stage-words"), nothingYet(progress, trouble));
+  $("stage-open").hidden = !all.open;
+  if (all.open) $("stage-open").href = all.open;
+  for (const button of document.querySelectorAll("[data-stage]")) button.setAttribute("aria-pressed", String(button.dataset.stage === mode));
+  for (const inset of document.querySelectorAll("[data-inset]")) renderInset(inset, progress && mode !== "camera" ? all : {}, sight);
+  renderLive();
+}
+function nothingYet(progress, trouble) {
+  if (trouble) return status.trouble ? `The rig does not answer: ${status.trouble}. It is tried again by itself.` : "The rig is being opened.";
+  if (progress) return progress.state === "merging" ? "Reading the frames." : "Here the picture grows, frame by frame.";
+  return "Set near and far, then press Capture. Here the picture will grow, frame by frame.";
+}
+/** What is not shown large is shown small, in the corner. */
+function renderInset(inset, all, large) {
+  const sight = all[inset.dataset.inset];
+  inset.hidden = !sight || sight.url === large?.url;
+  if (inset.hidden) return;
+  lay(inset.firstChild, sight.url);
+  inset.setAttribute("aria-label", `${WORDS[inset.dataset.inset]}: show it large`);
+  setText(inset.lastChild, sight.name);
+}
+for (const button of document.querySelectorAll("[data-stage], [data-inset]")) {
   button.addEventListener("click", () => {
-    shown.mode = button.dataset.stage;
+    shown.mode = button.dataset.stage ?? button.dataset.inset;
     renderStage();
   });
 }
-$("inset").addEventListener("click", () => {
-  shown.mode = "frame";
-  renderStage();
-});
 
 // --- live view --------------------------------------------------------------------------------------------------------
 
@@ -598,7 +623,7 @@ async function watchLive() {
     if (!answer.ok) throw new Problem("", (await answer.json().catch(() => ({}))).detail ?? "The camera shows nothing.", answer.status);
     let newest = null;
     let drawing = false;
-    for await (const data of parts(answer.body.getReader())) {
+    for await (const data of pictures(answer.body.getReader())) {
       newest = data;
       if (drawing) continue; // what comes while one is being drawn is shown next, or never
       drawing = true;
@@ -624,7 +649,7 @@ async function watchLive() {
 }
 
 /** The pictures of an MJPEG stream: every part says how long it is. */
-async function* parts(reader) {
+async function* pictures(reader) {
   let held = new Uint8Array(0);
   for (;;) {
     const { value, done } = await reader.read();
@@ -736,30 +761,30 @@ function render() {
 }
 
 function renderProgress(progress) {
-  const total = progress?.frames ?? (marks.length || plan.told?.frames || 0);
-  const stacking = status?.doing === "stacking";
-  const stored = progress ? (stacking ? progress.fused + progress.left_out : progress.stored) : 0;
   if (!progress && marks.length && !shown.shoot) setMarks(0);
-  if (!progress) {
-    const done = marks.length ? marks.filter((one) => one !== PLANNED).length : 0;
-    setText($("count-stored"), String(done));
-    setText($("count-total"), total ? String(total) : "–");
-    setText($("strip-note"), marks.length ? shown.note : "");
-    setText($("time-left"), "");
-    $("progress").setAttribute("aria-valuenow", "0");
-    return;
-  }
-  setText($("count-stored"), String(stored));
-  setText($("count-total"), String(total));
-  $("progress").setAttribute("aria-valuenow", String(total ? Math.round((100 * stored) / total) : 0));
-  $("progress").setAttribute("aria-valuetext", `${stored} of ${plural(total, "frame")}`);
-  if (progress.state !== "shooting") shown.pausing = false;
-  const parts = { preflight: "Getting ready", shooting: shown.pausing ? "Pausing after this frame" : "", paused: "Paused", merging: "Writing the results" };
-  setText($("strip-note"), shown.note || parts[progress.state] || (progress.fused ? `${progress.fused} in the picture` : ""));
-  setText($("time-left"), progress.state === "merging" ? "" : progress.remaining_s === null ? `${clock(progress.elapsed_s)} so far` : `${clock(progress.remaining_s)} left`);
-  const quarter = total ? Math.floor((4 * stored) / total) : 0;
-  if (quarter > 0 && quarter < 4 && render.quarter !== quarter) say(`${25 * quarter} percent`);
-  render.quarter = quarter;
+  const total = progress?.frames ?? (marks.length || plan.told?.frames || 0);
+  const done = progress ? doneOf(progress) : marks.filter((one) => one !== PLANNED).length;
+  setText($("count-stored"), String(done));
+  setText($("count-total"), total ? String(total) : "–");
+  setText($("strip-note"), progress ? noteOf(progress) : marks.length ? shown.note : "");
+  setText($("time-left"), progress ? timeOf(progress) : "");
+  $("progress").setAttribute("aria-valuenow", String(progress && total ? Math.round((100 * done) / total) : 0));
+  $("progress").setAttribute("aria-valuetext", progress ? `${done} of ${plural(total, "frame")}` : "");
+  if (progress) sayQuarter(total ? Math.floor((4 * done) / total) : 0);
+}
+const doneOf = (progress) => (status.doing === "stacking" ? progress.fused + progress.left_out : progress.stored);
+function noteOf({ state, fused }) {
+  if (state !== "shooting") shown.pausing = false;
+  const words = { preflight: "Getting ready", shooting: shown.pausing ? "Pausing after this frame" : "", paused: "Paused", merging: "Writing the results" };
+  return shown.note || words[state] || (fused ? `${fused} in the picture` : "");
+}
+function timeOf({ state, remaining_s, elapsed_s }) {
+  if (state === "merging") return "";
+  return remaining_s === null ? `${clock(elapsed_s)} so far` : `${clock(remaining_s)} left`;
+}
+function sayQuarter(quarter) {
+  if (quarter > 0 && quarter < 4 && shown.quarter !== quarter) say(`${25 * quarter} percent`);
+  shown.quarter = quarter;
 }
 
 function renderDeck(progress) {
@@ -768,20 +793,8 @@ function renderDeck(progress) {
   const done = progress && progress.frames ? (shooting ? progress.stored : progress.fused) / progress.frames : 0;
   capture.style.setProperty("--done", String(done));
   capture.classList.toggle("going", Boolean(progress));
-  let word = "Capture";
-  let more = "";
-  if (progress) {
-    const what = `${progress.stored} of ${progress.frames}`;
-    word = { preflight: "Getting ready", shooting: `Shooting ${what}`, paused: `Paused at ${what}`, merging: "Finishing" }[progress.state] ?? "Working";
-    if (!shooting) word = `Stacking ${progress.fused} of ${progress.frames}`;
-    more = progress.state === "paused" ? "Resume goes on" : progress.state === "merging" && shooting ? "writing the results" : progress.remaining_s !== null ? `${duration(progress.remaining_s)} left` : "";
-  } else if (connection.lost) more = "no connection";
-  else if (!present()) more = "the rig is not ready";
-  else if (plan.error) more = "the plan needs a look";
-  else if (plan.told) more = `${plural(plan.told.frames, "frame")}${plan.told.estimated_s ? `, about ${duration(plan.told.estimated_s)}` : ""}`;
-  else more = plan.complete() ? "" : "set near and far first";
-  setText($("capture-word"), word);
-  setText($("capture-more"), more);
+  setText($("capture-word"), progress ? doingNow(progress, shooting) : "Capture");
+  setText($("capture-more"), progress ? howFar(progress, shooting) : whatComes());
   const ready = present() && !status.doing && plan.told && !plan.error;
   // Not `disabled`: a button that is switched off while it has the focus would lose it.
   capture.setAttribute("aria-disabled", String(!ready));
@@ -794,34 +807,63 @@ function renderDeck(progress) {
   $("abort").setAttribute("aria-disabled", String(!progress || connection.lost));
 }
 
+function doingNow(progress, shooting) {
+  if (!shooting) return "Stacking";
+  return { preflight: "Getting ready", shooting: "Shooting", paused: "Paused", merging: "Finishing" }[progress.state] ?? "Working";
+}
+function howFar(progress, shooting) {
+  if (progress.state === "preflight") return "";
+  if (progress.state === "merging" && shooting) return "writing the results";
+  const left = progress.state !== "paused" && progress.remaining_s !== null ? `, ${clock(progress.remaining_s)} left` : "";
+  return `${shooting ? progress.stored : progress.fused} of ${progress.frames}${left}`;
+}
+function whatComes() {
+  if (connection.lost) return "no connection";
+  if (!present()) return "the rig is not ready";
+  if (plan.error) return "the plan needs a look";
+  if (!plan.told) return plan.complete() ? "" : "set near and far first";
+  return `${plural(plan.told.frames, "frame")}${plan.told.estimated_s ? `, about ${duration(plan.told.estimated_s)}` : ""}`;
+}
+
 // --- rail -------------------------------------------------------------------------------------------------------------
 
 const jogging = { step_mm: 0.1, busy: false };
 
 function renderRail() {
   const position = status?.position_mm ?? null;
+  const ends = [plan.from(), plan.to()].map((end) => (end === null || !Number.isFinite(end) ? null : end));
   setText($("position"), position === null ? "–" : mm(position));
-  setText($("moving"), !status?.rig ? "" : status.moving ? "moving" : position === null ? "not homed yet" : "");
-  const [low, high] = status?.travel_mm ?? [0, 1];
-  const part = (value) => Math.min(1, Math.max(0, (value - low) / (high - low)));
-  const ruler = $("ruler");
-  setText($("ruler-min"), status?.travel_mm ? `${Number(low.toFixed(2))}` : "");
-  setText($("ruler-max"), status?.travel_mm ? `${Number(high.toFixed(2))} mm` : "");
-  ruler.querySelector(".needle").hidden = position === null;
-  if (position !== null) ruler.style.setProperty("--x", String(part(position)));
-  const ends = [plan.from(), plan.to()];
-  const known = ends.every((end) => Number.isFinite(end) && end !== null);
-  ruler.querySelector(".bracket").hidden = !known || !status?.travel_mm;
-  if (known) {
-    ruler.style.setProperty("--a", String(part(Math.min(...ends))));
-    ruler.style.setProperty("--b", String(part(Math.max(...ends))));
-  }
+  setText($("moving"), whereabouts(position));
+  renderRuler(position, ends);
   if (rail && renderRail.steps !== rail.resolution_mm) renderSteps();
   const free = present() && !busy();
-  for (const id of ["jog-back", "jog-on"]) $(id).disabled = !free || position === null;
-  for (const id of ["set-near", "set-far"]) $(id).disabled = position === null || connection.lost;
+  const homed = position !== null;
+  for (const id of ["jog-back", "jog-on"]) $(id).disabled = !free || !homed;
+  for (const id of ["set-near", "set-far"]) $(id).disabled = !homed || connection.lost;
   $("home").disabled = !free;
-  for (const [id, to] of [["go-near", plan.from()], ["go-far", plan.to()]]) $(id).disabled = !free || position === null || to === null || !Number.isFinite(to);
+  ["go-near", "go-far"].forEach((id, k) => { $(id).disabled = !free || !homed || ends[k] === null; });
+}
+
+function whereabouts(position) {
+  if (!status?.rig) return "";
+  if (connection.lost) return "when last heard";
+  if (status.moving) return "moving";
+  return position === null ? "not homed yet" : "";
+}
+
+function renderRuler(position, ends) {
+  const travel = status?.travel_mm;
+  const [low, high] = travel ?? [0, 1];
+  const ruler = $("ruler");
+  const put = (name, value) => ruler.style.setProperty(name, String(Math.min(1, Math.max(0, (value - low) / (high - low)))));
+  setText($("ruler-min"), travel ? `${Number(low.toFixed(2))}` : "");
+  setText($("ruler-max"), travel ? `${Number(high.toFixed(2))} mm` : "");
+  ruler.querySelector(".needle").hidden = position === null;
+  ruler.querySelector(".bracket").hidden = !travel || ends.includes(null);
+  if (position !== null) put("--x", position);
+  if (ends.includes(null)) return;
+  put("--a", Math.min(...ends));
+  put("--b", Math.max(...ends));
 }
 
 /** One step of the rail, and round lengths that are whole steps of it. */
@@ -867,23 +909,23 @@ async function jog(direction, times = 1) {
   soon();
   const at = await attempt(() => post("/rail/jog", { distance_mm: direction * times * jogging.step_mm }), { key: "rail" });
   jogging.busy = false;
-  if (at) told(at);
+  if (at) arrived(at);
 }
 async function goTo(position_mm) {
   if (position_mm === null || !Number.isFinite(position_mm)) return;
   soon();
   const at = await attempt(() => post("/rail/goto", { position_mm }), { key: "rail" });
-  if (at) told(at);
+  if (at) arrived(at);
 }
 async function home() {
   if (!present() || busy()) return;
   soon();
   const at = await attempt(() => post("/rail/home"), { key: "rail" });
   if (!at) return;
-  told(at);
+  arrived(at);
   say("The rail is home.");
 }
-function told(at) {
+function arrived(at) {
   status = { ...status, position_mm: at.position_mm, moving: at.moving };
   renderRail();
   soon(300);
@@ -906,7 +948,8 @@ for (const [id, field] of [["set-near", "f-from"], ["set-far", "f-to"]]) {
 // Escape halts, wherever one is. Arrow keys jog where they mean nothing else.
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !gated) {
-    if (!$("save-dialog").open) halt(); // which Escape closes
+    if ($("save-dialog").open) $("save-dialog").close();
+    else halt();
     return;
   }
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -939,6 +982,7 @@ const plan = {
   rest: {}, // what a recipe says besides, which has no field here
   mesh: null, // whether a 3D surface is wanted; null: as the rig does it
   touched: false,
+  edited: false, // since its figures were last said
   asked: 0,
   timer: 0,
 
@@ -991,20 +1035,21 @@ const plan = {
 
   /** What stands there at first: what this browser had, else the newest shoot's, else what suits the simulated rig. */
   begin(newest) {
-    const kept = stored(KEPT);
-    if (!kept && !newest && !status?.rig) return; // later: which rig it is tells what suits it
+    const mine = kept(KEPT);
+    if (!mine && !newest && !status?.rig) return; // later: which rig it is tells what suits it
     this.touched = true;
-    if (kept) this.fill(kept);
+    if (mine) this.fill(mine);
     else if (newest) {
       // Its places, not how it was fused: that may have been set otherwise since.
       const { name, from_mm, to_mm, depth_mm, frames, step_mm, keep_step } = newest;
       this.fill({ name, from_mm, to_mm, depth_mm, frames, step_mm, keep_step });
     }
-    else if (/simulated/.test(status?.rig ?? "")) this.fill({ name: "demo", from_mm: 10, to_mm: 14.7, frames: 30 });
+    else if (/simulated/.test(status?.rig ?? "")) this.fill({ name: "demo", from_mm: 10, to_mm: 14.7, frames: 30, outputs: { mesh: true } });
     else this.fill({ name: "stack", frames: 40 });
   },
 
   changed() {
+    this.edited = true;
     document.querySelector(".sums").classList.add("stale");
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
@@ -1017,19 +1062,7 @@ const plan = {
 
 async function renewPlan() {
   const mine = (plan.asked += 1);
-  let error = "";
-  let answer = null;
-  if (present()) {
-    error = plan.complete() ? impossible() : incomplete();
-    if (!error) {
-      try {
-        answer = await post("/plan", { recipe: plan.recipe() });
-      } catch (problem) {
-        if (!(problem instanceof Problem)) throw problem;
-        error = problem.status ? sentence(problem.message) : "";
-      }
-    }
-  }
+  const [answer, error] = await askPlan();
   if (mine !== plan.asked) return; // a newer question is under way
   plan.told = answer;
   plan.error = error;
@@ -1037,26 +1070,52 @@ async function renewPlan() {
     shown.shoot = null;
     setMarks(0);
   }
-  document.querySelector(".sums").classList.toggle("stale", !answer);
-  setText($("plan-error"), error);
-  for (const [id, key] of [["f-from", /^Near|from_mm/], ["f-to", /^Far|to_mm/], ["f-amount", /^(Step|Frames)|step/i], ["f-name", /^Name/]]) {
-    if (error && key.test(error)) $(id).setAttribute("aria-invalid", "true");
-    else $(id).removeAttribute("aria-invalid");
-  }
-  if (answer) {
-    $("f-mesh").checked = answer.surface;
-    setText($("p-frames"), String(answer.frames));
-    setText($("p-step"), microns(answer.step_mm));
-    setText($("p-depth"), `${Number(Math.abs(answer.to_mm - answer.from_mm).toPrecision(5))} mm`);
-    setText($("p-time"), answer.estimated_s === null ? "–" : duration(answer.estimated_s));
-    const free = `${bytes(answer.free_bytes)} free`;
-    setText($("p-disk"), answer.needed_bytes === null ? `${free}; the first shoot tells what it takes` : `${bytes(answer.needed_bytes)} of originals, ${free}`);
-    if (answer.needed_bytes !== null && answer.needed_bytes > 0.95 * answer.free_bytes) setText($("plan-error"), "The disk is too full for this plan: make room, or take fewer frames.");
-  } else for (const id of ["p-frames", "p-step", "p-depth", "p-time", "p-disk"]) setText($(id), "–");
-  renderExtras();
+  renderPlan(answer, error);
   render();
   drawStripSoon();
 }
+
+/** What the service makes of the plan, and what is wrong with it. */
+async function askPlan() {
+  if (!present()) return [null, ""];
+  const error = plan.complete() ? impossible() : incomplete();
+  if (error) return [null, error];
+  try {
+    return [await post("/plan", { recipe: plan.recipe() }), ""];
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    return [null, problem.status ? sentence(problem.message) : ""];
+  }
+}
+
+const BLAMED = { "f-from": /^Near|from_mm/, "f-to": /^Far|to_mm/, "f-amount": /^(Step|Frames)|step/i, "f-name": /^Name/ };
+
+function renderPlan(answer, error) {
+  document.querySelector(".sums").classList.toggle("stale", !answer);
+  setText($("plan-error"), error || tooLarge(answer));
+  for (const [id, key] of Object.entries(BLAMED)) {
+    if (error && key.test(error)) $(id).setAttribute("aria-invalid", "true");
+    else $(id).removeAttribute("aria-invalid");
+  }
+  const sums = answer ? sumsOf(answer) : {};
+  for (const id of ["p-frames", "p-step", "p-depth", "p-time", "p-disk"]) setText($(id), sums[id] ?? "–");
+  renderExtras();
+  if (!answer) return;
+  $("f-mesh").checked = answer.surface;
+  if (plan.edited) say(`${plural(answer.frames, "frame")}, ${sums["p-step"]} apart${answer.estimated_s === null ? "" : `, about ${sums["p-time"]}`}`);
+  plan.edited = false;
+}
+function sumsOf({ frames, step_mm, from_mm, to_mm, estimated_s, needed_bytes, free_bytes }) {
+  const free = `${bytes(free_bytes)} free`;
+  return {
+    "p-frames": String(frames),
+    "p-step": microns(step_mm),
+    "p-depth": `${Number(Math.abs(to_mm - from_mm).toPrecision(5))} mm`,
+    "p-time": estimated_s === null ? "–" : duration(estimated_s),
+    "p-disk": needed_bytes === null ? `${free}; the first shoot tells what it takes` : `${bytes(needed_bytes)} of originals, ${free}`,
+  };
+}
+const tooLarge = (answer) => (answer?.needed_bytes > 0.95 * answer?.free_bytes ? "The disk is too full for this plan: make room, or take fewer frames." : "");
 
 function incomplete() {
   const bad = [["Near", plan.from()], ["Far", plan.to()], [plan.by === "step" ? "Step" : "Frames", number($("f-amount").value)]];
@@ -1095,7 +1154,7 @@ function withoutNull(value) {
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== null && one !== undefined).map(([key, one]) => [key, withoutNull(one)]));
 }
-function stored(key) {
+function kept(key) {
   try {
     return JSON.parse(localStorage.getItem(key));
   } catch {
@@ -1139,9 +1198,11 @@ $("recipe-save").addEventListener("click", () => {
     return;
   }
   $("save-name").value = $("recipe-list").value || $("f-name").value.replace(/[^A-Za-z0-9 ._-]/g, "-").replace(/^[^A-Za-z0-9]+/, "");
-  $("save-dialog").showModal();
+  $("save-dialog").show(); // not modal: Stop must be within reach
+  $("save-name").focus();
 });
 $("save-cancel").addEventListener("click", () => $("save-dialog").close());
+$("save-dialog").addEventListener("close", () => $("recipe-save").focus());
 $("save-form").addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(async () => {
@@ -1157,25 +1218,27 @@ $("save-form").addEventListener("submit", (event) => {
 
 // --- shoots -----------------------------------------------------------------------------------------------------------
 
-let key = null; // of the shoot that was asked for and not yet answered: asking again does not begin a second one
+let startKey = null; // of what was asked for and not yet answered: asking again does not begin it a second time
+
+async function start(path, wish) {
+  startKey ??= [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  status = { ...status, doing: "shooting" };
+  render();
+  try {
+    await post(path, wish, { "Idempotency-Key": startKey });
+    startKey = null;
+    say("The shoot has begun.");
+  } catch (problem) {
+    if (problem.status) startKey = null;
+    throw problem;
+  } finally {
+    soon();
+  }
+}
 
 $("capture").addEventListener("click", () => {
   if ($("capture").getAttribute("aria-disabled") === "true") return;
-  attempt(async () => {
-    key ??= [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    status = { ...status, doing: "shooting" };
-    render();
-    try {
-      await post("/shoots", { recipe: plan.recipe() }, { "Idempotency-Key": key });
-      key = null;
-      say("The shoot has begun.");
-    } catch (problem) {
-      if (problem.status) key = null;
-      throw problem;
-    } finally {
-      soon();
-    }
-  }, { key: "ended" });
+  attempt(() => start("/shoots", { recipe: plan.recipe() }), { key: "ended" });
 });
 $("pause").addEventListener("click", () => {
   const progress = going();
@@ -1192,8 +1255,8 @@ $("abort").addEventListener("click", () => {
 async function goOn(shoot_id) {
   if (await attempt(() => post(`/shoots/${shoot_id}/resume`))) location.hash = "#/";
 }
-async function stack(shoot_id) {
-  if (await attempt(() => post(`/shoots/${shoot_id}/stack`))) location.hash = "#/";
+async function stack(shoot_id, wish) {
+  if (await attempt(() => post(`/shoots/${shoot_id}/stack`, wish))) location.hash = "#/";
 }
 
 // --- gallery ----------------------------------------------------------------------------------------------------------
@@ -1214,7 +1277,7 @@ async function loadGallery(older = false) {
 
 function card(shoot) {
   const published = resultOf(shoot);
-  const state = shoot.going_on ? "going on" : published ? "" : STATES[shoot.state] ?? shoot.state;
+  const state = shoot.going_on ? "going on" : published && !shoot.unfinished ? "" : STATES[shoot.state] ?? shoot.state;
   return h("li", {}, h("a", { href: `#/shoots/${shoot.shoot_id}` },
     h("div", { class: "picture" },
       shoot.picture ? h("img", { src: shoot.picture, class: shoot.picture.endsWith("/live") ? "grown" : null, alt: "", loading: "lazy", decoding: "async" }) : h("span", { class: "none" }, "no picture"),
@@ -1232,7 +1295,7 @@ $("older").addEventListener("click", () => attempt(() => loadGallery(true)));
 const seen = { shoot: null, frames: [], version: 0, about: null, tab: "result", end: null };
 
 async function loadShoot(id) {
-  const [shoot, frames] = await Promise.all([get(`/shoots/${id}`), get(`/shoots/${id}/frames`)]);
+  const [shoot, frames] = await Promise.all([get(`/shoots/${id}`), framesOf(id)]);
   if (view.id !== id) return;
   Object.assign(seen, { shoot, frames });
   setText($("shoot-name"), [shoot.name, shoot.specimen_id].filter(Boolean).join(" · "));
@@ -1291,29 +1354,19 @@ async function loaded(url) {
   return image;
 }
 
-async function showResult(viewer) {
-  const wait = waiting(viewer, "Loading the picture…");
-  try {
-    const image = await loaded(fileUrl("result.jpg"));
-    image.alt = `The result of ${seen.shoot.name}`;
-    if (!wait.isConnected) return;
-    wait.remove();
-    seen.end = deepZoom(viewer, [[image]], `Result of ${seen.shoot.name}`);
-  } catch {
-    setText(wait.firstChild, "The result cannot be loaded: it may have been moved away from the outbound folder.");
-  }
-}
+const showResult = (viewer) => showPicture(viewer, "result.jpg", "result");
+const showDepth = (viewer) => showPicture(viewer, "depth.png", "depth map");
 
-async function showDepth(viewer) {
-  const wait = waiting(viewer, "Loading the depth map…");
+async function showPicture(viewer, file, what) {
+  const wait = waiting(viewer, `Loading the ${what}…`);
   try {
-    const image = await loaded(fileUrl("depth.png"));
-    image.alt = `The depth map of ${seen.shoot.name}`;
+    const image = await loaded(fileUrl(file));
+    image.alt = `The ${what} of ${seen.shoot.name}`;
     if (!wait.isConnected) return;
     wait.remove();
-    seen.end = deepZoom(viewer, [[image]], `Depth map of ${seen.shoot.name}`);
+    seen.end = deepZoom(viewer, [[image]], image.alt);
   } catch {
-    setText(wait.firstChild, "The depth map cannot be loaded: it may have been moved away from the outbound folder.");
+    setText(wait.firstChild, `The ${what} cannot be loaded: it may have been moved away from the outbound folder.`);
   }
 }
 
@@ -1325,7 +1378,7 @@ function showFrames(viewer) {
     const where = frame.position_mm === null ? frame.file : `${mm(frame.position_mm, 3)} mm`;
     return h("a", { href: `/api/shoots/${seen.shoot.shoot_id}/frames/${frame.index}/original`, target: "_blank", class: out ? "out" : null, title: fate?.reason || null },
       frame.thumbnail ? h("img", { src: thumbnail(seen.shoot.shoot_id, frame.index), alt: "", loading: "lazy" }) : null,
-      `${frame.index + 1} · ${where}${out ? " · left out" : ""}`);
+      `${frame.index} · ${where}${out ? " · left out" : ""}`);
   })));
 }
 
@@ -1353,9 +1406,9 @@ async function showCompare(viewer) {
       const k = full / image.naturalWidth;
       const [a, b, c, d, e, f, g, i, j] = [t[0] - crop.x * t[6], t[1] - crop.x * t[7], t[2] - crop.x * t[8], t[3] - crop.y * t[6], t[4] - crop.y * t[7], t[5] - crop.y * t[8], t[6], t[7], t[8]];
       frame.src = url;
-      frame.alt = `Frame ${record.index + 1}`;
+      frame.alt = `Frame ${record.index}`;
       frame.style.transform = `matrix3d(${[a, d, 0, g, b, e, 0, i, 0, 0, 1, 0, c, f, 0, j].join(",")}) scale(${k})`;
-      setText(label, `Frame ${record.index + 1}${record.position_mm === null ? "" : ` · ${mm(record.position_mm, 3)} mm`}`);
+      setText(label, `Frame ${record.index}${record.position_mm === null ? "" : ` · ${mm(record.position_mm, 3)} mm`}`);
     };
     const label = h("span", { class: "tag l num" });
     await put();
@@ -1399,6 +1452,32 @@ async function showCompare(viewer) {
 
 // --- deep zoom --------------------------------------------------------------------------------------------------------
 
+const within = (element, event) => {
+  const frame = element.getBoundingClientRect();
+  return [event.clientX - frame.left, event.clientY - frame.top];
+};
+
+/** One finger, or the mouse, drags by (x, y); two pinch by a factor, about their middle, while one of them moves by (x, y). */
+function gestures(element, { drag, pinch }) {
+  const fingers = new Map();
+  element.addEventListener("pointerdown", (event) => {
+    element.setPointerCapture(event.pointerId);
+    fingers.set(event.pointerId, within(element, event));
+  });
+  element.addEventListener("pointermove", (event) => {
+    const was = fingers.get(event.pointerId);
+    if (!was) return;
+    const now = within(element, event);
+    const by = [now[0] - was[0], now[1] - was[1]];
+    const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
+    const span = (p) => Math.max(1, Math.hypot(p[0] - other[0], p[1] - other[1]));
+    if (!other) drag(...by);
+    else if (fingers.size === 2) pinch(span(now) / span(was), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2], by);
+    fingers.set(event.pointerId, now);
+  });
+  for (const end of ["pointerup", "pointercancel"]) element.addEventListener(end, (event) => fingers.delete(event.pointerId));
+}
+
 /** Pictures to be moved and enlarged, by wheel, pinch, double click and keys. `panes` lie on each other; the second is cut. */
 function deepZoom(viewer, panes, label, { tools = [], over = [], size = null } = {}) {
   const [width, height] = size ?? [panes[0][0].naturalWidth, panes[0][0].naturalHeight];
@@ -1434,41 +1513,21 @@ function deepZoom(viewer, panes, label, { tools = [], over = [], size = null } =
     at.fitted = true;
     place();
   }
-  const local = (event) => {
-    const frame = zoom.getBoundingClientRect();
-    return [event.clientX - frame.left, event.clientY - frame.top];
-  };
-
   zoom.addEventListener("wheel", (event) => {
     event.preventDefault();
     const lines = event.deltaMode === 1 ? 16 : 1;
-    scaleTo(at.scale * Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.002)), ...local(event));
+    scaleTo(at.scale * Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.002)), ...within(zoom, event));
   }, { passive: false });
-  zoom.addEventListener("dblclick", (event) => (at.scale < one() * 0.99 ? scaleTo(one(), ...local(event)) : fit()));
-  const fingers = new Map();
-  zoom.addEventListener("pointerdown", (event) => {
-    zoom.setPointerCapture(event.pointerId);
-    fingers.set(event.pointerId, local(event));
-  });
-  zoom.addEventListener("pointermove", (event) => {
-    const was = fingers.get(event.pointerId);
-    if (!was) return;
-    const now = local(event);
-    if (fingers.size === 1) {
-      at.x += now[0] - was[0];
-      at.y += now[1] - was[1];
-      place();
-    } else if (fingers.size === 2) {
-      const other = [...fingers].find(([id]) => id !== event.pointerId)[1];
-      const span = (p) => Math.hypot(p[0] - other[0], p[1] - other[1]);
-      const middle = [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2];
-      at.x += (now[0] - was[0]) / 2;
-      at.y += (now[1] - was[1]) / 2;
-      scaleTo((at.scale * span(now)) / Math.max(1, span(was)), ...middle);
-    }
-    fingers.set(event.pointerId, now);
-  });
-  for (const end of ["pointerup", "pointercancel"]) zoom.addEventListener(end, (event) => fingers.delete(event.pointerId));
+  zoom.addEventListener("dblclick", (event) => (at.scale < one() * 0.99 ? scaleTo(one(), ...within(zoom, event)) : fit()));
+  const drag = (x, y) => {
+    at.x += x;
+    at.y += y;
+    place();
+  };
+  gestures(zoom, { drag, pinch: (factor, middle, [x, y]) => {
+    drag(x / 2, y / 2);
+    scaleTo(at.scale * factor, ...middle);
+  } });
   zoom.addEventListener("keydown", (event) => {
     const move = { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] }[event.key];
     if (move) {
@@ -1514,7 +1573,7 @@ void main() {
   float high = clamp((v_height - u_range.x) / max(1e-9, u_range.y - u_range.x), 0.0, 1.0);
   // Near yellow, far blue: told apart whatever colours an eye knows.
   vec3 ramp = high < 0.5 ? mix(vec3(0.0, 0.13, 0.38), vec3(0.49, 0.48, 0.47), high * 2.0) : mix(vec3(0.49, 0.48, 0.47), vec3(1.0, 0.91, 0.27), high * 2.0 - 1.0);
-  colour = vec4(u_as == 0 ? photo : u_as == 1 ? vec3(0.82, 0.80, 0.77) * light : ramp * (0.45 + 0.55 * light), 1.0);
+  colour = vec4(u_as == 3 ? vec3(0.23, 0.26, 0.31) : u_as == 0 ? photo : u_as == 1 ? vec3(0.82, 0.80, 0.77) * light : ramp * (0.45 + 0.55 * light), 1.0);
 }`;
 
 /** What of a binary glTF file store/gltf.py writes: one mesh with one picture. */
@@ -1546,7 +1605,9 @@ function readGlb(data) {
 
 async function showSurface(viewer) {
   if (!versionOf()?.files.includes("surface.glb")) {
-    waiting(viewer, "This version has no surface. Tick “3D surface as well” in the plan, under More, and it is made with the next shoot.");
+    const { shoot } = seen;
+    const box = waiting(viewer, "This version has no surface yet. It is made of the frames that are stored; tick “3D surface as well” in the plan, under More, and the next shoot brings its own.");
+    if (shoot.stored > 1 && !shoot.going_on) box.append(h("button", { type: "button", class: "primary", click: () => stack(shoot.shoot_id, { outputs: { ...withoutNull(shoot.recipe?.outputs ?? {}), mesh: true } }) }, "Make the surface"));
     return;
   }
   const wait = waiting(viewer, "Loading the surface…");
@@ -1556,7 +1617,7 @@ async function showSurface(viewer) {
     const mesh = readGlb(await answer.arrayBuffer());
     const picture = await createImageBitmap(mesh.picture);
     if (!wait.isConnected) return;
-    const canvas = h("canvas", { class: "surface", tabindex: "0", role: "img", "aria-label": "The surface in three dimensions. Arrow keys turn it, plus and minus bring it nearer." });
+    const canvas = h("canvas", { class: "surface", tabindex: "0", role: "application", "aria-label": "The surface in three dimensions. Arrow keys turn it, plus and minus bring it nearer." });
     const gl = canvas.getContext("webgl2", { antialias: true });
     if (!gl) {
       setText(wait.firstChild, "This browser cannot draw in three dimensions (WebGL 2 is off). The file surface.glb can be opened in another program.");
@@ -1571,19 +1632,43 @@ async function showSurface(viewer) {
   }
 }
 
-function turn(viewer, canvas, gl, mesh, picture) {
-  const program = compiled(gl, VERTEX, FRAGMENT);
-  const buffer = (kind, data) => {
-    gl.bindBuffer(kind, gl.createBuffer());
-    gl.bufferData(kind, data, gl.STATIC_DRAW);
-  };
-  for (const [name, data, width] of [["a_place", mesh.places, 3], ["a_at", mesh.at, 2]]) {
-    buffer(gl.ARRAY_BUFFER, data);
+const GRID = 3; // drawn as, beside photo, shape and height
+
+function vertices(gl, program, places, at) {
+  const all = gl.createVertexArray();
+  gl.bindVertexArray(all);
+  for (const [name, data, width] of [["a_place", places, 3], ["a_at", at, 2]]) {
+    gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ARRAY_BUFFER, data, gl.STATIC_DRAW);
     const place = gl.getAttribLocation(program, name);
     gl.enableVertexAttribArray(place);
     gl.vertexAttribPointer(place, width, gl.FLOAT, false, 0, 0);
   }
-  buffer(gl.ELEMENT_ARRAY_BUFFER, mesh.triangles);
+  return all;
+}
+
+/** Squares of a round length behind the surface, and somewhat beyond its edges: what tells how large it is. */
+function millimetres({ low, high }) {
+  const wide = Math.max(high[0] - low[0], high[1] - low[1]);
+  const rough = 10 ** Math.floor(Math.log10(wide / 4));
+  const pitch = rough * [5, 2, 1].find((times) => times * rough <= wide / 4);
+  const [x0, y0, x1, y1] = [Math.floor(low[0] / pitch), Math.floor(low[1] / pitch), Math.ceil(high[0] / pitch), Math.ceil(high[1] / pitch)].map((k) => k * pitch);
+  const places = [];
+  for (let x = x0; x <= x1 + pitch / 2; x += pitch) places.push(x, y0, low[2], x, y1, low[2]);
+  for (let y = y0; y <= y1 + pitch / 2; y += pitch) places.push(x0, y, low[2], x1, y, low[2]);
+  return { places: new Float32Array(places), pitch };
+}
+
+/** How large it is, as far as that is known. */
+function sizeOf(mesh, extent, grid) {
+  if (grid) return `${extent.map((one) => (one * 1000).toFixed(2)).join(" × ")} mm; a square is ${microns(grid.pitch * 1000)}`;
+  const deep = mesh.extras.axis_units?.[2] === "m" ? `${((mesh.high[2] - mesh.low[2]) * 1000).toFixed(2)} mm deep. ` : "";
+  return `${deep}Its width is not known: set camera.um_per_px in the configuration.`;
+}
+
+/** Puts the mesh and its picture on the graphics card; returns what draws them as they are looked at, and their extent. */
+function painter(gl, mesh, picture) {
+  const program = compiled(gl, VERTEX, FRAGMENT);
   gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, picture);
   gl.generateMipmap(gl.TEXTURE_2D);
@@ -1592,33 +1677,50 @@ function turn(viewer, canvas, gl, mesh, picture) {
   gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
   gl.enable(gl.DEPTH_TEST);
   gl.clearColor(0.024, 0.027, 0.031, 1);
+  const surface = vertices(gl, program, mesh.places, mesh.at);
+  gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+  gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, mesh.triangles, gl.STATIC_DRAW);
+  const grid = mesh.extras.true_to_scale ? millimetres(mesh) : null;
+  const lines = grid && vertices(gl, program, grid.places, new Float32Array((grid.places.length / 3) * 2));
   const uniform = (name) => gl.getUniformLocation(program, name);
   const [uView, uEye, uScale, uMiddle, uAs, uRange] = ["u_view", "u_eye", "u_scale", "u_middle", "u_as", "u_range"].map(uniform);
   const extent = [0, 1, 2].map((k) => (mesh.high[k] - mesh.low[k]) * mesh.scale[k]);
   const unit = 1 / (Math.hypot(extent[0], extent[1]) / 2); // the picture's half diagonal is 1
   gl.uniform3fv(uMiddle, [0, 1, 2].map((k) => (mesh.high[k] + mesh.low[k]) / 2));
 
+  function paint({ yaw, pitch, far, relief, as }, width, height) {
+    gl.viewport(0, 0, width, height);
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    const [cy, sy, cp, sp] = [Math.cos(yaw), Math.sin(yaw), Math.cos(pitch), Math.sin(pitch)];
+    gl.uniformMatrix4fv(uEye, false, [cy, sp * sy, -cp * sy, 0, 0, cp, sp, 0, sy, -sp * cy, cp * cy, 0, 0, 0, -far, 1]);
+    const [front, back] = [0.05, 20];
+    const f = 1 / Math.tan(0.3) / Math.max(1, height / width);
+    gl.uniformMatrix4fv(uView, false, [(f * height) / width, 0, 0, 0, 0, f, 0, 0, 0, 0, (back + front) / (front - back), -1, 0, 0, (2 * back * front) / (front - back), 0]);
+    gl.uniform3fv(uScale, mesh.scale.map((one, k) => one * unit * (k === 2 ? relief : 1)));
+    const half = (extent[2] * unit * relief) / 2;
+    gl.uniform2f(uRange, -half, half);
+    gl.bindVertexArray(surface);
+    gl.uniform1i(uAs, as);
+    gl.drawElements(gl.TRIANGLES, mesh.triangles.length, gl.UNSIGNED_INT, 0);
+    if (!lines) return;
+    gl.bindVertexArray(lines);
+    gl.uniform1i(uAs, GRID);
+    gl.drawArrays(gl.LINES, 0, grid.places.length / 3);
+  }
+  return { paint, extent, grid };
+}
+
+function turn(viewer, canvas, gl, mesh, picture) {
+  const { paint, extent, grid } = painter(gl, mesh, picture);
   const look = { yaw: -0.5, pitch: 0.42, far: 2.7, as: 0, relief: 1, turning: !still.matches, due: false, over: false };
   function draw(now) {
     look.due = false;
     if (look.over) return;
-    if (look.turning) look.yaw = 0.55 * Math.sin(now / 2600) ;
+    if (look.turning) look.yaw = 0.55 * Math.sin(now / 2600);
     const ratio = Math.min(2, devicePixelRatio || 1);
-    const [w, tall] = [Math.max(1, Math.round(canvas.clientWidth * ratio)), Math.max(1, Math.round(canvas.clientHeight * ratio))];
-    if (canvas.width !== w || canvas.height !== tall) Object.assign(canvas, { width: w, height: tall });
-    gl.viewport(0, 0, w, tall);
-    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    const [cy, sy, cp, sp] = [Math.cos(look.yaw), Math.sin(look.yaw), Math.cos(look.pitch), Math.sin(look.pitch)];
-    gl.uniformMatrix4fv(uEye, false, [cy, sp * sy, -cp * sy, 0, 0, cp, sp, 0, sy, -sp * cy, cp * cy, 0, 0, 0, -look.far, 1]);
-    const [near, far] = [0.05, 20];
-    const f = 1 / Math.tan(0.3) / Math.max(1, tall / w);
-    gl.uniformMatrix4fv(uView, false, [(f * tall) / w, 0, 0, 0, 0, f, 0, 0, 0, 0, (far + near) / (near - far), -1, 0, 0, (2 * far * near) / (near - far), 0]);
-    const scale = mesh.scale.map((one, k) => one * unit * (k === 2 ? look.relief : 1));
-    gl.uniform3fv(uScale, scale);
-    const half = (extent[2] * unit * look.relief) / 2;
-    gl.uniform2f(uRange, -half, half);
-    gl.uniform1i(uAs, look.as);
-    gl.drawElements(gl.TRIANGLES, mesh.triangles.length, gl.UNSIGNED_INT, 0);
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((length) => Math.max(1, Math.round(length * ratio)));
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    paint(look, width, height);
     if (look.turning) redraw();
   }
   function redraw() {
@@ -1636,24 +1738,7 @@ function turn(viewer, canvas, gl, mesh, picture) {
     look.far = Math.min(12, Math.max(0.6, look.far * factor));
     redraw();
   };
-  const fingers = new Map();
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    fingers.set(event.pointerId, [event.clientX, event.clientY]);
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    const was = fingers.get(event.pointerId);
-    if (!was) return;
-    const now = [event.clientX, event.clientY];
-    if (fingers.size === 1) rotate((now[0] - was[0]) * 0.008, (now[1] - was[1]) * 0.008);
-    else {
-      const other = [...fingers].find(([id]) => id !== event.pointerId)[1];
-      const span = (p) => Math.hypot(p[0] - other[0], p[1] - other[1]);
-      nearer(Math.max(1, span(was)) / Math.max(1, span(now)));
-    }
-    fingers.set(event.pointerId, now);
-  });
-  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => fingers.delete(event.pointerId));
+  gestures(canvas, { drag: (x, y) => rotate(x * 0.008, y * 0.008), pinch: (factor) => nearer(1 / factor) });
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
     nearer(Math.exp(event.deltaY * 0.0012));
@@ -1670,7 +1755,6 @@ function turn(viewer, canvas, gl, mesh, picture) {
   const turner = h("button", { type: "button", click: () => setTurning(!look.turning) });
   function setTurning(on) {
     look.turning = on;
-    turner.setAttribute("aria-pressed", String(on));
     setText(turner, on ? "Hold still" : "Turn");
     redraw();
   }
@@ -1685,8 +1769,7 @@ function turn(viewer, canvas, gl, mesh, picture) {
     redraw();
   } });
   const times = h("span", { class: "num" }, "× 1.0");
-  const size = mesh.extras.true_to_scale ? extent.map((one) => (one * 1000).toFixed(2)).join(" × ") + " mm" : "Not to scale: set camera.um_per_px in the configuration";
-  canvas.parentElement.append(h("p", { class: "size num" }, size));
+  canvas.parentElement.append(h("p", { class: "size num" }, sizeOf(mesh, extent, grid)), h("p", { class: "holes" }, "Holes: nothing sure was measured there."));
   viewer.append(h("div", { class: "tools" }, as, turner, h("button", { type: "button", click: () => { Object.assign(look, { yaw: 0, pitch: 0, far: 2.7 }); setTurning(false); } }, "Front"), h("label", {}, "Relief", relief, times)));
   const watch = new ResizeObserver(redraw);
   watch.observe(canvas);
@@ -1707,45 +1790,107 @@ const FILES = {
 
 function renderFacts() {
   const { shoot, about } = seen;
+  const warnings = about?.warnings ?? [];
+  const actions = actionsOf(shoot);
+  const files = filesOf();
+  $("facts").replaceChildren(...[
+    h("section", { class: "card" }, h("h2", {}, "About"), h("dl", {}, ...factsOf(shoot, about).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))),
+    actions.length ? h("section", { class: "actions", "aria-label": "What can be done" }, ...actions) : null,
+    extensionCard(),
+    warnings.length ? h("section", { class: "card" }, h("h2", {}, plural(warnings.length, "warning")), h("ul", { class: "warnings" }, ...warnings.map((words) => h("li", {}, sentence(words))))) : null,
+    files.length ? h("section", { class: "card" }, h("h2", {}, "Downloads"), h("ul", { class: "files" }, ...files)) : null,
+  ].filter(Boolean));
+}
+
+function factsOf(shoot, about) {
   const facts = [["Taken", moment(shoot.created_at)]];
-  if (!shoot.versions.length) facts.push(["State", shoot.going_on ? "going on" : STATES[shoot.state] ?? shoot.state]);
+  if (shoot.unfinished || shoot.going_on) facts.push(["State", shoot.going_on ? "going on" : STATES[shoot.state] ?? shoot.state]);
   facts.push(["Frames", shoot.planned > shoot.stored ? `${shoot.stored} of ${shoot.planned}` : String(shoot.stored)]);
-  if (about) {
-    const used = about.frames.filter((one) => one.used);
-    if (used.length < about.frames.length) facts.push(["In the picture", String(used.length)]);
-    facts.push(["Size", `${about.result.width_px} × ${about.result.height_px} px`]);
-    const ends = used.map((one) => one.position_mm).filter((one) => one !== null);
-    if (ends.length > 1) {
-      const deep = Math.max(...ends) - Math.min(...ends);
-      facts.push(["Depth", `${Number(deep.toPrecision(5))} mm`], ["Step", microns(deep / (ends.length - 1))]);
-    }
-    if (about.result.lateral_um_per_px) facts.push(["Scale", `${about.result.lateral_um_per_px} µm/px`]);
-    facts.push(["Fusion", about.method?.fusion ?? "–"]);
-  }
+  if (about) facts.push(...resultFacts(about));
   if (shoot.recipe === null) facts.push(["From", shoot.source]);
+  return facts;
+}
+function resultFacts({ frames, result, method }) {
+  const facts = [];
+  const used = frames.filter((one) => one.used);
+  if (used.length < frames.length) facts.push(["In the picture", String(used.length)]);
+  facts.push(["Size", `${result.width_px} × ${result.height_px} px`]);
+  const ends = used.map((one) => one.position_mm).filter((one) => one !== null);
+  if (ends.length > 1) {
+    const deep = Math.max(...ends) - Math.min(...ends);
+    facts.push(["Depth", `${Number(deep.toPrecision(5))} mm`], ["Step", microns(deep / (ends.length - 1))]);
+  }
+  if (result.lateral_um_per_px) facts.push(["Scale", `${result.lateral_um_per_px} µm/px`]);
+  facts.push(["Fusion", method?.fusion ?? "–"]);
+  return facts;
+}
+
+function actionsOf(shoot) {
   const actions = [];
+  const button = (words, act, kind) => actions.push(h("button", { type: "button", class: kind, click: act }, words));
   if (shoot.recipe && !shoot.going_on) {
-    if (shoot.stored < shoot.planned) actions.push(h("button", { type: "button", class: "primary", click: () => goOn(shoot.shoot_id) }, `Shoot the other ${shoot.planned - shoot.stored}`));
-    actions.push(h("button", { type: "button", click: () => {
+    if (shoot.unfinished) button(shoot.stored < shoot.planned ? `Shoot the other ${shoot.planned - shoot.stored}` : "Finish it", () => goOn(shoot.shoot_id), "primary");
+    button("Use this plan again", () => {
       plan.fill(shoot.recipe);
       plan.changed();
       location.hash = "#/";
       toast("Recipe loaded", `The plan is that of “${shoot.name}” now.`, { key: "recipe" });
-    } }, "Use this plan again"));
+    });
   }
-  if (shoot.stored > 1 && !shoot.going_on) actions.push(h("button", { type: "button", click: () => stack(shoot.shoot_id) }, "Stack again"));
-  const files = versionOf()?.files ?? [];
-  if (files.includes("report.html")) actions.push(h("a", { class: "button", href: fileUrl("report.html"), target: "_blank", rel: "noopener" }, "Report"));
+  if (shoot.stored > 1 && !shoot.going_on) button("Stack again", () => stack(shoot.shoot_id));
+  if (versionOf()?.files.includes("report.html")) actions.push(h("a", { class: "button", href: fileUrl("report.html"), target: "_blank", rel: "noopener" }, "Report"));
+  return actions;
+}
+
+function filesOf() {
+  const { shoot, about } = seen;
   const order = Object.keys(FILES);
-  const sorted = files.filter((name) => name !== "report.html").sort((a, b) => (order.indexOf(a) + 1 || 99) - (order.indexOf(b) + 1 || 99));
-  const warnings = about?.warnings ?? [];
-  $("facts").replaceChildren(...[
-    h("section", { class: "card" }, h("h2", {}, "About"), h("dl", {}, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))),
-    actions.length ? h("section", { class: "actions", "aria-label": "What can be done" }, ...actions) : null,
-    warnings.length ? h("section", { class: "card" }, h("h2", {}, plural(warnings.length, "warning")), h("ul", { class: "warnings" }, ...warnings.map((words) => h("li", {}, sentence(words))))) : null,
-    sorted.length ? h("section", { class: "card" }, h("h2", {}, "Downloads"), h("ul", { class: "files" }, ...sorted.map((name) => h("li", {},
-      h("a", { href: fileUrl(name), download: `${shoot.name}-${name}` }, FILES[name] ?? name), h("span", {}, about?.files?.[name] ? bytes(about.files[name].size_bytes) : ""))))) : null,
-  ].filter(Boolean));
+  const place = (name) => order.indexOf(name) + 1 || 99;
+  const names = (versionOf()?.files ?? []).filter((name) => name !== "report.html").sort((one, other) => place(one) - place(other));
+  return names.map((name) => h("li", {},
+    h("a", { href: fileUrl(name), download: `${shoot.name}-${name}` }, FILES[name] ?? name),
+    h("span", {}, about?.files?.[name] ? bytes(about.files[name].size_bytes) : "")));
+}
+
+const more = { frames: 5 };
+
+/** For what was missed, an antenna perhaps: so many frames more on one side, where the same plan would have had them. */
+function extensionCard() {
+  const { shoot, about, frames } = seen;
+  const at = frames.map((frame) => frame.position_mm);
+  if (!shoot.recipe || shoot.unfinished || shoot.going_on || !about || at.length < 2 || at.includes(null)) return null;
+  const step = (at.at(-1) - at[0]) / (at.length - 1);
+  const ends = [[at[0], -step], [at.at(-1), step]];
+  if ((step > 0) !== (about.result.far_is_high ?? true)) ends.reverse();
+  const [low, high] = status?.travel_mm ?? [-Infinity, Infinity];
+  const sides = ["near", "far"].map((side, k) => {
+    const [end, by] = ends[k];
+    const words = h("b");
+    const where = h("span", { class: "num" });
+    const button = h("button", { type: "button", click: () => attempt(async () => {
+      await start(`/shoots/${shoot.shoot_id}/extend`, { [side]: more.frames });
+      location.hash = "#/";
+    }, { key: "ended" }) }, words, where);
+    const show = () => {
+      const to = end + by * more.frames;
+      button.disabled = to < low || to > high;
+      setText(words, `${more.frames} more ${side}`);
+      setText(where, button.disabled ? "no room" : `to ${mm(to, 3)} mm`);
+    };
+    return { button, show };
+  });
+  const count = h("div", { class: "segments", role: "radiogroup", "aria-label": "How many frames more" },
+    ...[1, 5, 10, 20].map((frames_) => h("button", { type: "button", role: "radio", "data-frames": String(frames_) }, String(frames_))));
+  const show = () => sides.forEach((side) => side.show());
+  radio(count, (button) => {
+    more.frames = Number(button.dataset.frames);
+    show();
+  }, count.querySelector(`[data-frames="${more.frames}"]`));
+  show();
+  return h("section", { class: "card extend", "aria-labelledby": "extend-title" },
+    h("div", { class: "card-head" }, h("h2", { id: "extend-title" }, "Missed something?"), count),
+    h("div", { class: "sides" }, ...sides.map((side) => side.button)),
+    h("p", { class: "hint" }, "The carriage moves. They are shot and stacked in, as the next version."));
 }
 
 // --- which view -------------------------------------------------------------------------------------------------------
@@ -1759,14 +1904,17 @@ function route() {
   Object.assign(view, { name: name === "gallery" ? "gallery" : name === "shoots" && id ? "shoot" : "rig", id, version, tab });
   if (gated) return;
   for (const one of ["rig", "gallery", "shoot"]) $(`view-${one}`).hidden = one !== view.name;
-  for (const link of document.querySelectorAll("[data-view]")) {
-    if (link.dataset.view === view.name || (view.name === "shoot" && link.dataset.view === "gallery")) link.setAttribute("aria-current", "page");
+  const chosen = view.name === "shoot" ? "gallery" : view.name;
+  for (const link of document.querySelectorAll(".views a")) {
+    if (link.dataset.view === chosen) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   document.body.dataset.view = view.name;
   $("toasts").querySelector("[data-key=ended]:not(.bad)")?.remove();
   document.title = { rig: "focusrail", gallery: "Gallery – focusrail", shoot: "Shoot – focusrail" }[view.name];
   scrollTo(0, 0);
+  $("save-dialog").close();
+  if (!document.activeElement.getClientRects().length) $("main").focus(); // what was pressed has gone with its view
   renderLive();
   if (!status) return; // it is loaded with all else
   if (view.name === "gallery") attempt(loadGallery);
@@ -1778,7 +1926,7 @@ function route() {
 }
 addEventListener("hashchange", route);
 
-async function start() {
+async function enter() {
   // An address with a token that is still there had the wrong one: the right one is taken out by the service.
   if (new URLSearchParams(location.search).has("token")) {
     history.replaceState(null, "", `/${location.hash}`);
@@ -1789,7 +1937,7 @@ async function start() {
     await loadAll();
   } catch (problem) {
     if (problem.status !== 401) {
-      setTimeout(start, 2000);
+      setTimeout(enter, 2000);
       setHealth("lost", "No connection", "trying again");
     }
     return;
@@ -1799,4 +1947,4 @@ async function start() {
   connection.open();
   soon(600);
 }
-start();
+enter();

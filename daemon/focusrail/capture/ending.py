@@ -1,0 +1,69 @@
+"""How shoots and stacks end: journalled, and said with what is safe and how to go on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from focusrail.errors import DiskFull, FocusrailError, FrameError, ShootAborted, TooFewFrames
+from focusrail.model.shoot import Shoot, State
+from focusrail.store.journal import Journal
+from focusrail.store.retention import what_could_go
+from focusrail_drivers.base import DriverError
+
+log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def ending(
+    shoot: Shoot, journal: Journal, *, aborted: threading.Event, suspended: Callable[[], bool], command: str
+) -> Iterator[None]:
+    """Journal how what is done to a shoot has ended, where an error ends it, and say in that what is safe.
+
+    Once `aborted`, a person has ended it; when `suspended`, so that it can be gone on with: then nothing is journalled.
+    `command` is what a person types to reach this configuration. Raises what ended it, or ShootAborted.
+    """
+    try:
+        yield
+    except (FocusrailError, DriverError) as caught:
+        error: FocusrailError | DriverError = caught
+        if suspended() and shoot.recipe is not None:
+            raise ShootAborted(f"shoot {shoot.shoot_id} waits to be gone on with") from caught
+        if aborted.is_set():  # whatever it broke off, it ended because a person said so
+            error = ShootAborted(f"shoot {shoot.shoot_id} was aborted")
+        by_a_person = isinstance(error, ShootAborted)
+        if isinstance(error, DiskFull):
+            error.args = (f"{error.args[0]}{what_could_go(journal)}", *error.args[1:])
+        _end(shoot, State.ABORTED if by_a_person else State.FAILED, journal)
+        log.error("shoot.aborted" if by_a_person else "shoot.failed", shoot_id=shoot.shoot_id, error=str(error))
+        if shoot.recipe is not None and not isinstance(error, FrameError | TooFewFrames):
+            error.args = (f"{error.args[0]}{_what_is_safe(shoot, journal, command)}", *error.args[1:])
+        raise error from caught.__cause__
+    except BaseException:
+        _end(shoot, State.FAILED, journal)
+        raise
+
+
+def _end(shoot: Shoot, state: State, journal: Journal) -> None:
+    """Journal how a shoot ended; that it cannot be written must not hide the reason."""
+    try:
+        if shoot.state is State.PUBLISHED:  # an extension was refused before anything was shot
+            return
+        if shoot.state is State.MERGING and journal.is_finished(shoot.shoot_id):
+            state = State.PUBLISHED  # a re-stack has failed: the earlier version is still there
+        journal.advance(shoot, state)
+    except FocusrailError as error:
+        log.error("journal.not_written", shoot_id=shoot.shoot_id, error=str(error))
+
+
+def _what_is_safe(shoot: Shoot, journal: Journal, command: str) -> str:
+    if shoot.state is State.PUBLISHED:
+        return f"; shoot {shoot.shoot_id} is as it was published"
+    stored = len(journal.frames(shoot.shoot_id))
+    if stored < 2:
+        return "; one frame is safe in the spool" if stored else ""
+    go_on = f"`{command} resume {shoot.shoot_id}` shoots the rest, " if stored < len(shoot.positions_mm) else ""
+    return f"; {stored} frames are safe: {go_on}`{command} stack --shoot {shoot.shoot_id}` stacks them"

@@ -1,0 +1,39 @@
+"""What the spool has of a shoot that is to be gone on with, extended, or stacked again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from focusrail.errors import OriginalChanged, OriginalsLetGo
+from focusrail.model.frame import FrameRecord
+from focusrail.model.selection import frames_text
+from focusrail.model.shoot import Shoot
+from focusrail.store.journal import Journal
+from focusrail.store.spool import Spool
+
+
+def require_originals(journal: Journal, shoot_id: str) -> None:
+    """A shoot's originals are kept, as far as the journal knows. Raises OriginalsLetGo."""
+    at = journal.let_go_at(shoot_id)
+    if at is None:
+        return
+    _, folder = journal.publications(shoot_id)[-1]
+    raise OriginalsLetGo(
+        f"the originals of shoot {shoot_id} were let go on {at:%Y-%m-%d}, as store.keep asks for: it can be neither "
+        f"stacked again nor extended; its results are in {folder}"
+    )
+
+
+def require_all(shoot: Shoot, stored: Sequence[FrameRecord], spool: Spool, *, command: str) -> None:
+    """Every frame that was planned is there, as it was stored. Raises OriginalChanged."""
+    if not stored:
+        raise OriginalChanged(
+            f"none of the frames of shoot {shoot.shoot_id} is in {spool.folder(shoot.shoot_id)} any more: restore them "
+            "from a backup, or shoot it anew"
+        )
+    lost = sorted(set(range(len(shoot.positions_mm))) - {record.index for record in stored})
+    if lost:
+        raise OriginalChanged(
+            f"of shoot {shoot.shoot_id} these frames are missing or damaged in the spool: {frames_text(lost)}; "
+            f"`{command} resume {shoot.shoot_id}` shoots them where they belong, then it can be extended"
+        )

@@ -1,0 +1,35 @@
+"""Which shoots can be gone on with, and which wait for it because something has ended them."""
+
+from __future__ import annotations
+
+from focusrail.errors import ShootInUse
+from focusrail.model.shoot import Shoot, State
+from focusrail.store.journal import Journal
+from focusrail.store.spool import Spool
+
+
+def newest_unfinished(journal: Journal) -> Shoot | None:
+    """The newest shoot that ended before it was published and can be gone on with; None where there is none."""
+    return next((shoot for shoot in journal.shoots() if is_unfinished(shoot, journal)), None)
+
+
+def is_unfinished(shoot: Shoot, journal: Journal) -> bool:
+    """Whether not all that was planned of a shoot has come to a publication yet, and can be gone on with."""
+    return shoot.recipe is not None and bool(shoot.positions_mm) and not journal.is_finished(shoot.shoot_id)
+
+
+def interrupted(journal: Journal, spool: Spool) -> Shoot | None:
+    """The shoot that was begun or extended last, if neither a person nor a fault of its own has ended it."""
+    shoot = journal.last_begun()
+    return shoot if shoot is not None and shoot.recipe is not None and was_interrupted(shoot, spool) else None
+
+
+def was_interrupted(shoot: Shoot, spool: Spool) -> bool:
+    """Whether a shoot is journalled as going on, and no process works on it."""
+    if shoot.state in (State.PUBLISHED, State.FAILED, State.ABORTED):
+        return False
+    try:
+        with spool.claim(shoot.shoot_id, patience_s=0.0):
+            return True
+    except ShootInUse:
+        return False

@@ -1,0 +1,31 @@
+"""The tables of the journal, and how one of an earlier version becomes one of this."""
+
+from __future__ import annotations
+
+SCHEMA_VERSION = 7
+SCHEMA = """
+CREATE TABLE shoot (
+    shoot_id TEXT PRIMARY KEY, name TEXT NOT NULL, specimen_id TEXT, created_at TEXT NOT NULL, source TEXT NOT NULL,
+    recipe TEXT, method TEXT NOT NULL, positions_mm TEXT NOT NULL, state TEXT NOT NULL
+) STRICT;
+CREATE TABLE frame (
+    shoot_id TEXT NOT NULL REFERENCES shoot, frame_index INTEGER NOT NULL, record TEXT NOT NULL,
+    PRIMARY KEY (shoot_id, frame_index)
+) STRICT;
+CREATE TABLE publication (
+    shoot_id TEXT NOT NULL REFERENCES shoot, version INTEGER NOT NULL, folder TEXT NOT NULL, published_at TEXT NOT NULL,
+    method TEXT NOT NULL, PRIMARY KEY (shoot_id, version)
+) STRICT;
+"""
+# What a journal of version n needs to become one of version n + 1; a new one goes all the way, too.
+UPGRADES = {
+    1: "ALTER TABLE publication ADD COLUMN without TEXT NOT NULL DEFAULT ''",
+    2: "ALTER TABLE publication ADD COLUMN measured_by TEXT NOT NULL DEFAULT ''",
+    3: "CREATE TABLE begun_with (key TEXT PRIMARY KEY, shoot_id TEXT NOT NULL REFERENCES shoot, wish TEXT NOT NULL)"
+    " STRICT",
+    4: "CREATE TABLE inbound (name TEXT PRIMARY KEY, content TEXT NOT NULL, attempts INTEGER NOT NULL,"
+    " done INTEGER NOT NULL, shoot_id TEXT, error TEXT NOT NULL) STRICT",
+    5: "CREATE TABLE extension (shoot_id TEXT NOT NULL REFERENCES shoot, after_version INTEGER NOT NULL,"
+    " begun_at TEXT NOT NULL, PRIMARY KEY (shoot_id, after_version)) STRICT",
+    6: "CREATE TABLE let_go (shoot_id TEXT PRIMARY KEY REFERENCES shoot, begun_at TEXT NOT NULL, ended_at TEXT) STRICT",
+}
