@@ -19,7 +19,7 @@ def serve(context: Context) -> None:
     """
     from focusrail.serve import serve as serve_config  # noqa: PLC0415 - a web server is only for who serves
 
-    serve_config(context.config(), command=context.command)
+    serve_config(context.config(), command=context.command_anywhere)
 
 
 @click.command()
