@@ -25,7 +25,8 @@ SLOW = {"max_speed_mm_s": 4, "acceleration_mm_s2": 1000}
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("service")) as running:
+    button = {"driver": "simulated", "recipe": "none of that name", "options": {"path": "button"}}
+    with served(tmp_path_factory.mktemp("service"), button=button) as running:
         yield running
 
 
@@ -354,3 +355,14 @@ def test_the_end_comes_at_once_with_thirty_viewers_and_keys_survive_it(tmp_path:
         assert service.begin(headers=key, name="bee").status_code == 422
         assert len(service.local.get("/api/shoots").json()) == 1
         assert RECIPE["name"] == service.shoot(shoot_id)["name"]
+
+
+def test_whoever_watches_is_told_what_the_button_does(service: Served) -> None:
+    viewer = Viewer(service)
+    assert viewer.status() == 200
+    (service.home.folder / "button").write_text("\n")
+    told = next(data for _, name, data in viewer.events() if name == "button_pressed")
+    viewer.close()
+    assert (told["press"], told["did"], told["shoot_id"]) == ("short", "", None)
+    assert "no recipe 'none of that name'" in told["refused"]
+    assert [entry["press"] for entry in service.logged("button.refused")] == ["short"]
