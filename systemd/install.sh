@@ -154,14 +154,14 @@ start() {
     systemctl start --no-block focusrail.service
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
         state=$(systemctl show --property=ActiveState --value focusrail.service)
-        [ "$state" = activating ] || break
+        case $state in active | failed) break ;; esac
         sleep 1
     done
     said=$(systemctl show --property=StatusText --value focusrail.service)
     case $state in
         active) say "the service runs; $said. The address for the browser: sudo focusrail token" ;;
-        activating) say "the service waits: $said" ;;
-        *) fail "the service does not run: journalctl -u focusrail -e says why" ;;
+        failed) fail "the service does not run: journalctl -u focusrail -e says why" ;;
+        *) say "the service is $state: $said" ;;
     esac
 }
 

@@ -39,7 +39,7 @@ from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import LARGEST_STACK, Recipe
 from focusrail.model.selection import check_known
-from focusrail.model.shoot import Shoot, State, new_shoot_id
+from focusrail.model.shoot import ENDED, Shoot, State, new_shoot_id
 from focusrail.store.folder import SLABS, Listing, lie_on_each_other, list_folder, record_of
 from focusrail.store.journal import Journal
 from focusrail.store.retention import Retention, what_could_go
@@ -326,7 +326,7 @@ class Service:
                 shoot = replace(shoot, method=method)
             place = self._stacks.place(shoot, out)
             self._check_store(place.folder.parent)
-            with self._failing(shoot):
+            with self._failing(shoot, again=shoot.state in ENDED):
                 order = {index: place for place, index in enumerate(shoot.order)}
                 frames.sort(key=lambda record: order.get(record.index, record.index))  # of a folder, the index it is
                 wanted = [record for record in frames if record.index not in without]
@@ -381,7 +381,7 @@ class Service:
         self._shoots.resume()
 
     @contextmanager
-    def _failing(self, shoot: Shoot) -> Iterator[None]:
+    def _failing(self, shoot: Shoot, *, again: bool = False) -> Iterator[None]:
         """Journal how a shoot ended, and say what is safe and how to go on."""
         self._shoot = shoot
         self._begin_operation()
@@ -390,7 +390,7 @@ class Service:
                 structlog.contextvars.bound_contextvars(shoot_id=shoot.shoot_id),
                 ending(
                     shoot, self.journal,
-                    aborted=self._aborted, suspended=lambda: self._suspended, command=self._command,
+                    aborted=self._aborted, suspended=lambda: self._suspended, command=self._command, again=again,
                 ),
             ):  # fmt: skip
                 yield

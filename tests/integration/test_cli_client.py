@@ -318,6 +318,7 @@ def test_the_doctor_names_what_is_wrong_first_and_what_to_do(tmp_path: Path) -> 
     home.config.write_text(
         "rail: {driver: grbl, options: {port: /dev/ttyNOWHERE, travel_max_mm: 60}}\n"
         "camera: {driver: opencv, options: {source: /dev/videoNOWHERE}}\n"
+        "service: {listen: '127.0.0.1:0'}\n"
     )
     home.data.mkdir()
     (home.data / "token").write_text("secret\n")

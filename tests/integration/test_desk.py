@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import pytest
 
+from focusrail.capture.events import FrameStored, Merging
 from focusrail.capture.found import found
 from focusrail.capture.unfinished import interrupted
 from focusrail.desk import Desk
@@ -207,4 +208,37 @@ def test_a_shoot_that_was_ended_as_it_began_is_gone_on_with(tmp_path: Path, monk
     waiting = interrupted(again.journal, again.spool)
     assert waiting is not None and waiting.state is State.IDLE
     assert again.shoot_on(waiting.shoot_id).finished.frames_used == 2
+    again.close()
+
+
+@pytest.mark.parametrize("how", ["suspended", "killed"])
+def test_stacking_again_that_is_broken_off_leaves_the_shoot_as_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Nobody has asked the carriage to move, nor for another stack than the one that is lost."""
+    config = small_rig(tmp_path)
+    service = Service(config)
+    service._listen = lambda event: service.abort() if isinstance(event, FrameStored) and event.index == 2 else None
+    with pytest.raises(ShootAborted):
+        service.shoot(recipe(frames=8))
+    (shoot,) = service.journal.shoots()
+    stored = len(service.journal.frames(shoot.shoot_id))
+    assert shoot.state is State.ABORTED and stored < 8
+
+    def cut(*_: object, **__: object) -> NoReturn:
+        raise _PowerCut
+
+    if how == "killed":
+        monkeypatch.setattr(service.journal, "publish", cut)
+        service._listen = lambda _: None
+    else:
+        service._listen = lambda event: service.suspend() if isinstance(event, Merging) else None
+    with pytest.raises(_PowerCut if how == "killed" else ShootAborted):
+        service.restack(shoot.shoot_id)
+    service.close()
+    again = Service(config)
+    assert again.journal.shoot(shoot.shoot_id).state is State.ABORTED
+    assert interrupted(again.journal, again.spool) is None
+    assert again.restack(shoot.shoot_id).finished.frames_used == stored
+    assert again.journal.shoot(shoot.shoot_id).state is State.PUBLISHED
     again.close()

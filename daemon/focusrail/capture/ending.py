@@ -19,31 +19,40 @@ log = structlog.get_logger(__name__)
 
 @contextmanager
 def ending(
-    shoot: Shoot, journal: Journal, *, aborted: threading.Event, suspended: Callable[[], bool], command: str
+    shoot: Shoot,
+    journal: Journal,
+    *,
+    aborted: threading.Event,
+    suspended: Callable[[], bool],
+    command: str,
+    again: bool = False,
 ) -> Iterator[None]:
     """Journal how what is done to a shoot has ended, where an error ends it, and say in that what is safe.
 
     Once `aborted`, a person has ended it; when `suspended`, so that it can be gone on with: then nothing is journalled.
-    `command` is what a person types to reach this configuration. Raises what ended it, or ShootAborted.
+    Stacking a shoot `again` that has ended leaves it as it ended. `command` is what a person types to reach this
+    configuration. Raises what ended it, or ShootAborted.
     """
     try:
         yield
     except (FocusrailError, DriverError) as caught:
         error: FocusrailError | DriverError = caught
-        if suspended() and shoot.recipe is not None:
+        if suspended() and shoot.recipe is not None and not again:
             raise ShootAborted(f"shoot {shoot.shoot_id} waits to be gone on with") from caught
         if aborted.is_set():  # whatever it broke off, it ended because a person said so
             error = ShootAborted(f"shoot {shoot.shoot_id} was aborted")
         by_a_person = isinstance(error, ShootAborted)
         if isinstance(error, DiskFull):
             error.args = (f"{error.args[0]}{what_could_go(journal)}", *error.args[1:])
-        _end(shoot, State.ABORTED if by_a_person else State.FAILED, journal)
+        if not again:
+            _end(shoot, State.ABORTED if by_a_person else State.FAILED, journal)
         log.error("shoot.aborted" if by_a_person else "shoot.failed", shoot_id=shoot.shoot_id, error=str(error))
         if shoot.recipe is not None and not isinstance(error, FrameError | TooFewFrames):
             error.args = (f"{error.args[0]}{_what_is_safe(shoot, journal, command)}", *error.args[1:])
         raise error from caught.__cause__
     except BaseException:
-        _end(shoot, State.FAILED, journal)
+        if not again:
+            _end(shoot, State.FAILED, journal)
         raise
 
 
@@ -52,8 +61,6 @@ def _end(shoot: Shoot, state: State, journal: Journal) -> None:
     try:
         if shoot.state is State.PUBLISHED:  # an extension was refused before anything was shot
             return
-        if shoot.state is State.MERGING and journal.is_finished(shoot.shoot_id):
-            state = State.PUBLISHED  # a re-stack has failed: the earlier version is still there
         journal.advance(shoot, state)
     except FocusrailError as error:
         log.error("journal.not_written", shoot_id=shoot.shoot_id, error=str(error))

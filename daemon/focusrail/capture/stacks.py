@@ -18,7 +18,7 @@ from focusrail.capture.found import found
 from focusrail.config.schema import Config
 from focusrail.errors import BadStart, FocusrailError, ShootAborted, TooFewFrames, by_name
 from focusrail.model.frame import FrameRecord
-from focusrail.model.shoot import Shoot, State
+from focusrail.model.shoot import ENDED, Shoot, State
 from focusrail.store.journal import Journal
 from focusrail.store.outbound import (
     Destination,
@@ -69,7 +69,10 @@ class Stacks:
 
         Where most of them fit none of the first, all are registered from the middle outwards, and stacked once more.
         """
-        self._journal.advance(shoot, State.MERGING)
+        if shoot.state in ENDED:  # and stays so until its next version is there: nothing is left to be gone on with
+            shoot.advance(State.MERGING)
+        else:
+            self._journal.advance(shoot, State.MERGING)
         if shoot.method.reference != "first":
             return self._make(shoot, place, list(records), told, survey=True)
         given: list[FrameRecord | LeftOut] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from focusrail.errors import ShootInUse
-from focusrail.model.shoot import Shoot, State
+from focusrail.model.shoot import ENDED, Shoot
 from focusrail.store.journal import Journal
 from focusrail.store.spool import Spool
 
@@ -26,7 +26,7 @@ def interrupted(journal: Journal, spool: Spool) -> Shoot | None:
 
 def was_interrupted(shoot: Shoot, spool: Spool) -> bool:
     """Whether a shoot is journalled as going on, and no process works on it."""
-    if shoot.state in (State.PUBLISHED, State.FAILED, State.ABORTED):
+    if shoot.state in ENDED:
         return False
     try:
         with spool.claim(shoot.shoot_id, patience_s=0.0):

@@ -25,9 +25,11 @@ class State(str, Enum):
     ABORTED = "aborted"
 
 
+ENDED = frozenset({State.PUBLISHED, State.FAILED, State.ABORTED})  # nothing is to be gone on with unasked
+
 # A shoot whose process died still says `shooting`, `paused` or `merging`: whoever takes it up again may shoot the
 # frames that are missing, or merge what was stored. Failed, aborted and published shoots can be merged again (a
-# re-stack) or shot on (extended, resumed).
+# re-stack) or shot on (extended, resumed). In the journal a re-stack leaves them as they are until it is published.
 ALLOWED: dict[State, frozenset[State]] = {
     State.IDLE: frozenset({State.PREFLIGHT, State.MERGING, State.FAILED, State.ABORTED}),
     State.PREFLIGHT: frozenset({State.SHOOTING, State.FAILED, State.ABORTED}),
