@@ -164,7 +164,7 @@ $("gate-form").addEventListener("submit", async (event) => {
     // With the right one the service sets its cookie and sends us on to `/`.
     const answer = await fetch(`/?token=${token}`, { cache: "no-store" });
     if (answer.redirected) location.reload();
-    else setText(error, "That is not this rig’s token. Copy it as a whole from `focusrail token`.");
+    else setText(error, "That is not this rig’s token. Copy the whole address that focusrail token shows.");
   } catch {
     setText(error, "The service does not answer. Is it running?");
   }
@@ -280,6 +280,12 @@ const HEARD = {
 // --- what we know -----------------------------------------------------------------------------------------------------
 
 let status = null; // as GET /api/status tells it
+
+// Letting originals go makes way for whatever a person wants: nobody has to wait for it.
+const looked = async () => {
+  const told = await get("/status");
+  return told.doing === "tidying" ? { ...told, doing: "" } : told;
+};
 let rail = null; // what of the rail does not change: its ends and its smallest step
 let latest = null; // the newest shoot that was published
 let unfinished = null; // the newest shoot, where it ended before it was published
@@ -321,7 +327,7 @@ document.addEventListener("visibilitychange", () => {
 
 async function readStatus() {
   const went = going();
-  status = await get("/status");
+  status = await looked();
   if (!status.rig) rail = null;
   else if (!rail) {
     // The rig has come, or come back: what can be planned is known only now.
@@ -346,7 +352,7 @@ async function ended(shoot_id) {
 /** Everything anew: at the beginning, after a lost connection, and when events were missed. */
 async function loadAll() {
   shown.shoot = null;
-  status = await get("/status");
+  status = await looked();
   connection.last = status.last_event;
   rail = status.rig ? await get("/rail") : null;
   const progress = going();
