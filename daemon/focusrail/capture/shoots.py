@@ -45,6 +45,7 @@ class Shoots:
         self._config, self._journal, self._spool, self._stacks = config, journal, spool, stacks
         self._clock, self._aborted, self._listen = clock, aborted, listen
         self._engine: Engine | None = None
+        self.begun = False  # the newest: nothing has spoken against it, and the journal says that it is shot
 
     def run(
         self,
@@ -84,7 +85,7 @@ class Shoots:
     def _run(
         self, shoot: Shoot, recipe: Recipe, rig: Rig, stored: Sequence[FrameRecord], enter: Callable[[], None] | None
     ) -> Published:
-        began_s = self._clock.monotonic_s()
+        began_s, self.begun = self._clock.monotonic_s(), False
         # Whoever has heard of the shoot may pause it: there must be something to be paused by then.
         self._engine = engine = Engine(
             rig.carriage, rig.camera, rig.camera_thread, spool=self._spool, journal=self._journal, listen=self._listen
@@ -112,6 +113,7 @@ class Shoots:
                 enter()
             else:
                 self._journal.advance(shoot, State.SHOOTING)
+            self.begun = True
             stacking_error = engine.run(shoot, process, stored=stored, settle_s=recipe.settle_s)
             shot_s = self._clock.monotonic_s() - began_s
             self._journal.advance(shoot, State.MERGING)
