@@ -43,7 +43,7 @@ build() {
     trap 'rm -rf "$sources"' EXIT
     (cd "$repository" && tar --exclude=__pycache__ --exclude='*.so' -cf - \
         daemon drivers config systemd requirements hatch_build.py pyproject.toml README.md LICENSE) | tar -xf - -C "$sources"
-    "$python" "$sources/requirements/runtime.py" "$sources/requirements/$(basename "$lock")" gphoto2 raw gpio evdev \
+    "$python" "$sources/requirements/runtime.py" "$sources/requirements/$(basename "$lock")" gphoto2 raw gpio \
         $(case $lock in *kv260*) echo kv260 ;; esac) >"$sources/lock.txt"
     if [ -e "$etc/packages.txt" ]; then cp "$etc/packages.txt" "$sources"; fi
     number=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$sources/daemon/focusrail/__init__.py")

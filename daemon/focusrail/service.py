@@ -206,8 +206,8 @@ class Service:
         check_accelerator(self.config.accelerator, shoot.method)
         with self.spool.claim(shoot_id):
             require_originals(self.journal, shoot_id)
-            stored = proven(self.journal.frames(shoot_id))
-            require_all(shoot, stored, self.spool, command=self._command)
+            stored = proven(known := self.journal.frames(shoot_id))
+            require_all(shoot, known, stored, self.spool, command=self._command)
             with self.rig() as rig:
                 positions_mm = extended(
                     shoot, recipe, near=near, far=far, far_is_high=self.config.rail.far_is == "high",

@@ -260,7 +260,16 @@ def test_a_live_picture_and_results_are_there_only_by_their_names(shot: tuple[Se
     answer = asked(app, "GET", f"/api/shoots/{done.shoot_id}/versions/1/{name}")
     assert answer.status == 200 and answer.body == (done.folder / name).read_bytes()
     ranged = asked(app, "GET", f"/api/shoots/{done.shoot_id}/versions/1/{name}", headers={**OURS, "range": "bytes=2-5"})
-    assert ranged.status == 206 and ranged.body == (done.folder / name).read_bytes()[2:6]
+    whole = (done.folder / name).read_bytes()
+    assert ranged.status == 206 and ranged.body == whole[2:6]
+    for none in ("bytes=5-2", "bytes=", "lines=1-2", "a-b", "bytes=1-2;3-4"):
+        asked_all = asked(app, "GET", f"/api/shoots/{done.shoot_id}/versions/1/{name}", headers={**OURS, "range": none})
+        assert (asked_all.status, asked_all.body) == (200, whole), none
+    beyond = asked(
+        app, "GET", f"/api/shoots/{done.shoot_id}/versions/1/{name}", headers={**OURS, "range": f"bytes={len(whole)}-"}
+    )
+    assert beyond.status == 416 and beyond.headers["content-type"] == "application/problem+json"
+    assert beyond.headers["content-range"] == f"bytes */{len(whole)}"
     report = asked(app, "GET", f"/api/shoots/{done.shoot_id}/versions/1/report.html")
     assert report.headers["content-security-policy"].startswith("sandbox")
     desk.close()

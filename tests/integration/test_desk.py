@@ -14,7 +14,7 @@ from focusrail.capture.events import FrameStored, Merging
 from focusrail.capture.found import found
 from focusrail.capture.unfinished import interrupted
 from focusrail.desk import Desk
-from focusrail.errors import DiskFull, OriginalsLetGo, RigBusy, ShootAborted
+from focusrail.errors import DiskFull, IllegalTransition, OriginalsLetGo, RigBusy, ShootAborted
 from focusrail.event_log import EventLog
 from focusrail.model.shoot import State
 from focusrail.service import Service
@@ -241,4 +241,6 @@ def test_stacking_again_that_is_broken_off_leaves_the_shoot_as_it_ended(
     assert interrupted(again.journal, again.spool) is None
     assert again.restack(shoot.shoot_id).finished.frames_used == stored
     assert again.journal.shoot(shoot.shoot_id).state is State.PUBLISHED
+    with pytest.raises(IllegalTransition, match=rf"planned and never shot: {stored}-7; `focusrail resume "):
+        again.extend(shoot.shoot_id, far=1)
     again.close()

@@ -121,6 +121,8 @@ def check_results(home: Home) -> int:
 class Lane:
     """Rounds, one after the other. Whatever one leaves behind, the next must be able to live with."""
 
+    _fastest_s = LONGEST_S  # that a shoot has taken which nobody killed
+
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         self.home = Home(folder, camera=CAMERA, service={"listen": "127.0.0.1:0"})
@@ -148,6 +150,8 @@ class Lane:
         self._launch("shoot", "recipe.yaml")
         if self._end() != 0:
             raise Unkept(f"the undisturbed shoot failed: {self._tail()}")
+        # When the machine was busy just then, moments by the clock would all be too late.
+        Lane._fastest_s = self._took_s = min(Lane._fastest_s, time.monotonic() - self._began_s)
         (folder,) = published(self.home.outbound)
         return fingerprint(folder)
 
@@ -186,7 +190,7 @@ class Lane:
             shoot = self._known(name)
             is_published = shoot is not None and shoot.state is State.PUBLISHED
             self._launch("serve", name=name)
-            due_s = self._due_s(chance) if left and not is_published else self._began_s + LONGEST_S
+            due_s = self._due_s(chance) if left else self._began_s + LONGEST_S
             if self._until(lambda: bool(self._told("service.started")), due_s) and not begun:
                 begun = self._ask_for(name, due_s)
             if left and not is_published:
@@ -197,7 +201,8 @@ class Lane:
             if is_published and self._told("shoot.resumed"):
                 raise Unkept("what was published is gone on with")
             os.kill(self._pid, signal.SIGTERM)
-            if (code := self._end()) != 0:
+            code = self._end()
+            if code != 0 and not (code == -signal.SIGTERM and not self._told("rig.opened")):
                 raise Unkept(f"the service ended with code {code}")
             self._check_made()
             break
@@ -335,7 +340,6 @@ class Lane:
         if code is None:
             raise Unkept(f"it goes on after {LONGEST_S:g} s")
         self._pid = 0
-        self._took_s = time.monotonic() - self._began_s if not self._took_s else self._took_s
         return code
 
     def _is_at_work(self) -> bool:

@@ -177,6 +177,12 @@ def test_one_click_leads_to_a_picture_in_the_gallery(service: Service, visitor: 
     page.get_by_role("tab", name="3D").click()
     expect(page.locator("#viewer .size")).to_have_text(re.compile(r"([\d.]+ \W ){2}[\d.]+ mm"))
     check_access(page, "surface")
+    surface = page.locator("canvas.surface")
+    before = surface.screenshot()
+    surface.press("ArrowRight")  # turns it
+    by_key = surface.screenshot()
+    surface.drag_to(surface, source_position={"x": 200, "y": 200}, target_position={"x": 260, "y": 220})
+    assert len({before, by_key, surface.screenshot()}) == 3
     page.get_by_role("tab", name="Frames").click()
     expect(page.locator("#viewer a")).to_have_count(FRAMES)
     check_access(page, "frames")

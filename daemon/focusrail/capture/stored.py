@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from focusrail.errors import OriginalChanged, OriginalsLetGo
+from focusrail.errors import IllegalTransition, OriginalChanged, OriginalsLetGo
 from focusrail.model.frame import FrameRecord
 from focusrail.model.selection import frames_text
 from focusrail.model.shoot import Shoot
@@ -24,14 +24,26 @@ def require_originals(journal: Journal, shoot_id: str) -> None:
     )
 
 
-def require_all(shoot: Shoot, stored: Sequence[FrameRecord], spool: Spool, *, command: str) -> None:
-    """Every frame that was planned is there, as it was stored. Raises OriginalChanged."""
+def require_all(
+    shoot: Shoot, known: Sequence[FrameRecord], stored: Sequence[FrameRecord], spool: Spool, *, command: str
+) -> None:
+    """Every frame that was planned has been shot, and what is `known` to the journal is `stored` as it was.
+
+    Raises IllegalTransition, OriginalChanged.
+    """
     if not stored:
         raise OriginalChanged(
             f"none of the frames of shoot {shoot.shoot_id} is in {spool.folder(shoot.shoot_id)} any more: restore them "
             "from a backup, or shoot it anew"
         )
-    lost = sorted(set(range(len(shoot.positions_mm))) - {record.index for record in stored})
+    shot = {record.index for record in known}
+    never = sorted(set(range(len(shoot.positions_mm))) - shot)
+    if never:
+        raise IllegalTransition(
+            f"of shoot {shoot.shoot_id} these frames were planned and never shot: {frames_text(never)}; "
+            f"`{command} resume {shoot.shoot_id}` shoots them, then it can be extended"
+        )
+    lost = sorted(shot - {record.index for record in stored})
     if lost:
         raise OriginalChanged(
             f"of shoot {shoot.shoot_id} these frames are missing or damaged in the spool: {frames_text(lost)}; "

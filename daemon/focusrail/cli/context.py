@@ -56,7 +56,15 @@ class Context:
     @property
     def command(self) -> str:
         """What a person types to reach the same configuration."""
-        options = (("--config", self.config_path), ("--data", self.data))
+        return self._typed(self.config_path, self.data)
+
+    @property
+    def command_anywhere(self) -> str:
+        """The same, from whatever folder it is typed in: the service is heard of in many."""
+        return self._typed(*(path and path.absolute() for path in (self.config_path, self.data)))
+
+    def _typed(self, config_path: Path | None, data: Path | None) -> str:
+        options = (("--config", config_path), ("--data", data))
         return " ".join(["focusrail", *(f"{name} {shlex.quote(str(path))}" for name, path in options if path)])
 
     @contextmanager

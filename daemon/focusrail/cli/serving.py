@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 import click
 
@@ -17,9 +18,10 @@ def serve(context: Context) -> None:
 
     What a crash or a power cut has interrupted is gone on with (service.resume). The carriage moves.
     """
-    from focusrail.serve import serve as serve_config  # noqa: PLC0415 - a web server is only for who serves
+    with suppress(KeyboardInterrupt):  # told to end before it listened: no failure, as later it is none
+        from focusrail.serve import serve as serve_config  # noqa: PLC0415 - a web server is only for who serves
 
-    serve_config(context.config(), command=context.command)
+        serve_config(context.config(), command=context.command_anywhere)
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -63,21 +64,21 @@ class Client:
             shoot_id = next((s["shoot_id"] for s in self.shoots() if s["unfinished"]), None)
             if shoot_id is None:
                 raise UnknownShoot("every shoot is finished: there is none to go on with")
-        return self._wait_for(f"/api/shoots/{shoot_id}/resume", None)
+        return self._wait_for(f"{_at(shoot_id)}/resume", None)
 
     def extend(self, shoot_id: str, *, near: int, far: int) -> Published:
         """Extend a published shoot and wait for its end. Raises what ended it, ServiceLost."""
-        return self._wait_for(f"/api/shoots/{quote(shoot_id, safe='')}/extend", {"near": near, "far": far})
+        return self._wait_for(f"{_at(shoot_id)}/extend", {"near": near, "far": far})
 
     def usual(self, shoot_id: str) -> tuple[Method, Outputs | None]:
         """How a shoot was stacked, and what besides its results its recipe wants."""
-        told = self._wire.get(f"/api/shoots/{shoot_id}")
+        told = self._wire.get(_at(shoot_id))
         outputs = None if told["recipe"] is None else TypeAdapter(Outputs).validate_python(told["recipe"]["outputs"])
         return TypeAdapter(Method).validate_python(told["method"]), outputs
 
     def restack(self, shoot_id: str, **wish: Any) -> Published:
         """Stack a shoot again and wait for its end; `wish` as of Service.restack."""
-        return self._wait_for(f"/api/shoots/{shoot_id}/stack", _sent(wish))
+        return self._wait_for(f"{_at(shoot_id)}/stack", _sent(wish))
 
     def stack_folder(self, folder: Path, **wish: Any) -> Published:
         """Stack a folder of photographs and wait for its end; `wish` as of Service.stack_folder."""
@@ -235,3 +236,10 @@ def _sent(wish: Mapping[str, Any]) -> dict[str, Any]:
         sent["out"] = str(sent["out"].absolute())
     sent["without"] = frames_text(sent.get("without", ()))
     return sent
+
+
+def _at(shoot_id: str) -> str:
+    """Where a shoot is. What cannot be the ID of one must not become a part of an address. Raises UnknownShoot."""
+    if not re.fullmatch(r"[0-9A-Za-z-]+", shoot_id):
+        raise UnknownShoot(f"no shoot {shoot_id!r}; `focusrail shoots` lists them")
+    return f"/api/shoots/{shoot_id}"

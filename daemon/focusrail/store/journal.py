@@ -309,11 +309,13 @@ class Journal:
                 "SELECT shoot_id, (SELECT coalesce(sum(json_extract(original.value, '$.size_bytes')), 0)"
                 " FROM frame, json_each(frame.record, '$.originals') original WHERE frame.shoot_id=shoot.shoot_id),"
                 " (SELECT max(published_at) FROM publication WHERE publication.shoot_id=shoot.shoot_id)"
-                ", state FROM shoot WHERE recipe IS NOT NULL AND shoot_id NOT IN (SELECT shoot_id FROM let_go)"
+                ", state, json_array_length(positions_mm) >"
+                " (SELECT count(*) FROM frame WHERE frame.shoot_id=shoot.shoot_id)"
+                " FROM shoot WHERE recipe IS NOT NULL AND shoot_id NOT IN (SELECT shoot_id FROM let_go)"
             ).fetchall()
         found = []
-        for shoot_id, size_bytes, at, state in rows:
-            done = at is not None and state == State.PUBLISHED.value and self.is_finished(shoot_id)
+        for shoot_id, size_bytes, at, state, misses in rows:
+            done = at is not None and state == State.PUBLISHED.value and not misses and self.is_finished(shoot_id)
             found.append(Kept(shoot_id, size_bytes, datetime.fromisoformat(at) if done else None))
         return found
 

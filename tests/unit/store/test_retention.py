@@ -30,7 +30,9 @@ class Store:
         self.root, self.journal, self.spool = root, Journal(root / "journal.sqlite"), Spool(root / "spool")
         self.stopped = False
 
-    def shoot(self, number: int, *, published: bool = True, days_ago: float = 0, folder: bool = False) -> str:
+    def shoot(
+        self, number: int, *, published: bool = True, days_ago: float = 0, folder: bool = False, complete: bool = True
+    ) -> str:
         """A shoot of three frames, or a stack of a folder."""
         at = NOW - timedelta(days=days_ago)
         shoot_id = f"20261101T000000-000{number}"
@@ -38,7 +40,7 @@ class Store:
         positions_mm = () if folder else (0.0, 0.5, 1.0)
         shoot = Shoot(shoot_id, "bee", at, Method(), recipe=recipe, positions_mm=positions_mm)
         self.journal.add_shoot(shoot)
-        for index in range(3):
+        for index in range(3 if complete else 2):
             data = bytes([number, index]) * (FRAME_BYTES // 2)
             if folder:
                 path = self.root / f"mine-{number}-{index}.jpg"
@@ -259,6 +261,13 @@ def test_an_extended_shoot_counts_from_its_newest_version_and_not_while_it_is_un
     assert unfinished.published_at is None
     newer = Kept("a", 5, NOW - timedelta(days=2))
     assert due([unfinished, newer, Kept("b", 5, NOW)], KeepConfig(days=1), NOW) == [newer]
+
+
+def test_a_shoot_that_ended_early_and_was_stacked_to_have_a_look_keeps_its_originals(store: Store) -> None:
+    shoot_id = store.shoot(0, days_ago=9, complete=False)
+    store.shoot(1)
+    store.retention(days=1).apply(NOW)
+    assert store.kept() == ["0", "1"] and store.journal.let_go_at(shoot_id) is None
 
 
 def test_limits_must_be_limits() -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException
 from fastapi import Path as InPath
+from starlette.datastructures import Headers
 from starlette.responses import FileResponse, Response
+from starlette.types import Message, Receive, Scope, Send
 
 from focusrail.api.asked import AtDesk
+from focusrail.api.problems import problem
 from focusrail.desk import Desk
 
 router = APIRouter(prefix="/shoots/{shoot_id}", tags=["files"])
+_PART = r"\s*([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})"  # of a Range header
 _REPORT = "sandbox allow-popups; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -82,13 +87,43 @@ def _entries(folder: Path) -> list[Path]:
         return []
 
 
+class _Sent(FileResponse):
+    """A file, or those bytes of it that are asked for; what is no range asks for all of it (RFC 9110, 14.2)."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, a range beyond its end as every other error."""
+        if not _is_range(Headers(scope=scope).get("range", "")):
+            scope = {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}
+        refused = False
+
+        async def sending(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and message["status"] == 416:
+                refused = True
+                whole = Headers(raw=message["headers"])["content-range"]  # bytes */SIZE
+                answer = problem(416, "Beyond its end", f"the file has {whole.rpartition('/')[2]} bytes")
+                answer.headers["Content-Range"] = whole
+                await answer(scope, receive, send)
+            elif not refused:
+                await send(message)
+
+        await super().__call__(scope, receive, sending)
+
+
+def _is_range(given: str) -> bool:
+    if not re.fullmatch(r"bytes=" + _PART + r"(\s*,\s*" + _PART + r")*", given):
+        return False
+    parts = (part.strip().split("-") for part in given.partition("=")[2].split(","))
+    return all(not first or not last or int(first) <= int(last) for first, last in parts)
+
+
 def _file(path: Path, media_type: str | None) -> FileResponse:
     try:
         with path.open("rb"):  # gone, or not ours to read: to be told now, not in the middle
             pass
     except OSError as error:
         raise HTTPException(404, "that file is not there") from error
-    response = FileResponse(path, media_type=media_type)
+    response = _Sent(path, media_type=media_type)
     response.headers["Cache-Control"] = "private, no-cache"
     if response.media_type in ("text/html", "image/svg+xml"):  # the report: nothing in it may run here
         response.headers["Content-Security-Policy"] = _REPORT

@@ -164,7 +164,7 @@ $("gate-form").addEventListener("submit", async (event) => {
     // With the right one the service sets its cookie and sends us on to `/`.
     const answer = await fetch(`/?token=${token}`, { cache: "no-store" });
     if (answer.redirected) location.reload();
-    else setText(error, "That is not this rig’s token. Copy it as a whole from `focusrail token`.");
+    else setText(error, "That is not this rig’s token. Copy the whole address that focusrail token shows.");
   } catch {
     setText(error, "The service does not answer. Is it running?");
   }
@@ -280,6 +280,12 @@ const HEARD = {
 // --- what we know -----------------------------------------------------------------------------------------------------
 
 let status = null; // as GET /api/status tells it
+
+// Letting originals go makes way for whatever a person wants: nobody has to wait for it.
+const looked = async () => {
+  const told = await get("/status");
+  return told.doing === "tidying" ? { ...told, doing: "" } : told;
+};
 let rail = null; // what of the rail does not change: its ends and its smallest step
 let latest = null; // the newest shoot that was published
 let unfinished = null; // the newest shoot, where it ended before it was published
@@ -321,7 +327,7 @@ document.addEventListener("visibilitychange", () => {
 
 async function readStatus() {
   const went = going();
-  status = await get("/status");
+  status = await looked();
   if (!status.rig) rail = null;
   else if (!rail) {
     // The rig has come, or come back: what can be planned is known only now.
@@ -346,7 +352,7 @@ async function ended(shoot_id) {
 /** Everything anew: at the beginning, after a lost connection, and when events were missed. */
 async function loadAll() {
   shown.shoot = null;
-  status = await get("/status");
+  status = await looked();
   connection.last = status.last_event;
   rail = status.rig ? await get("/rail") : null;
   const progress = going();
@@ -1376,7 +1382,8 @@ function showFrames(viewer) {
     const fate = about.get(frame.index);
     const out = fate && !fate.used;
     const where = frame.position_mm === null ? frame.file : `${mm(frame.position_mm, 3)} mm`;
-    return h("a", { href: `/api/shoots/${seen.shoot.shoot_id}/frames/${frame.index}/original`, target: "_blank", class: out ? "out" : null, title: fate?.reason || null },
+    const original = seen.shoot.let_go_at ? null : `/api/shoots/${seen.shoot.shoot_id}/frames/${frame.index}/original`;
+    return h("a", { href: original, target: "_blank", class: out ? "out" : null, title: fate?.reason || null },
       frame.thumbnail ? h("img", { src: thumbnail(seen.shoot.shoot_id, frame.index), alt: "", loading: "lazy" }) : null,
       `${frame.index} · ${where}${out ? " · left out" : ""}`);
   })));
@@ -1394,7 +1401,7 @@ async function showCompare(viewer) {
     const frame = new Image();
     const put = async () => {
       const record = frames[at];
-      const whole = /^image\/(jpeg|png|webp)$/.test(record.media_type);
+      const whole = !seen.shoot.let_go_at && /^image\/(jpeg|png|webp)$/.test(record.media_type);
       const url = whole ? `/api/shoots/${seen.shoot.shoot_id}/frames/${record.index}/original` : thumbnail(seen.shoot.shoot_id, record.index);
       const image = await loaded(url);
       if (frames[at] !== record) return;
@@ -1606,8 +1613,9 @@ function readGlb(data) {
 async function showSurface(viewer) {
   if (!versionOf()?.files.includes("surface.glb")) {
     const { shoot } = seen;
-    const box = waiting(viewer, "This version has no surface yet. It is made of the frames that are stored; tick “3D surface as well” in the plan, under More, and the next shoot brings its own.");
-    if (shoot.stored > 1 && !shoot.going_on) box.append(h("button", { type: "button", class: "primary", click: () => stack(shoot.shoot_id, { outputs: { ...withoutNull(shoot.recipe?.outputs ?? {}), mesh: true } }) }, "Make the surface"));
+    const possible = isStackable(shoot);
+    const box = waiting(viewer, `This version has no surface${possible ? " yet: it can be made of the frames that are stored" : ""}. Tick “3D surface as well” in the plan, under More, and the next shoot brings its own.`);
+    if (possible) box.append(h("button", { type: "button", class: "primary", click: () => stack(shoot.shoot_id, { outputs: { ...withoutNull(shoot.recipe?.outputs ?? {}), mesh: true } }) }, "Make the surface"));
     return;
   }
   const wait = waiting(viewer, "Loading the surface…");
@@ -1802,12 +1810,16 @@ function renderFacts() {
   ].filter(Boolean));
 }
 
+/** Whether anything more can be made of its originals. */
+const isStackable = (shoot) => shoot.stored > 1 && !shoot.going_on && !shoot.let_go_at;
+
 function factsOf(shoot, about) {
   const facts = [["Taken", moment(shoot.created_at)]];
   if (shoot.unfinished || shoot.going_on) facts.push(["State", shoot.going_on ? "going on" : STATES[shoot.state] ?? shoot.state]);
   facts.push(["Frames", shoot.planned > shoot.stored ? `${shoot.stored} of ${shoot.planned}` : String(shoot.stored)]);
   if (about) facts.push(...resultFacts(about));
   if (shoot.recipe === null) facts.push(["From", shoot.source]);
+  if (shoot.let_go_at) facts.push(["Originals", `let go on ${moment(shoot.let_go_at)}`]);
   return facts;
 }
 function resultFacts({ frames, result, method }) {
@@ -1837,7 +1849,7 @@ function actionsOf(shoot) {
       toast("Recipe loaded", `The plan is that of “${shoot.name}” now.`, { key: "recipe" });
     });
   }
-  if (shoot.stored > 1 && !shoot.going_on) button("Stack again", () => stack(shoot.shoot_id));
+  if (isStackable(shoot)) button("Stack again", () => stack(shoot.shoot_id));
   if (versionOf()?.files.includes("report.html")) actions.push(h("a", { class: "button", href: fileUrl("report.html"), target: "_blank", rel: "noopener" }, "Report"));
   return actions;
 }
@@ -1858,7 +1870,7 @@ const more = { frames: 5 };
 function extensionCard() {
   const { shoot, about, frames } = seen;
   const at = frames.map((frame) => frame.position_mm);
-  if (!shoot.recipe || shoot.unfinished || shoot.going_on || !about || at.length < 2 || at.includes(null)) return null;
+  if (!shoot.recipe || shoot.unfinished || !isStackable(shoot) || !about || at.includes(null)) return null;
   const step = (at.at(-1) - at[0]) / (at.length - 1);
   const ends = [[at[0], -step], [at.at(-1), step]];
   if ((step > 0) !== (about.result.far_is_high ?? true)) ends.reverse();
