@@ -76,6 +76,7 @@ class Trial:
         self.hang()
         self.absent()
         self.wrong()
+        self.slow()
         self.uninstall()
         if self.misses:
             sys.exit("missed: " + "; ".join(self.misses))
@@ -230,6 +231,22 @@ class Trial:
             status = self.machine.shown("ExecMainStatus")
             self.expect(f"a wrong configuration: exit {status}, and no restart", status == "78")
         until(self._active, what="the rig")
+
+    def slow(self) -> None:
+        """An exposure that takes longer than systemd wants to wait."""
+        with self.configured("camera: {settings: {exposure_s: 12}}", "TimeoutStopSec=3"):
+            until(self._active, what="its start")
+            shooting = self._shooting()
+            until(lambda: self._stored() == 1, what="the first frame")
+            began_s = time.monotonic()
+            self.machine.run("systemctl stop focusrail")
+            took_s = time.monotonic() - began_s
+            shooting.wait(60)
+            ended = [self.machine.shown(name) for name in ("Result", "ExecMainStatus")]
+            self.expect(f"an exposure of 12 s is finished, TimeoutStopSec=3: {took_s:.1f} s, {ended}",
+                        took_s > 5 and ended == ["success", "0"])  # fmt: skip
+        until(lambda: self._stored() >= 2, what="its going on")
+        self.machine.run("focusrail abort")
 
     @contextmanager
     def configured(self, rig: str, unit: str) -> Iterator[None]:
