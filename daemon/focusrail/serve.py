@@ -186,7 +186,10 @@ def _tcp(host: str, port: int) -> Iterator[socket.socket]:
                 listening.bind((host, port))
         except (OSError, OverflowError) as error:
             why = error.strerror if isinstance(error, OSError) else "there is no such port"
-            raise ConfigError(f"service.listen: cannot listen on {host}:{port}: {why}") from error
+            # What may be otherwise in a moment must not keep systemd from trying again.
+            passes = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, socket.EAI_AGAIN)
+            kind = FocusrailError if passes else ConfigError
+            raise kind(f"service.listen: cannot listen on {host}:{port}: {why}") from error
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALE_S * 1000)
         listening.listen(_BACKLOG)
         yield listening

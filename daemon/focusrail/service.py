@@ -85,7 +85,9 @@ class Service:
             config, journal=self.journal, spool=self.spool, stacks=self._stacks, clock=self._clock,
             aborted=self._aborted, listen=self._tell,
         )  # fmt: skip
-        self._retention = Retention(self.journal, self.spool, config.store.keep, stopped=self._aborted.is_set)
+        self._retention = Retention(
+            self.journal, self.spool, config.store.outbound_folder, config.store.keep, stopped=self._aborted.is_set
+        )
         self.goes_on = False  # whether somebody goes on with a shoot that has lost a device when that is back
         self._operations = 0  # that are going on, one within the other
 

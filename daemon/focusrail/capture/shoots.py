@@ -102,9 +102,10 @@ class Shoots:
             raise ShootAborted(f"shoot {shoot.shoot_id} was aborted before anything moved")
         there = {record.index for record in stored}
         missing_mm = [mm for index, mm in enumerate(shoot.positions_mm) if index not in there]
-        if stored:
-            size = sum(original.size_bytes for record in stored for original in record.originals)
-            check_room(self._spool.root, frames_left=len(missing_mm), frame_bytes=size // len(stored))
+        alike = stored or self._journal.newest_frames(shoot.source)
+        if alike:  # else the first frame tells
+            size = sum(original.size_bytes for record in alike for original in record.originals)
+            check_room(self._spool.root, frames_left=len(missing_mm), frame_bytes=size // len(alike))
         check_rail(rig.carriage, missing_mm, may_home=self._config.rail.home == "if_unknown")
         start_mm = rig.carriage.position_mm()
         place = self._stacks.place(shoot)
