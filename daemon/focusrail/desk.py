@@ -22,6 +22,7 @@ from focusrail.capture.events import FrameStored, Merging, Paused, Published, St
 from focusrail.capture.live_view import LiveView
 from focusrail.capture.plan import Plan, plan
 from focusrail.capture.rig import Rig
+from focusrail.capture.unfinished import give_up
 from focusrail.config.schema import Config
 from focusrail.errors import FocusrailError, IllegalTransition, KeyReused, RigBusy, name_of
 from focusrail.event_log import EventLog
@@ -238,8 +239,13 @@ class Desk:
         return shoot_id
 
     def abort(self, shoot_id: str) -> None:
-        """End a shoot or stack; what is stored is safe."""
+        """End a shoot or stack, also one that waits to be gone on with; what is stored is safe."""
         with self._change:  # so that it is this one that is ended
+            progress = self._progress
+            if progress is None or progress.shoot_id != shoot_id:
+                shoot = self.service.journal.shoot(shoot_id)
+                if give_up(shoot, self.service.journal, self.service.spool):
+                    return
             self._going_on(shoot_id)
             self.service.abort()
 
@@ -367,9 +373,7 @@ class Desk:
         with self._lock:
             progress = self._progress
             if progress is not None:
-                progress = replace(
-                    progress, elapsed_s=now_s - self._began_s, remaining_s=self._remaining_s(progress, now_s)
-                )
+                progress = progress.at(now_s, began_s=self._began_s, first_s=self._first_s)
             doing = self._doing
         rig, rail, travel = self.service.holder.look()
         rail = rail or RailStatus(None, False)
@@ -388,9 +392,3 @@ class Desk:
             frames_waiting=0 if progress is None else max(0, progress.stored - progress.fused - progress.left_out),
             free_bytes={"spool": free_bytes(store.spool_folder), "outbound": free_bytes(store.outbound_folder)},
         )
-
-    def _remaining_s(self, progress: Progress, now_s: float) -> float | None:
-        if progress.stored < 2 or progress.state == "paused":
-            return None
-        pace_s = (now_s - self._first_s) / (progress.stored - 1)
-        return pace_s * max(0, progress.frames - progress.stored)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -24,6 +24,13 @@ class Progress:
     left_out: int = 0
     elapsed_s: float = 0.0
     remaining_s: float | None = None  # of the frames still to be made, at the pace so far
+
+    def at(self, now_s: float, *, began_s: float, first_s: float) -> Progress:
+        """The same at a time, where it began at another, and its first frame came at a third."""
+        remaining_s = None
+        if self.stored > 1 and self.state != "paused":
+            remaining_s = (now_s - first_s) / (self.stored - 1) * max(0, self.frames - self.stored)
+        return replace(self, elapsed_s=now_s - began_s, remaining_s=remaining_s)
 
 
 @dataclass(frozen=True, slots=True)

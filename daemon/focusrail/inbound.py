@@ -23,7 +23,7 @@ from focusrail.desk import Desk
 from focusrail.errors import FocusrailError, RigBusy
 from focusrail.model.recipe import LARGEST_STACK
 from focusrail.store.folder import is_text, printable
-from focusrail.store.journal import Inbound
+from focusrail.store.journal_entries import Inbound
 from focusrail_drivers.base import DriverError
 
 log = structlog.get_logger(__name__)

@@ -99,6 +99,7 @@ async def _serve(
     watchdog.watch(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.end)
+    desk.service.goes_on = given.service.resume
     opening = asyncio.create_task(_keep_open(desk, given, watchdog))
     try:
         await server.serve(sockets)
@@ -127,8 +128,11 @@ class _Server(uvicorn.Server):
 
 
 async def _keep_open(desk: Desk, config: Config, watchdog: Watchdog) -> None:
-    """Open the rig, again and again where it is not there; then go on with what was interrupted."""
-    resumed = False
+    """Open the rig, again and again where it is not there; then go on with what was interrupted.
+
+    What could not be gone on with is tried again when the rig is opened anew, or has found its place.
+    """
+    opened, tried = False, (desk.service.holder.kept, False)
     while True:
         if desk.service.holder.kept is None and not desk.status().doing:
             try:
@@ -141,11 +145,14 @@ async def _keep_open(desk: Desk, config: Config, watchdog: Watchdog) -> None:
             else:
                 log.info("service.started", devices=devices, listens=config.service.listen)
                 watchdog.ready()
-                if config.service.resume and not resumed:
-                    await asyncio.to_thread(_go_on, desk)
-                if not resumed:
-                    await asyncio.to_thread(desk.tidy)
-                resumed = True
+        rig, status = desk.service.holder.kept, desk.status()
+        if rig is not None and not status.doing and tried != (rig, status.position_mm is not None):
+            tried = (rig, status.position_mm is not None)
+            if config.service.resume:
+                await asyncio.to_thread(_go_on, desk)
+            if not opened:
+                await asyncio.to_thread(desk.tidy)
+            opened = True
         await asyncio.sleep(_LOOK_S)
 
 
@@ -179,7 +186,10 @@ def _tcp(host: str, port: int) -> Iterator[socket.socket]:
                 listening.bind((host, port))
         except (OSError, OverflowError) as error:
             why = error.strerror if isinstance(error, OSError) else "there is no such port"
-            raise ConfigError(f"service.listen: cannot listen on {host}:{port}: {why}") from error
+            # What may be otherwise in a moment must not keep systemd from trying again.
+            passes = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, socket.EAI_AGAIN)
+            kind = FocusrailError if passes else ConfigError
+            raise kind(f"service.listen: cannot listen on {host}:{port}: {why}") from error
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALE_S * 1000)
         listening.listen(_BACKLOG)
         yield listening

@@ -6,9 +6,10 @@ Whatever starts a shoot or a stack (command line, HTTP, button) calls this.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -27,7 +28,6 @@ from focusrail.capture.stored import require_all, require_originals
 from focusrail.config.schema import Config
 from focusrail.errors import (
     DiskFull,
-    FrameError,
     IllegalTransition,
     NoFrames,
     RecipeRefused,
@@ -40,11 +40,11 @@ from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import LARGEST_STACK, Recipe
 from focusrail.model.selection import check_known
 from focusrail.model.shoot import ENDED, Shoot, State, new_shoot_id
-from focusrail.store.folder import SLABS, Listing, lie_on_each_other, list_folder, record_of
+from focusrail.store.folder import Listing, list_folder, suited
 from focusrail.store.journal import Journal
 from focusrail.store.retention import Retention, what_could_go
 from focusrail.store.spool import Spool, proven
-from focusrail.worker.messages import LeftOut
+from focusrail_drivers.base import ConnectionLost, DeviceNotFound
 from focusrail_drivers.clock import Clock, SystemClock
 
 log = structlog.get_logger(__name__)
@@ -85,7 +85,10 @@ class Service:
             config, journal=self.journal, spool=self.spool, stacks=self._stacks, clock=self._clock,
             aborted=self._aborted, listen=self._tell,
         )  # fmt: skip
-        self._retention = Retention(self.journal, self.spool, config.store.keep, stopped=self._aborted.is_set)
+        self._retention = Retention(
+            self.journal, self.spool, config.store.outbound_folder, config.store.keep, stopped=self._aborted.is_set
+        )
+        self.goes_on = False  # whether somebody goes on with a shoot that has lost a device when that is back
         self._operations = 0  # that are going on, one within the other
 
     def _tell(self, event: object) -> None:
@@ -173,7 +176,7 @@ class Service:
             require_originals(self.journal, shoot_id)
             stored = proven(self.journal.frames(shoot_id))
             if len(stored) < len(shoot.positions_mm):
-                with self.rig() as rig, self._failing(shoot):
+                with self.rig() as rig, self._failing(shoot, resumed=True):
                     if rig.name != shoot.source:
                         log.warning("rig.differs", was=shoot.source, now=rig.name)
                     return self._shoots.run(shoot, recipe, rig, stored)
@@ -263,12 +266,7 @@ class Service:
         if method is None:
             method = self.config.stacking.method
         self._check(method, outputs)
-        ours = aligned is not False and lie_on_each_other(photographs)
-        if aligned or ours:  # and what is ours is also of one brightness already
-            same_light = method.normalise_exposure and not ours
-            method = replace(method, aligned=True, reference="first", normalise_exposure=same_light)
-            if ours and photographs[0].parent.name == SLABS:  # their details have been given their gain
-                method = replace(method, detail_gain=1.0)
+        method = suited(method, photographs, aligned=aligned)
         shoot = Shoot(
             shoot_id=new_shoot_id(self._clock.utc()),
             name=folder.resolve().name or "stack",
@@ -279,18 +277,7 @@ class Service:
         place = self._stacks.place(shoot, out)
         self._check_store(place.folder.parent)
         self.journal.add_shoot(shoot)
-
-        def records(indices: Iterable[int]) -> Iterator[FrameRecord | LeftOut]:
-            for index in indices:
-                try:
-                    position_mm = None if step_mm is None else index * step_mm
-                    record = record_of(shoot.shoot_id, index, photographs[index], position_mm=position_mm)
-                except FrameError as error:
-                    yield LeftOut(index, type(error).__name__, str(error))
-                    continue
-                self.journal.add_frame(record)
-                yield record
-
+        records = partial(self._stacks.enter, shoot, photographs, step_mm)
         with self.spool.claim(shoot.shoot_id), self._failing(shoot):
             wanted = [index for index in range(len(photographs)) if index not in without]
             # Of what is not wanted anyway it does not matter whether it can be read.
@@ -381,8 +368,22 @@ class Service:
         self._shoots.resume()
 
     @contextmanager
-    def _failing(self, shoot: Shoot, *, again: bool = False) -> Iterator[None]:
-        """Journal how a shoot ended, and say what is safe and how to go on."""
+    def _failing(self, shoot: Shoot, *, again: bool = False, resumed: bool = False) -> Iterator[None]:
+        """Journal how a shoot ended, and say what is safe and how to go on.
+
+        A shoot that has ended and is stacked `again` stays as it ended, a `resumed` one as it was until it is begun,
+        and one that has lost a device waits for that, if it has come any farther since.
+        """
+        before = self.journal.frame_count(shoot.shoot_id)
+
+        def stays(error: BaseException) -> bool:
+            if again or isinstance(error, ShootAborted):
+                return again
+            if resumed and not self._shoots.begun:
+                return True
+            lost = isinstance(error, ConnectionLost | DeviceNotFound)
+            return lost and self.goes_on and self.journal.frame_count(shoot.shoot_id) > before
+
         self._shoot = shoot
         self._begin_operation()
         try:
@@ -390,7 +391,7 @@ class Service:
                 structlog.contextvars.bound_contextvars(shoot_id=shoot.shoot_id),
                 ending(
                     shoot, self.journal,
-                    aborted=self._aborted, suspended=lambda: self._suspended, command=self._command, again=again,
+                    aborted=self._aborted, suspended=lambda: self._suspended, command=self._command, stays=stays,
                 ),
             ):  # fmt: skip
                 yield

@@ -305,19 +305,37 @@ def test_metrics_tell_what_has_happened(service: Served) -> None:
 # --- ends -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_rig_that_is_lost_comes_back(tmp_path: Path) -> None:
+def test_a_shoot_that_has_lost_its_camera_goes_on_when_that_is_back(tmp_path: Path) -> None:
     with served(tmp_path, camera={"connection_lost_at": [3]}) as service:
         shoot_id = service.begin().json()["shoot_id"]
-        service.idle()
-        assert service.shoot(shoot_id)["state"] == "failed" and service.shoot(shoot_id)["stored"] >= 2
-        status = service.status()
-        assert "went away at frame 3" in status["trouble"] or status["rig"], "it says why, until it is back"
-        service.until(service.is_healthy, within_s=15)
-        assert not service.status()["trouble"]
-        assert service.local.post("/api/rail/home").status_code == 200
-        assert service.local.post(f"/api/shoots/{shoot_id}/stack").status_code == 202
-        service.idle()
-        assert service.shoot(shoot_id)["state"] == "published"
+        service.until(lambda: service.logged("shoot.waits"))
+        assert "went away at frame 3" in service.log()
+        service.until(lambda: service.shoot(shoot_id)["state"] == "published", within_s=30)
+        assert service.shoot(shoot_id)["stored"] == FRAMES and not service.status()["trouble"]
+        made = [line["frame_index"] for line in service.logged("frame.stored")]
+        assert made == list(range(FRAMES)), "each is made once"
+
+
+def test_a_shoot_that_cannot_be_gone_on_with_yet_waits_for_that(tmp_path: Path) -> None:
+    """Where the rail must be homed by a person, who also can give it up."""
+    with served(tmp_path, may_home=False, camera={"transfer_s": 0.2}) as service:
+        for gives_up in (False, True):
+            assert service.local.post("/api/rail/home").status_code == 200
+            shoot_id = service.begin().json()["shoot_id"]
+            service.until(lambda: service.status()["progress"]["stored"] == 2)
+            service.stop(signal.SIGKILL)
+            service.start()
+            service.until(lambda: service.logged("shoot.waits"))
+            told = service.shoot(shoot_id)
+            assert (told["interrupted"], told["going_on"], told["stored"]) == (True, False, 2)
+            if gives_up:
+                assert service.local.post(f"/api/shoots/{shoot_id}/abort").status_code == 204
+                assert service.shoot(shoot_id)["state"] == "aborted"
+            else:
+                assert service.local.post("/api/rail/home").status_code == 200
+                service.until(lambda: service.logged("shoot.published"), within_s=30)
+                assert service.shoot(shoot_id)["state"] == "published"
+                (service.home.folder / "log").write_text("")
 
 
 @pytest.mark.parametrize("when", ["shooting", "moving"])

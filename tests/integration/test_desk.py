@@ -244,3 +244,37 @@ def test_stacking_again_that_is_broken_off_leaves_the_shoot_as_it_ended(
     with pytest.raises(IllegalTransition, match=rf"planned and never shot: {stored}-7; `focusrail resume "):
         again.extend(shoot.shoot_id, far=1)
     again.close()
+
+
+def test_a_shoot_that_was_paused_waits_for_a_person_also_after_the_end_of_the_service(tmp_path: Path) -> None:
+    """Whose hands may be in the rig."""
+    desk = Desk(small_rig(tmp_path, camera={"transfer_s": 0.1}), EventLog())
+    desk.open()
+    shoot_id = desk.shoot(recipe())
+    desk.pause(shoot_id)
+    until(lambda: desk.service.journal.shoot(shoot_id).state is State.PAUSED)
+    close(desk)
+    again = Desk(small_rig(tmp_path), EventLog())
+    again.open()
+    assert interrupted(again.service.journal, again.service.spool) is None
+    again.resume(shoot_id)
+    until(lambda: not again.status().doing)
+    assert again.service.journal.shoot(shoot_id).state is State.PUBLISHED
+    close(again)
+
+
+def test_a_shoot_for_which_the_disk_is_too_small_is_refused_before_anything_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(small_rig(tmp_path), EventLog())
+    desk.open()
+    desk.shoot(recipe(frames=2))
+    until(lambda: not desk.status().doing)
+    size = sum(frame.original.size_bytes for frame in desk.service.journal.newest_frames(desk.status().rig)) // 2
+    usage = type("usage", (), {"free": (200 << 20) + 3 * size})
+    monkeypatch.setattr("focusrail.store.room.shutil.disk_usage", lambda _: usage)
+    before = desk.status().position_mm
+    with pytest.raises(DiskFull, match="4 more frames of"):
+        desk.on_rig("shooting", lambda _: desk.service.shoot(recipe(frames=4)))
+    assert desk.status().position_mm == before
+    close(desk)

@@ -14,7 +14,7 @@ from focusrail.config.schema import Config, InboundConfig
 from focusrail.desk import Desk
 from focusrail.event_log import EventLog
 from focusrail.inbound import InboundFolder, _look_at
-from focusrail.store.journal import Inbound
+from focusrail.store.journal_entries import Inbound
 from peers.small_rig import published, small_rig
 
 QUIET_S = 10.0

@@ -41,6 +41,7 @@ def settings(
     camera_driver: str = "simulated",
     travel_mm: Mapping[str, float] | None = None,
     um_per_px: float | None = None,
+    may_home: bool = True,
     **sections: Any,
 ) -> dict[str, Any]:
     """What a configuration file says of a small rig; `rail` and `camera` are the drivers' own options."""
@@ -52,6 +53,8 @@ def settings(
         },
         "stacking": {"threads": 2},
     }
+    if not may_home:
+        given["rail"]["home"] = "never"
     if travel_mm is not None:
         given["rail"]["travel_mm"] = dict(travel_mm)
     if um_per_px is not None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import structlog
 
 from focusrail.errors import DiskFull, FocusrailError, FrameError, ShootAborted, TooFewFrames
-from focusrail.model.shoot import Shoot, State
+from focusrail.model.shoot import ENDED, Shoot, State
 from focusrail.store.journal import Journal
 from focusrail.store.retention import what_could_go
 from focusrail_drivers.base import DriverError
@@ -25,33 +25,36 @@ def ending(
     aborted: threading.Event,
     suspended: Callable[[], bool],
     command: str,
-    again: bool = False,
+    stays: Callable[[BaseException], bool],
 ) -> Iterator[None]:
     """Journal how what is done to a shoot has ended, where an error ends it, and say in that what is safe.
 
     Once `aborted`, a person has ended it; when `suspended`, so that it can be gone on with: then nothing is journalled.
-    Stacking a shoot `again` that has ended leaves it as it ended. `command` is what a person types to reach this
-    configuration. Raises what ended it, or ShootAborted.
+    What `stays` is left in the journal as it is there. `command` is what a person types to reach this configuration.
+    Raises what ended it, or ShootAborted.
     """
     try:
         yield
     except (FocusrailError, DriverError) as caught:
         error: FocusrailError | DriverError = caught
-        if suspended() and shoot.recipe is not None and not again:
-            raise ShootAborted(f"shoot {shoot.shoot_id} waits to be gone on with") from caught
         if aborted.is_set():  # whatever it broke off, it ended because a person said so
             error = ShootAborted(f"shoot {shoot.shoot_id} was aborted")
-        by_a_person = isinstance(error, ShootAborted)
+        by_a_person, left = isinstance(error, ShootAborted), stays(error)
+        if suspended() and shoot.recipe is not None and not left:
+            raise ShootAborted(f"shoot {shoot.shoot_id} waits to be gone on with") from caught
         if isinstance(error, DiskFull):
             error.args = (f"{error.args[0]}{what_could_go(journal)}", *error.args[1:])
-        if not again:
+        if not left:
             _end(shoot, State.ABORTED if by_a_person else State.FAILED, journal)
-        log.error("shoot.aborted" if by_a_person else "shoot.failed", shoot_id=shoot.shoot_id, error=str(error))
+        if left and shoot.recipe is not None and journal.shoot(shoot.shoot_id).state not in ENDED:
+            log.warning("shoot.waits", shoot_id=shoot.shoot_id, error=str(error))
+        else:
+            log.error("shoot.aborted" if by_a_person else "shoot.failed", shoot_id=shoot.shoot_id, error=str(error))
         if shoot.recipe is not None and not isinstance(error, FrameError | TooFewFrames):
             error.args = (f"{error.args[0]}{_what_is_safe(shoot, journal, command)}", *error.args[1:])
         raise error from caught.__cause__
-    except BaseException:
-        if not again:
+    except BaseException as error:
+        if not stays(error):
             _end(shoot, State.FAILED, journal)
         raise
 

@@ -35,7 +35,7 @@ def check_store(*folders: Path) -> None:
 
 
 def check_room(folder: Path, *, frames_left: int, frame_bytes: int) -> None:
-    """The frames still to come fit, as far as the first one tells. Raises DiskFull."""
+    """The frames still to come fit, as far as those tell that were made before. Raises DiskFull."""
     what = f"{frames_left} more frames of {frame_bytes / 1e6:.1f} MB"
     check_free(folder, frames_left * frame_bytes, what=what, advice="take fewer frames")
 

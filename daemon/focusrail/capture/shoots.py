@@ -45,6 +45,7 @@ class Shoots:
         self._config, self._journal, self._spool, self._stacks = config, journal, spool, stacks
         self._clock, self._aborted, self._listen = clock, aborted, listen
         self._engine: Engine | None = None
+        self.begun = False  # the newest: nothing has spoken against it, and the journal says that it is shot
 
     def run(
         self,
@@ -84,7 +85,7 @@ class Shoots:
     def _run(
         self, shoot: Shoot, recipe: Recipe, rig: Rig, stored: Sequence[FrameRecord], enter: Callable[[], None] | None
     ) -> Published:
-        began_s = self._clock.monotonic_s()
+        began_s, self.begun = self._clock.monotonic_s(), False
         # Whoever has heard of the shoot may pause it: there must be something to be paused by then.
         self._engine = engine = Engine(
             rig.carriage, rig.camera, rig.camera_thread, spool=self._spool, journal=self._journal, listen=self._listen
@@ -101,9 +102,10 @@ class Shoots:
             raise ShootAborted(f"shoot {shoot.shoot_id} was aborted before anything moved")
         there = {record.index for record in stored}
         missing_mm = [mm for index, mm in enumerate(shoot.positions_mm) if index not in there]
-        if stored:
-            size = sum(original.size_bytes for record in stored for original in record.originals)
-            check_room(self._spool.root, frames_left=len(missing_mm), frame_bytes=size // len(stored))
+        alike = stored or self._journal.newest_frames(shoot.source)
+        if alike:  # else the first frame tells
+            size = sum(original.size_bytes for record in alike for original in record.originals)
+            check_room(self._spool.root, frames_left=len(missing_mm), frame_bytes=size // len(alike))
         check_rail(rig.carriage, missing_mm, may_home=self._config.rail.home == "if_unknown")
         start_mm = rig.carriage.position_mm()
         place = self._stacks.place(shoot)
@@ -112,6 +114,7 @@ class Shoots:
                 enter()
             else:
                 self._journal.advance(shoot, State.SHOOTING)
+            self.begun = True
             stacking_error = engine.run(shoot, process, stored=stored, settle_s=recipe.settle_s)
             shot_s = self._clock.monotonic_s() - began_s
             self._journal.advance(shoot, State.MERGING)

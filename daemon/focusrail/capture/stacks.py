@@ -16,9 +16,10 @@ from focusrail.capture.begin import begin
 from focusrail.capture.events import Merging, Published, Started
 from focusrail.capture.found import found
 from focusrail.config.schema import Config
-from focusrail.errors import BadStart, FocusrailError, ShootAborted, TooFewFrames, by_name
+from focusrail.errors import BadStart, FocusrailError, FrameError, ShootAborted, TooFewFrames, by_name
 from focusrail.model.frame import FrameRecord
 from focusrail.model.shoot import ENDED, Shoot, State
+from focusrail.store.folder import record_of
 from focusrail.store.journal import Journal
 from focusrail.store.outbound import (
     Destination,
@@ -112,6 +113,20 @@ class Stacks:
             left_out.extend(by_name(event.error, event.message) for event in unread)
             without = [record.index for record in told.unwanted]
             return self.publish(shoot, place, finished, left_out, without=without)
+
+    def enter(
+        self, shoot: Shoot, photographs: Sequence[Path], step_mm: float | None, indices: Iterable[int]
+    ) -> Iterator[FrameRecord | LeftOut]:
+        """Journal photographs of a folder, those at `indices`, as the frames of a shoot that they are."""
+        for index in indices:
+            try:
+                position_mm = None if step_mm is None else index * step_mm
+                record = record_of(shoot.shoot_id, index, photographs[index], position_mm=position_mm)
+            except FrameError as error:
+                yield LeftOut(index, type(error).__name__, str(error))
+                continue
+            self._journal.add_frame(record)
+            yield record
 
     def begin(self, shoot: Shoot, place: Destination, **more: Any) -> Begin:
         """What a stacking process is told first; `more` as of capture.begin."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from focusrail.errors import ShootInUse
-from focusrail.model.shoot import ENDED, Shoot
+from focusrail.model.shoot import ENDED, Shoot, State
 from focusrail.store.journal import Journal
 from focusrail.store.spool import Spool
 
@@ -19,9 +19,23 @@ def is_unfinished(shoot: Shoot, journal: Journal) -> bool:
 
 
 def interrupted(journal: Journal, spool: Spool) -> Shoot | None:
-    """The shoot that was begun or extended last, if neither a person nor a fault of its own has ended it."""
+    """The shoot that was begun or extended last, if neither a person nor a fault of its own has ended it.
+
+    Nor is it one that a person has paused: whose hands may be in the rig.
+    """
     shoot = journal.last_begun()
-    return shoot if shoot is not None and shoot.recipe is not None and was_interrupted(shoot, spool) else None
+    if shoot is None or shoot.recipe is None or shoot.state is State.PAUSED or not was_interrupted(shoot, spool):
+        return None
+    return shoot
+
+
+def give_up(shoot: Shoot, journal: Journal, spool: Spool) -> bool:
+    """Let a shoot that waits to be gone on with be aborted; False where it does not wait. Raises ShootInUse."""
+    if not was_interrupted(shoot, spool):
+        return False
+    with spool.claim(shoot.shoot_id):
+        journal.advance(shoot, State.ABORTED)
+    return True
 
 
 def was_interrupted(shoot: Shoot, spool: Spool) -> bool:

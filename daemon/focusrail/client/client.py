@@ -100,7 +100,8 @@ class Client:
 
     def end(self) -> str:
         """End the shoot or stack that is going on; return its ID. Raises IllegalTransition."""
-        shoot_id = self._going_on("abort")
+        waiting = None if self.status()["progress"] else next((s for s in self.shoots() if s["interrupted"]), None)
+        shoot_id = self._going_on("abort") if waiting is None else str(waiting["shoot_id"])
         self._wire.post(f"/api/shoots/{shoot_id}/abort")
         return shoot_id
 

@@ -30,12 +30,16 @@ def _folder(what: str, folder: Path, *, ours: bool) -> Iterator[Finding]:
     try:
         there = next(path for path in (folder, *folder.parents) if path.exists())
         free_bytes = shutil.disk_usage(there).free
+        read_only = os.statvfs(there).f_flag & os.ST_RDONLY
     except OSError as error:
         said = f"{what}: {folder} cannot be looked at by user {user()}: {error.strerror}"
         yield Finding("storage", "wrong" if ours else "doubtful", said, "ask as the service's user, or as root")
         return
     if not there.is_dir():
         yield Finding("storage", "wrong", f"{what}: {there} is a file", f"move it away, or set store.{what}")
+    elif read_only:
+        do = f"mount it for writing (mount -o remount,rw ..., after a look at dmesg), or set store.{what}"
+        yield Finding("storage", "wrong", f"{what}: the file system of {there} is read-only", do)
     elif ours and not os.access(there, os.W_OK | os.X_OK):
         state = "cannot be written" if there == folder else f"cannot be made in {there}"
         do = f"sudo chown {user()} {there}, set store.{what} to a folder of yours, or run as the service's user"

@@ -6,12 +6,13 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from focusrail.errors import FrameError, NoFrames, OriginalChanged, UnreadableFolder
 from focusrail.model.frame import FrameRecord, Original
+from focusrail.model.method import Method
 from focusrail.store.durable import file_sha256
 from focusrail.store.media_types import HOW_TO_READ_RAW, MEDIA_TYPES, can_read_raw, is_raw, media_type
 from focusrail_drivers.pulse import beat
@@ -88,6 +89,23 @@ def lie_on_each_other(photographs: Sequence[Path]) -> bool:
         return all(f"{folder.name}/{photograph.name}" in files for photograph in photographs)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):  # no manifest of ours
         return False
+
+
+def suited(method: Method, photographs: Sequence[Path], *, aligned: bool | None) -> Method:
+    """`method` for these photographs; `aligned`: they lie on each other, or not; None: they do if a stack left them so.
+
+    What a stack of ours has left is of one brightness already, and the details of slabs have been given their gain.
+    """
+    ours = aligned is not False and lie_on_each_other(photographs)
+    if not aligned and not ours:
+        return method
+    return replace(
+        method,
+        aligned=True,
+        reference="first",
+        normalise_exposure=method.normalise_exposure and not ours,
+        detail_gain=1.0 if ours and photographs[0].parent.name == SLABS else method.detail_gain,
+    )
 
 
 def record_of(shoot_id: str, index: int, photograph: Path, *, position_mm: float | None) -> FrameRecord:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,43 +24,11 @@ from focusrail.model.recipe import Recipe
 from focusrail.model.selection import frames_text
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.durable import make_folder, refusal
+from focusrail.store.journal_entries import Inbound, Kept, Publication
 from focusrail.store.journal_schema import SCHEMA, SCHEMA_VERSION, UPGRADES
 
 _TIMEOUT_S = 10.0  # for another process to finish writing
 _RECIPE, _METHOD, _FRAME = TypeAdapter(Recipe), TypeAdapter(Method), TypeAdapter(FrameRecord)
-
-
-@dataclass(frozen=True, slots=True)
-class Inbound:
-    """What became of a folder of photographs that was dropped into the inbound folder."""
-
-    name: str
-    content: str  # a hash of what was in it
-    attempts: int = 0
-    done: bool = False  # stacked, or given up: not to be tried again as it is
-    shoot_id: str | None = None  # of the stack that was published
-    error: str = ""  # why there is none
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """A version of a shoot or stack, where it was published."""
-
-    shoot_id: str
-    name: str
-    specimen_id: str | None
-    version: int
-    folder: Path
-    published_at: datetime  # UTC
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A shoot whose originals the spool keeps."""
-
-    shoot_id: str
-    size_bytes: int  # of its originals
-    published_at: datetime | None  # its newest version, where all that was planned is published; UTC
 
 
 class Journal:
@@ -117,6 +84,7 @@ class Journal:
         )
         with self._writing():
             self._db.execute("INSERT INTO shoot VALUES (?,?,?,?,?,?,?,?,?)", row)
+            self._db.execute("INSERT INTO begun (shoot_id) VALUES (?)", (shoot.shoot_id,))
             if key is not None:
                 self._db.execute("INSERT INTO begun_with VALUES (?,?,?)", (key, shoot.shoot_id, wish))
 
@@ -133,6 +101,7 @@ class Journal:
                     "INSERT INTO extension SELECT ?, max(version), ? FROM publication WHERE shoot_id=?",
                     (shoot.shoot_id, at.isoformat(), shoot.shoot_id),
                 )
+                self._db.execute("INSERT INTO begun (shoot_id) VALUES (?)", (shoot.shoot_id,))
                 self._db.execute(
                     "UPDATE shoot SET positions_mm=?, state=? WHERE shoot_id=?",
                     (json.dumps(shoot.positions_mm), shoot.state.value, shoot.shoot_id),
@@ -154,12 +123,9 @@ class Journal:
         return bool(newest > extended)
 
     def last_begun(self) -> Shoot | None:
-        """The shoot or stack that was begun, or extended, last."""
+        """The shoot or stack that was begun, or extended, last, whatever the clock said then."""
         with self._lock, self._refusing():
-            row = self._db.execute(
-                "SELECT shoot_id FROM (SELECT shoot_id, created_at AS at FROM shoot"
-                " UNION ALL SELECT shoot_id, begun_at FROM extension) ORDER BY at DESC, shoot_id DESC LIMIT 1"
-            ).fetchone()
+            row = self._db.execute("SELECT shoot_id FROM begun ORDER BY sequence DESC LIMIT 1").fetchone()
         return None if row is None else self.shoot(row[0])
 
     def begun_with(self, key: str) -> tuple[str, str] | None:
@@ -273,6 +239,16 @@ class Journal:
         with self._refusing():
             return [_FRAME.validate_json(row[0]) for row in rows]
 
+    def newest_frames(self, source: str) -> list[FrameRecord]:
+        """Those of the shoot that was begun last with a rig, as far as they are stored; none where there is none."""
+        with self._lock, self._refusing():
+            row = self._db.execute(
+                "SELECT shoot_id FROM begun JOIN shoot USING (shoot_id) WHERE source=? AND EXISTS"
+                " (SELECT 1 FROM frame WHERE frame.shoot_id=shoot.shoot_id) ORDER BY sequence DESC LIMIT 1",
+                (source,),
+            ).fetchone()
+        return [] if row is None else self.frames(row[0])
+
     def publications(self, shoot_id: str) -> list[tuple[int, Path]]:
         """A shoot's versions and the folders they were published in, oldest first."""
         with self._lock, self._refusing():
@@ -308,15 +284,16 @@ class Journal:
             rows = self._db.execute(
                 "SELECT shoot_id, (SELECT coalesce(sum(json_extract(original.value, '$.size_bytes')), 0)"
                 " FROM frame, json_each(frame.record, '$.originals') original WHERE frame.shoot_id=shoot.shoot_id),"
-                " (SELECT max(published_at) FROM publication WHERE publication.shoot_id=shoot.shoot_id)"
+                " (SELECT max(published_at) FROM publication WHERE publication.shoot_id=shoot.shoot_id),"
+                " (SELECT max(rowid) FROM publication WHERE publication.shoot_id=shoot.shoot_id)"
                 ", state, json_array_length(positions_mm) >"
                 " (SELECT count(*) FROM frame WHERE frame.shoot_id=shoot.shoot_id)"
                 " FROM shoot WHERE recipe IS NOT NULL AND shoot_id NOT IN (SELECT shoot_id FROM let_go)"
             ).fetchall()
         found = []
-        for shoot_id, size_bytes, at, state, misses in rows:
+        for shoot_id, size_bytes, at, entry, state, misses in rows:
             done = at is not None and state == State.PUBLISHED.value and not misses and self.is_finished(shoot_id)
-            found.append(Kept(shoot_id, size_bytes, datetime.fromisoformat(at) if done else None))
+            found.append(Kept(shoot_id, size_bytes, datetime.fromisoformat(at) if done else None, entry or 0))
         return found
 
     def begin_letting_go(self, shoot_id: str, at: datetime) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 9
 SCHEMA = """
 CREATE TABLE shoot (
     shoot_id TEXT PRIMARY KEY, name TEXT NOT NULL, specimen_id TEXT, created_at TEXT NOT NULL, source TEXT NOT NULL,
@@ -28,4 +28,8 @@ UPGRADES = {
     5: "CREATE TABLE extension (shoot_id TEXT NOT NULL REFERENCES shoot, after_version INTEGER NOT NULL,"
     " begun_at TEXT NOT NULL, PRIMARY KEY (shoot_id, after_version)) STRICT",
     6: "CREATE TABLE let_go (shoot_id TEXT PRIMARY KEY REFERENCES shoot, begun_at TEXT NOT NULL, ended_at TEXT) STRICT",
+    # In the order of the entries: a rig without a battery for its clock begins shoots at times of long ago.
+    7: "CREATE TABLE begun (sequence INTEGER PRIMARY KEY, shoot_id TEXT NOT NULL REFERENCES shoot) STRICT",
+    8: "INSERT INTO begun (shoot_id) SELECT shoot_id FROM (SELECT shoot_id, created_at AS at FROM shoot"
+    " UNION ALL SELECT shoot_id, begun_at FROM extension) ORDER BY at, shoot_id",
 }

@@ -1,8 +1,8 @@
 """Letting originals go: those of published shoots, where the configuration limits how long or how many are kept.
 
-Nothing else is ever deleted. A shoot's originals go together, and only after every file of its newest version has been
-proven to lie in the outbound folder as it was published. The journal knows of it before the first is deleted, so that
-nobody counts on what is half gone, and what a power cut breaks off is ended at the next start.
+Nothing else is ever deleted. A shoot's originals go together, and only after every file of its newest version in the
+outbound folder has been proven to lie there as it was published. The journal knows of it before the first is deleted,
+so that nobody counts on what is half gone, and what a power cut breaks off is ended at the next start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import structlog
 from focusrail.config.schema import KeepConfig
 from focusrail.errors import FocusrailError, ShootInUse
 from focusrail.store.durable import file_sha256, sync_folder, writing
-from focusrail.store.journal import Journal, Kept
+from focusrail.store.journal import Journal
+from focusrail.store.journal_entries import Kept
 from focusrail.store.spool import Spool
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,8 @@ log = structlog.get_logger(__name__)
 def dispensable(kept: Sequence[Kept]) -> list[Kept]:
     """The shoots whose originals may be let go at all, the oldest first: all that are published, but for the newest."""
     published = [(one.published_at, one) for one in kept if one.published_at is not None]
-    return [one for _, one in sorted(published, key=lambda pair: pair[0])][:-1]
+    newest = max((one.entry for _, one in published), default=0)
+    return [one for _, one in sorted(published, key=lambda pair: pair[0]) if one.entry != newest]
 
 
 def due(kept: Sequence[Kept], keep: KeepConfig, now: datetime) -> list[Kept]:
@@ -59,9 +61,12 @@ def what_could_go(journal: Journal) -> str:
 class Retention:
     """Lets originals go. One call at a time."""
 
-    def __init__(self, journal: Journal, spool: Spool, keep: KeepConfig, *, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self, journal: Journal, spool: Spool, outbound: Path, keep: KeepConfig, *, stopped: Callable[[], bool]
+    ) -> None:
         """Once `stopped`, it ends after the file in hand; the next call goes on."""
-        self._journal, self._spool, self._keep, self._stopped = journal, spool, keep, stopped
+        self._journal, self._spool, self._outbound = journal, spool, outbound.absolute()
+        self._keep, self._stopped = keep, stopped
 
     @property
     def has_work(self) -> bool:
@@ -88,14 +93,25 @@ class Retention:
             self._delete(shoot_id, now)
 
     def _let_go(self, one: Kept, now: datetime) -> None:
-        version, folder = self._journal.publications(one.shoot_id)[-1]
+        version, why = self._unproven(one.shoot_id)
         elsewhere = {path.parent for path in self._paths(one.shoot_id)} - {self._frames(one.shoot_id)}
-        why = f"they lie in {elsewhere.pop()}" if elsewhere else unproven(folder, one.shoot_id, stopped=self._stopped)
+        if elsewhere:
+            why = f"they lie in {elsewhere.pop()}"
         if why is None and not self._stopped():
             self._journal.begin_letting_go(one.shoot_id, now)
             self._delete(one.shoot_id, now)
         elif why:
             log.warning("originals.kept", shoot_id=one.shoot_id, version=version, reason=why)
+
+    def _unproven(self, shoot_id: str) -> tuple[int, str | None]:
+        """The newest version in outbound that was made of all frames, 0: none; and why it is not proven, if it is not.
+
+        What somebody has made elsewhere, or without some frames, is no proof that the rest can go.
+        """
+        for version, folder in reversed(self._journal.publications(shoot_id)):
+            if folder.parent == self._outbound and not self._journal.left_out(shoot_id, version):
+                return version, unproven(folder, shoot_id, stopped=self._stopped)
+        return 0, f"no version that was made of all frames lies in {self._outbound}"
 
     def _frames(self, shoot_id: str) -> Path:
         return (self._spool.folder(shoot_id) / "frames").absolute()

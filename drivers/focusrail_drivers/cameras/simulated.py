@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 from focusrail_drivers.base import (
     CaptureFailed,
@@ -35,6 +36,7 @@ SMALLEST_MP, LARGEST_MP = 0.05, 26.0
 PREVIEW_PX = 800  # width at most: painted afresh some ten times a second
 
 
+_TO_FAIL: WeakKeyDictionary[Clock, dict[str, dict[str, Counter[int]]]] = WeakKeyDictionary()
 _FAULTS = ("capture_fails_at", "connection_lost_at", "truncated_at", "hangs_at", "stuck_at")  # by frame
 
 
@@ -146,7 +148,11 @@ class SimulatedCamera:
         self._closed = threading.Event()  # ends a hanging delivery
         self._exposure_s = options.exposure_s
         self._iso = 100.0
-        self._to_fail = {name: Counter(getattr(options, name)) for name in (*_FAULTS, "preview_lost_at")}
+        # What has happened once does not happen again because the camera is opened anew.
+        happening = _TO_FAIL.setdefault(clock, {})
+        self._to_fail = happening.setdefault(
+            repr(options), {name: Counter(getattr(options, name)) for name in (*_FAULTS, "preview_lost_at")}
+        )
         self._viewfinder: Viewfinder | None = None
         self._previews = 0
 

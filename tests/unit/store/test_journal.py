@@ -16,7 +16,8 @@ from focusrail.model.frame import FrameRecord, Original
 from focusrail.model.method import Method, Registration, notebook
 from focusrail.model.recipe import Recipe
 from focusrail.model.shoot import ALLOWED, Shoot, State
-from focusrail.store.journal import Inbound, Journal
+from focusrail.store.journal import Journal
+from focusrail.store.journal_entries import Inbound
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
 RECIPE = Recipe(

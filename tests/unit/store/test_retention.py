@@ -14,7 +14,8 @@ from focusrail.model.method import Method
 from focusrail.model.recipe import Recipe
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.folder import record_of
-from focusrail.store.journal import Journal, Kept
+from focusrail.store.journal import Journal
+from focusrail.store.journal_entries import Kept
 from focusrail.store.retention import Retention, due, unproven, what_could_go
 from focusrail.store.spool import Spool
 from focusrail_drivers.base import Photograph
@@ -70,7 +71,9 @@ class Store:
         return self.root / "outbound" / f"{shoot_id}.v{version}"
 
     def retention(self, **keep: float) -> Retention:
-        return Retention(self.journal, self.spool, KeepConfig(**keep), stopped=lambda: self.stopped)
+        return Retention(
+            self.journal, self.spool, self.root / "outbound", KeepConfig(**keep), stopped=lambda: self.stopped
+        )
 
     def kept(self) -> list[str]:
         """The shoots with originals on the disk, by the last figure of their IDs."""
@@ -112,7 +115,7 @@ def test_what_is_older_or_too_much_goes_oldest_first_but_never_the_newest(
     store: Store, keep: dict[str, float], gone: str
 ) -> None:
     store.shoot(3, published=False, days_ago=1000)
-    for number, days_ago in ((1, 20.0), (2, 5.0), (0, 40.0)):
+    for number, days_ago in ((0, 40.0), (1, 20.0), (2, 5.0)):
         store.shoot(number, days_ago=days_ago)
     before = files(store.root)
     store.retention(**keep).apply(NOW)
@@ -175,7 +178,9 @@ def test_what_lies_elsewhere_or_is_not_ours_stays(store: Store) -> None:
     store.shoot(1)
     notes = store.spool.folder(shoot_id) / "frames" / "notes.txt"
     notes.write_text("mine")
-    moved = Retention(store.journal, Spool(store.root / "other"), KeepConfig(days=1.0), stopped=lambda: False)
+    moved = Retention(
+        store.journal, Spool(store.root / "other"), store.root / "outbound", KeepConfig(days=1.0), stopped=lambda: False
+    )
     moved.apply(NOW)
     assert store.kept() == ["0", "1"] and store.journal.let_go_at(shoot_id) is None
     store.retention(days=1.0).apply(NOW)
@@ -259,8 +264,8 @@ def test_an_extended_shoot_counts_from_its_newest_version_and_not_while_it_is_un
     store.journal.extend(shoot, NOW)
     (unfinished,) = (one for one in store.journal.kept() if one.shoot_id == shoot_id)
     assert unfinished.published_at is None
-    newer = Kept("a", 5, NOW - timedelta(days=2))
-    assert due([unfinished, newer, Kept("b", 5, NOW)], KeepConfig(days=1), NOW) == [newer]
+    newer = Kept("a", 5, NOW - timedelta(days=2), entry=1)
+    assert due([unfinished, newer, Kept("b", 5, NOW, entry=2)], KeepConfig(days=1), NOW) == [newer]
 
 
 def test_a_shoot_that_ended_early_and_was_stacked_to_have_a_look_keeps_its_originals(store: Store) -> None:
@@ -268,6 +273,31 @@ def test_a_shoot_that_ended_early_and_was_stacked_to_have_a_look_keeps_its_origi
     store.shoot(1)
     store.retention(days=1).apply(NOW)
     assert store.kept() == ["0", "1"] and store.journal.let_go_at(shoot_id) is None
+
+
+def test_a_clock_that_was_set_back_does_not_change_which_was_published_last(store: Store) -> None:
+    store.shoot(0, days_ago=1)
+    store.shoot(1, days_ago=30)
+    store.retention(gb=1e-9).apply(NOW)
+    assert store.kept() == ["1"]
+
+
+@pytest.mark.parametrize("made", ["elsewhere", "without some frames"])
+def test_a_version_made_elsewhere_or_without_some_frames_proves_nothing(store: Store, made: str) -> None:
+    shoot_id = store.shoot(0, days_ago=9)
+    first = store.results(shoot_id)
+    store.publish(shoot_id, NOW - timedelta(days=8), version=2)
+    store.shoot(1)
+    second = store.results(shoot_id, 2)
+    change = "folder=?" if made == "elsewhere" else "without='0', folder=?"
+    aside = second.rename(store.root / "aside") if made == "elsewhere" else second
+    store.journal._db.execute(f"UPDATE publication SET {change} WHERE shoot_id=? AND version=2", (str(aside), shoot_id))
+    lost = first.rename(store.root / "moved away")
+    store.retention(days=1).apply(NOW)
+    assert store.kept() == ["0", "1"]
+    lost.rename(first)
+    store.retention(days=1).apply(NOW)
+    assert store.kept() == ["1"]
 
 
 def test_limits_must_be_limits() -> None:
