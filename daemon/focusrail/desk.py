@@ -295,6 +295,8 @@ class Desk:
             if self._closed:
                 raise RigBusy("the service is ending")
             if self._doing:
+                if self.service.is_ending:
+                    raise RigBusy(f"the rig is busy ({self._doing}), and about to end that: wait a moment")
                 raise RigBusy(f"the rig is busy ({self._doing}): wait for it to end, or abort it")
             operation = ExitStack()
             operation.enter_context(self.service.operation())  # a halt from now on is for this
@@ -374,6 +376,7 @@ class Desk:
             progress = self._progress
             if progress is not None:
                 progress = progress.at(now_s, began_s=self._began_s, first_s=self._first_s)
+                progress = replace(progress, state="ending") if self.service.is_ending else progress
             doing = self._doing
         rig, rail, travel = self.service.holder.look()
         rail = rail or RailStatus(None, False)

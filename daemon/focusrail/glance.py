@@ -17,7 +17,7 @@ class Progress:
 
     shoot_id: str
     name: str
-    state: str  # preflight, shooting, paused, merging
+    state: str  # preflight, shooting, paused, merging; ending: it is aborted, and a device has not let go yet
     frames: int  # planned
     stored: int = 0
     fused: int = 0
@@ -28,7 +28,7 @@ class Progress:
     def at(self, now_s: float, *, began_s: float, first_s: float) -> Progress:
         """The same at a time, where it began at another, and its first frame came at a third."""
         remaining_s = None
-        if self.stored > 1 and self.state != "paused":
+        if self.stored > 1 and self.state not in ("paused", "ending"):
             remaining_s = (now_s - first_s) / (self.stored - 1) * max(0, self.frames - self.stored)
         return replace(self, elapsed_s=now_s - began_s, remaining_s=remaining_s)
 

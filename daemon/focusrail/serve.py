@@ -105,6 +105,9 @@ async def _serve(
         await server.serve(sockets)
     finally:
         opening.cancel()
+        for number in (signal.SIGTERM, signal.SIGINT):  # it ends: who says so again has no need to
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
         watchdog.ending()
 
 

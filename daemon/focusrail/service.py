@@ -24,7 +24,7 @@ from focusrail.capture.rig import Rig
 from focusrail.capture.rig_holder import RigHolder
 from focusrail.capture.shoots import Shoots
 from focusrail.capture.stacks import Stacks
-from focusrail.capture.stored import require_all, require_originals
+from focusrail.capture.stored import require_all, require_originals, shot
 from focusrail.config.schema import Config
 from focusrail.errors import (
     DiskFull,
@@ -169,7 +169,7 @@ class Service:
         where it belongs. Nothing must have been touched since. Raises FocusrailError, DriverError; IllegalTransition
         where it is published and nothing is missing.
         """
-        shoot, recipe = self._shot(shoot_id)
+        shoot, recipe = shot(self.journal, shoot_id)
         self._check_store(self._store.outbound_folder)
         check_accelerator(self.config.accelerator, shoot.method)
         with self.spool.claim(shoot_id):
@@ -197,7 +197,7 @@ class Service:
         have been touched since. What was published stays as it is. The journal remembers `key` and `wish`, as for
         `shoot`. Raises FocusrailError, DriverError.
         """
-        shoot, recipe = self._shot(shoot_id)
+        shoot, recipe = shot(self.journal, shoot_id)
         if min(near, far) < 0 or near + far < 1:
             raise RecipeRefused(f"{near} frames near and {far} far: a shoot is extended by one frame at least")
         if shoot.state is not State.PUBLISHED:
@@ -226,13 +226,6 @@ class Service:
                         self.journal.extend(longer, self._clock.utc(), key=key, wish=wish)
 
                     return self._shoots.run(longer, recipe, rig, stored, enter=enter)
-
-    def _shot(self, shoot_id: str) -> tuple[Shoot, Recipe]:
-        """A shoot and its recipe. Raises UnknownShoot, RecipeRefused."""
-        shoot = self.journal.shoot(shoot_id)
-        if shoot.recipe is None or not shoot.positions_mm:
-            raise RecipeRefused(f"shoot {shoot_id} is a stack of photographs from {shoot.source}: nothing was shot")
-        return shoot, shoot.recipe
 
     # --- stacking -----------------------------------------------------------------------------------------------------
 
@@ -353,6 +346,11 @@ class Service:
             if not self._shoots.abort() and carriage is not None:
                 carriage.halt()
             self._stacks.abort()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether what goes on has been told to end."""
+        return self._aborted.is_set()
 
     def suspend(self) -> None:
         """End what is going on so that it can be gone on with: the exposure in hand is stored. From any thread."""

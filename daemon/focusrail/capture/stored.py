@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from focusrail.errors import IllegalTransition, OriginalChanged, OriginalsLetGo
+from focusrail.errors import IllegalTransition, OriginalChanged, OriginalsLetGo, RecipeRefused
 from focusrail.model.frame import FrameRecord
+from focusrail.model.recipe import Recipe
 from focusrail.model.selection import frames_text
 from focusrail.model.shoot import Shoot
 from focusrail.store.journal import Journal
 from focusrail.store.spool import Spool
+
+
+def shot(journal: Journal, shoot_id: str) -> tuple[Shoot, Recipe]:
+    """A shoot and its recipe. Raises UnknownShoot, RecipeRefused."""
+    shoot = journal.shoot(shoot_id)
+    if shoot.recipe is None or not shoot.positions_mm:
+        raise RecipeRefused(f"shoot {shoot_id} is a stack of photographs from {shoot.source}: nothing was shot")
+    return shoot, shoot.recipe
 
 
 def require_originals(journal: Journal, shoot_id: str) -> None:

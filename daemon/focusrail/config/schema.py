@@ -334,6 +334,18 @@ class Config(Section):
         """Where the command line reaches the service."""
         return self.service.socket or self.store.socket
 
+    @model_validator(mode="after")
+    def _results_are_not_stacked_again(self) -> Config:
+        inbound = self.service.inbound.folder
+        for name in ("spool", "outbound"):
+            folder: Path = getattr(self.store, f"{name}_folder").absolute()
+            if inbound is not None and (inbound in (folder, *folder.parents) or folder in inbound.parents):
+                raise ValueError(
+                    f"service.inbound.folder, {inbound}, and store.{name}, {folder}, lie in each other: "
+                    "what is published would be stacked again"
+                )
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _every_section_is_there(cls, data: object) -> object:

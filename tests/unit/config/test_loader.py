@@ -411,3 +411,20 @@ def test_no_yaml_raises_anything_but_a_configuration_error(
 @pytest.mark.parametrize("recipe", sorted(REPOSITORY.glob("config/recipes/*.yaml")), ids=lambda path: path.stem)
 def test_the_recipes_that_we_ship_load(recipe: Path) -> None:
     assert load_recipe(recipe).name
+
+
+def test_what_is_published_is_not_stacked_again(tmp_path: Path) -> None:
+    path = tmp_path / "focusrail.yaml"
+    for inbound, fits in (
+        ("inbound", True),
+        ("outbound", False),
+        ("outbound/in", False),
+        ("spool", False),
+        (".", False),
+    ):
+        path.write_text(f"store: {{root: {tmp_path}}}\nservice: {{inbound: {{folder: {tmp_path / inbound}}}}}\n")
+        if fits:
+            assert load_config(path).service.inbound.folder == tmp_path / inbound
+        else:
+            with pytest.raises(ConfigError, match=r"service\.inbound\.folder.* lie in each other"):
+                load_config(path)

@@ -753,7 +753,7 @@ function render() {
   const progress = going();
   if (status && !connection.lost) {
     if (!status.rig) setHealth("trouble", "Rig not ready", status.trouble);
-    else if (status.doing) setHealth("busy", progress?.state === "paused" ? "Paused" : DOING[status.doing] ?? status.doing, progress?.name ?? status.rig);
+    else if (status.doing) setHealth("busy", { paused: "Paused", ending: "Ending" }[progress?.state] ?? DOING[status.doing] ?? status.doing, progress?.name ?? status.rig);
     else setHealth("ready", "Ready", status.rig);
   }
   renderRail();
@@ -815,10 +815,10 @@ function renderDeck(progress) {
 
 function doingNow(progress, shooting) {
   if (!shooting) return "Stacking";
-  return { preflight: "Getting ready", shooting: "Shooting", paused: "Paused", merging: "Finishing" }[progress.state] ?? "Working";
+  return { preflight: "Getting ready", shooting: "Shooting", paused: "Paused", merging: "Finishing", ending: "Ending" }[progress.state] ?? "Working";
 }
 function howFar(progress, shooting) {
-  if (progress.state === "preflight") return "";
+  if (["preflight", "ending"].includes(progress.state)) return "";
   if (progress.state === "merging" && shooting) return "writing the results";
   const left = progress.state !== "paused" && progress.remaining_s !== null ? `, ${clock(progress.remaining_s)} left` : "";
   return `${shooting ? progress.stored : progress.fused} of ${progress.frames}${left}`;
