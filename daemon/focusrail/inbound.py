@@ -65,6 +65,7 @@ class InboundFolder:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="inbound", daemon=True)
         self._quiet: dict[str, tuple[str, float]] = {}  # folder -> its state and since when it has that
+        self._stacking_s = 0.0  # of a look, which itself is short
         self._told: set[str] = set()  # what has been complained of
 
     def start(self) -> None:
@@ -85,15 +86,15 @@ class InboundFolder:
                 self._complain(str(self._root), str(error))
             except Exception:
                 log.exception("inbound.broke")
-            self._stop.wait(max(_LOOK_S, 10 * (time.monotonic() - began_s)))
+            self._stop.wait(max(_LOOK_S, 10 * (time.monotonic() - began_s - self._stacking_s)))
 
     def look(self, now_s: float) -> None:
         """Look at all folders once; stack those that are complete."""
-        names = []
+        names, self._stacking_s = [], 0.0
         try:
             for name in _folders(self._root):
                 names.append(name)
-                self._consider(name, now_s)
+                self._consider(name, now_s + self._stacking_s)
         except OSError as error:
             self._complain(str(self._root), f"cannot read the inbound folder {self._root}: {error.strerror}")
             return
@@ -123,7 +124,9 @@ class InboundFolder:
         if note is None or note.content != seen.content:
             note = Inbound(name, seen.content)
         if not note.done:
+            began_s = time.monotonic()
             self._stack(folder, note)
+            self._stacking_s += time.monotonic() - began_s
 
     def _is_complete(self, seen: _Seen, quiet_s: float) -> bool:
         if self._config.marker is not None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,28 @@ def test_a_folder_is_stacked_once_when_it_has_been_quiet(watched: Watched, photo
     drop(photographs, watched.folder / "beetle", slice(3, 4))
     watched.settle()
     assert len(watched.results) == 2, "with one more photograph it is another stack"
+
+
+def test_what_is_copied_while_another_folder_is_stacked_is_quiet_only_from_then_on(
+    watched: Watched, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(photographs, watched.folder / "ant")
+    drop(photographs, watched.folder / "bee", slice(0, 2))
+    watched.look()
+
+    def stack(*_: object) -> None:
+        drop(photographs, watched.folder / "bee", slice(2, 3))
+        time.sleep(0.3)
+
+    monkeypatch.setattr(watched.watcher, "_stack", stack)
+    watched.look(after_s=QUIET_S)
+    monkeypatch.undo()
+    drop(photographs, watched.folder / "ant", slice(3, 4))  # so that it is not in the way
+    watched.look(after_s=QUIET_S - 0.1)
+    assert watched.results == []
+    watched.look(after_s=0.5)
+    assert [name.partition("-")[0] for name in watched.results] == ["bee"]
+    watched.close()
 
 
 def test_a_marker_says_that_all_is_there(tmp_path: Path, photographs: Path) -> None:

@@ -1290,7 +1290,7 @@ function card(shoot) {
       state ? h("span", { class: `pill ${shoot.going_on ? "on" : "bad"}` }, state) : null),
     h("div", { class: "words" },
       h("b", {}, [shoot.name, shoot.specimen_id].filter(Boolean).join(" · ")),
-      h("span", { class: "right" }, shoot.versions.length > 1 ? plural(shoot.versions.length, "version") : ""),
+      h("span", { class: "right versions" }, shoot.versions.length > 1 ? plural(shoot.versions.length, "version") : ""),
       h("span", {}, moment(shoot.created_at)),
       h("span", { class: "right" }, plural(shoot.stored, "frame")))));
 }
