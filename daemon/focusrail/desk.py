@@ -214,7 +214,7 @@ class Desk:
     def tidy(self) -> None:
         """Let originals go as the configuration says, unless something goes on; it makes way for a person."""
         with suppress(RigBusy, FocusrailError):
-            if self.service.has_to_tidy:
+            if self.service.retention.has_work:
                 self._submit("tidying", self.service.tidy, yields=True)
 
     def tell(self, event: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import faulthandler
+import math
 import os
 import signal
 import socket
@@ -34,6 +35,7 @@ from focusrail_drivers.base import DriverError
 
 log = structlog.get_logger(__name__)
 _LOOK_S = 1.0  # after the rig
+_AGAIN_S = 60.0  # to a shoot that could not be gone on with
 _RETRY_S = 5.0  # between two attempts to open a rig that is not there
 _BACKLOG = 128
 _TURN_S = 0.001  # until another thread may go on: the shutter does not wait for those who ask
@@ -133,9 +135,10 @@ class _Server(uvicorn.Server):
 async def _keep_open(desk: Desk, config: Config, watchdog: Watchdog) -> None:
     """Open the rig, again and again where it is not there; then go on with what was interrupted.
 
-    What could not be gone on with is tried again when the rig is opened anew, or has found its place.
+    What could not be gone on with is tried again when the rig is opened anew, or has found its place, and once a
+    minute where it never came to that: a disk that is mounted late.
     """
-    opened, tried = False, (desk.service.holder.kept, False)
+    opened, tried, again_s = False, (desk.service.holder.kept, False), math.inf
     while True:
         if desk.service.holder.kept is None and not desk.status().doing:
             try:
@@ -149,25 +152,29 @@ async def _keep_open(desk: Desk, config: Config, watchdog: Watchdog) -> None:
                 log.info("service.started", devices=devices, listens=config.service.listen)
                 watchdog.ready()
         rig, status = desk.service.holder.kept, desk.status()
-        if rig is not None and not status.doing and tried != (rig, status.position_mm is not None):
-            tried = (rig, status.position_mm is not None)
-            if config.service.resume:
-                await asyncio.to_thread(_go_on, desk)
+        now = (rig, status.position_mm is not None)
+        if rig is not None and not status.doing and (tried != now or time.monotonic() > again_s):
+            tried, again_s = now, math.inf
+            if config.service.resume and not await asyncio.to_thread(_go_on, desk):
+                again_s = time.monotonic() + _AGAIN_S
             if not opened:
                 await asyncio.to_thread(desk.tidy)
             opened = True
         await asyncio.sleep(_LOOK_S)
 
 
-def _go_on(desk: Desk) -> None:
+def _go_on(desk: Desk) -> bool:
+    """Go on with the shoot that waits for it; False where one does, and it has not come to that."""
     shoot = interrupted(desk.service.journal, desk.service.spool)
     if shoot is None:
-        return
+        return True
     log.info("shoot.resumed", shoot_id=shoot.shoot_id)
     try:
         desk.resume(shoot.shoot_id)
     except (DriverError, FocusrailError) as error:
         log.error("shoot.not_resumed", shoot_id=shoot.shoot_id, error=str(error))
+        return False
+    return True
 
 
 @contextmanager

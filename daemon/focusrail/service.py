@@ -24,7 +24,7 @@ from focusrail.capture.rig import Rig
 from focusrail.capture.rig_holder import RigHolder
 from focusrail.capture.shoots import Shoots
 from focusrail.capture.stacks import Stacks
-from focusrail.capture.stored import require_all, require_originals, shot
+from focusrail.capture.stored import require_all, require_any, require_originals, shot
 from focusrail.config.schema import Config
 from focusrail.errors import (
     DiskFull,
@@ -70,7 +70,9 @@ class Service:
         self._clock = self.clock = clock if clock is not None else SystemClock()
         self._listen = listen
         self._store = config.store
-        self.journal = Journal(self._store.journal_file)
+        self.journal = Journal(
+            self._store.journal_file, spool=self._store.spool_folder, outbound=self._store.outbound_folder
+        )
         self.spool = Spool(self._store.spool_folder)
         self.holder = RigHolder(config, self._clock)
         self._carriage: Carriage | None = None
@@ -85,7 +87,7 @@ class Service:
             config, journal=self.journal, spool=self.spool, stacks=self._stacks, clock=self._clock,
             aborted=self._aborted, listen=self._tell,
         )  # fmt: skip
-        self._retention = Retention(
+        self.retention = Retention(
             self.journal, self.spool, config.store.outbound_folder, config.store.keep, stopped=self._aborted.is_set
         )
         self.goes_on = False  # whether somebody goes on with a shoot that has lost a device when that is back
@@ -174,7 +176,9 @@ class Service:
         check_accelerator(self.config.accelerator, shoot.method)
         with self.spool.claim(shoot_id):
             require_originals(self.journal, shoot_id)
-            stored = proven(self.journal.frames(shoot_id))
+            stored = proven(known := self.journal.frames(shoot_id))
+            if known:
+                require_any(shoot, stored, self.spool)
             if len(stored) < len(shoot.positions_mm):
                 with self.rig() as rig, self._failing(shoot, resumed=True):
                     if rig.name != shoot.source:
@@ -325,12 +329,7 @@ class Service:
     def tidy(self) -> None:
         """Let go of originals beyond what store.keep allows. Never raises. After an abort the next goes on."""
         with self.operation():
-            self._retention.apply(self._clock.utc())
-
-    @property
-    def has_to_tidy(self) -> bool:
-        """Whether `tidy` could find something to do. Raises StoreNotWritable."""
-        return self._retention.has_work
+            self.retention.apply(self._clock.utc())
 
     def _check(self, method: Method, outputs: Outputs | None, shoot: Shoot | None = None) -> None:
         (outputs if outputs is not None else usual_outputs(self.config, shoot)).check_with(method)

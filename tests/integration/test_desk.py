@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,17 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pytest
 
 from focusrail.capture.events import FrameStored, Merging
 from focusrail.capture.found import found
 from focusrail.capture.unfinished import interrupted
+from focusrail.config.schema import Config
 from focusrail.desk import Desk
-from focusrail.errors import DiskFull, IllegalTransition, OriginalsLetGo, RigBusy, ShootAborted
+from focusrail.errors import DiskFull, IllegalTransition, OriginalChanged, OriginalsLetGo, RigBusy, ShootAborted
 from focusrail.event_log import EventLog
 from focusrail.model.shoot import State
 from focusrail.service import Service
-from peers.small_rig import published, recipe, small_rig
+from peers.small_rig import FRAMES, pixels, published, recipe, small_rig
 
 
 def until(holds: Callable[[], object]) -> None:
@@ -136,7 +139,7 @@ def test_letting_originals_go_makes_way_for_a_person(tmp_path: Path, monkeypatch
         begun.set()
         assert desk.service._aborted.wait(10)
 
-    monkeypatch.setattr(desk.service._retention, "apply", slowly)
+    monkeypatch.setattr(desk.service.retention, "apply", slowly)
     desk.tidy()
     assert begun.wait(10) and desk.status().doing == "tidying"
     assert desk.shoot(recipe(frames=2)), "at once"
@@ -278,3 +281,47 @@ def test_a_shoot_for_which_the_disk_is_too_small_is_refused_before_anything_move
         desk.on_rig("shooting", lambda _: desk.service.shoot(recipe(frames=4)))
     assert desk.status().position_mm == before
     close(desk)
+
+
+def shot_halfway(config: Config) -> str:
+    """A shoot that the end of the service has interrupted."""
+    service = Service(config)
+    service._listen = lambda event: service.suspend() if isinstance(event, FrameStored) and event.index == 3 else None
+    with pytest.raises(ShootAborted):
+        service.shoot(recipe())
+    (shoot,) = service.journal.shoots()
+    service.close()
+    return shoot.shoot_id
+
+
+def test_a_shoot_waits_for_its_disk_and_for_folders_that_came_between(tmp_path: Path, photographs: Path) -> None:
+    config = small_rig(tmp_path)
+    shoot_id = shot_halfway(config)
+    service = Service(config)
+    service.stack_folder(photographs)
+    waiting = interrupted(service.journal, service.spool)
+    assert waiting is not None and waiting.shoot_id == shoot_id
+    before = service.journal.frames(shoot_id)
+    away = config.store.spool_folder.rename(tmp_path / "away")
+    with pytest.raises(OriginalChanged, match=r"none of the frames .*: mount their disk"):
+        service.shoot_on(shoot_id)
+    assert service.journal.frames(shoot_id) == before and interrupted(service.journal, service.spool) is not None
+    shutil.rmtree(config.store.spool_folder)
+    away.rename(config.store.spool_folder)
+    assert service.shoot_on(shoot_id).finished.frames_used == FRAMES
+    assert service.journal.frames(shoot_id)[: len(before)] == before
+    service.close()
+
+
+def test_the_data_folder_can_be_moved(tmp_path: Path) -> None:
+    service = Service(small_rig(tmp_path / "here"))
+    first = service.shoot(recipe(frames=3))
+    service.close()
+    (tmp_path / "here").rename(tmp_path / "there")
+    service = Service(small_rig(tmp_path / "there"))
+    ((_, folder),) = service.journal.publications(first.shoot_id)
+    assert folder.is_relative_to(tmp_path / "there") and (folder / "shoot.json").is_file()
+    again = service.restack(first.shoot_id)
+    assert again.finished.frames_used == 3 and np.array_equal(pixels(again.folder), pixels(folder))
+    assert service.extend(first.shoot_id, far=1).finished.frames_used == 4
+    service.close()

@@ -33,6 +33,15 @@ def require_originals(journal: Journal, shoot_id: str) -> None:
     )
 
 
+def require_any(shoot: Shoot, stored: Sequence[FrameRecord], spool: Spool) -> None:
+    """Some of the frames that were shot are there: else it is the disk that is not. Raises OriginalChanged."""
+    if not stored:
+        raise OriginalChanged(
+            f"none of the frames of shoot {shoot.shoot_id} is in {spool.folder(shoot.shoot_id)} any more: mount their "
+            "disk, restore them from a backup, or shoot it anew"
+        )
+
+
 def require_all(
     shoot: Shoot, known: Sequence[FrameRecord], stored: Sequence[FrameRecord], spool: Spool, *, command: str
 ) -> None:
@@ -40,11 +49,6 @@ def require_all(
 
     Raises IllegalTransition, OriginalChanged.
     """
-    if not stored:
-        raise OriginalChanged(
-            f"none of the frames of shoot {shoot.shoot_id} is in {spool.folder(shoot.shoot_id)} any more: restore them "
-            "from a backup, or shoot it anew"
-        )
     shot = {record.index for record in known}
     never = sorted(set(range(len(shoot.positions_mm))) - shot)
     if never:
@@ -52,6 +56,7 @@ def require_all(
             f"of shoot {shoot.shoot_id} these frames were planned and never shot: {frames_text(never)}; "
             f"`{command} resume {shoot.shoot_id}` shoots them, then it can be extended"
         )
+    require_any(shoot, stored, spool)
     lost = sorted(shot - {record.index for record in stored})
     if lost:
         raise OriginalChanged(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from focusrail.model.recipe import Recipe
 from focusrail.model.selection import frames_text
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.durable import make_folder, refusal
-from focusrail.store.journal_entries import Inbound, Kept, Publication
+from focusrail.store.journal_entries import Inbound, Kept, Publication, placed, within
 from focusrail.store.journal_schema import SCHEMA, SCHEMA_VERSION, UPGRADES
 
 _TIMEOUT_S = 10.0  # for another process to finish writing
@@ -34,10 +35,16 @@ _RECIPE, _METHOD, _FRAME = TypeAdapter(Recipe), TypeAdapter(Method), TypeAdapter
 class Journal:
     """What happened. Safe from several threads; several processes may have it open."""
 
-    def __init__(self, path: Path) -> None:
-        """Open, and make if need be. Raises StoreNotWritable, DiskFull."""
+    def __init__(self, path: Path, *, spool: Path | None = None, outbound: Path | None = None) -> None:
+        """Open, and make if need be. Raises StoreNotWritable, DiskFull.
+
+        What lies in `spool` or `outbound`, which are beside it if nothing is said, is entered by its place in them: so
+        they can be moved.
+        """
         make_folder(path.parent)
         self._path = path
+        self._spool = (spool or path.parent / "spool").absolute()
+        self._outbound = (outbound or path.parent / "outbound").absolute()
         self._lock = threading.Lock()
         with self._refusing():
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_TIMEOUT_S)
@@ -123,9 +130,12 @@ class Journal:
         return bool(newest > extended)
 
     def last_begun(self) -> Shoot | None:
-        """The shoot or stack that was begun, or extended, last, whatever the clock said then."""
+        """The shoot that was begun, or extended, last, whatever the clock said; not a stack of photographs."""
         with self._lock, self._refusing():
-            row = self._db.execute("SELECT shoot_id FROM begun ORDER BY sequence DESC LIMIT 1").fetchone()
+            row = self._db.execute(
+                "SELECT shoot_id FROM begun JOIN shoot USING (shoot_id) WHERE recipe IS NOT NULL"
+                " ORDER BY sequence DESC LIMIT 1"
+            ).fetchone()
         return None if row is None else self.shoot(row[0])
 
     def begun_with(self, key: str) -> tuple[str, str] | None:
@@ -158,13 +168,13 @@ class Journal:
 
     def add_frame(self, record: FrameRecord) -> None:
         """Enter a frame whose originals are durable; a frame shot anew replaces the one before."""
-        row = (record.shoot_id, record.index, _FRAME.dump_json(record).decode())
+        row = (record.shoot_id, record.index, self._frame_json(record))
         with self._writing():
             self._db.execute("INSERT OR REPLACE INTO frame VALUES (?,?,?)", row)
 
     def add_frames(self, records: list[FrameRecord]) -> None:
         """Enter many frames at once."""
-        rows = [(r.shoot_id, r.index, _FRAME.dump_json(r).decode()) for r in records]
+        rows = [(r.shoot_id, r.index, self._frame_json(r)) for r in records]
         with self._writing():
             self._db.executemany("INSERT OR REPLACE INTO frame VALUES (?,?,?)", rows)
 
@@ -183,7 +193,15 @@ class Journal:
         """
         old = shoot.advance(State.PUBLISHED)
         method_json = _METHOD.dump_json(shoot.method).decode()
-        row = (shoot.shoot_id, version, str(folder), at.isoformat(), method_json, frames_text(without), measured_by)
+        row = (
+            shoot.shoot_id,
+            version,
+            str(within(self._outbound, folder)),
+            at.isoformat(),
+            method_json,
+            frames_text(without),
+            measured_by,
+        )
         try:
             with self._writing():
                 self._db.execute("INSERT INTO publication VALUES (?,?,?,?,?,?,?)", row)
@@ -237,7 +255,7 @@ class Journal:
                 "SELECT record FROM frame WHERE shoot_id=? ORDER BY frame_index", (shoot_id,)
             ).fetchall()
         with self._refusing():
-            return [_FRAME.validate_json(row[0]) for row in rows]
+            return [placed(_FRAME.validate_json(row[0]), self._spool.joinpath) for row in rows]
 
     def newest_frames(self, source: str) -> list[FrameRecord]:
         """Those of the shoot that was begun last with a rig, as far as they are stored; none where there is none."""
@@ -255,7 +273,7 @@ class Journal:
             rows = self._db.execute(
                 "SELECT version, folder FROM publication WHERE shoot_id=? ORDER BY version", (shoot_id,)
             ).fetchall()
-        return [(version, Path(folder)) for version, folder in rows]
+        return [(version, self._outbound / folder) for version, folder in rows]
 
     def published(self) -> list[Publication]:
         """All publications of all shoots, newest first."""
@@ -266,7 +284,7 @@ class Journal:
             ).fetchall()
         with self._refusing():
             return [
-                Publication(shoot_id, name, specimen_id, version, Path(folder), datetime.fromisoformat(at))
+                Publication(shoot_id, name, specimen_id, version, self._outbound / folder, datetime.fromisoformat(at))
                 for shoot_id, name, specimen_id, version, folder, at in rows
             ]
 
@@ -316,6 +334,9 @@ class Journal:
         with self._lock, self._refusing():
             row = self._db.execute("SELECT begun_at FROM let_go WHERE shoot_id=?", (shoot_id,)).fetchone()
         return None if row is None else datetime.fromisoformat(row[0])
+
+    def _frame_json(self, record: FrameRecord) -> str:
+        return _FRAME.dump_json(placed(record, partial(within, self._spool))).decode()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

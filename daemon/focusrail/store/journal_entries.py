@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePath
+
+from focusrail.model.frame import FrameRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +42,13 @@ class Kept:
     size_bytes: int  # of its originals
     published_at: datetime | None  # its newest version, where all that was planned is published; UTC
     entry: int = 0  # of that version: grows from publication to publication, whatever the clock says
+
+
+def within(folder: Path, path: PurePath) -> PurePath:
+    """The place of a path in a folder; the path itself, if it is elsewhere."""
+    return path.relative_to(folder) if path.is_relative_to(folder) else path
+
+
+def placed(record: FrameRecord, place: Callable[[PurePath], PurePath]) -> FrameRecord:
+    """A frame whose originals lie where `place` says of each."""
+    return replace(record, originals=tuple(replace(one, path=place(one.path)) for one in record.originals))
