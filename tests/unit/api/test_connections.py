@@ -112,13 +112,15 @@ def test_of_too_many_the_unknown_ones_go_first(port: int) -> None:
 
 
 def test_who_connects_very_often_waits(port: int) -> None:
-    took_s = []
-    for _ in range(22):
+    took_s = 0.0
+    for _ in range(100):  # a second may end in between, from which on they are counted anew
         began_s = time.monotonic()
         with connected(port) as one:
             assert is_open(one)
-        took_s.append(time.monotonic() - began_s)
-    assert max(took_s) > 0.15
+        took_s = time.monotonic() - began_s
+        if took_s > 0.15:
+            break
+    assert took_s > 0.15
 
 
 def test_a_stranger_connects_anew_every_few_requests(port: int) -> None:
