@@ -53,7 +53,7 @@ fuzz-api: $(READY) .venv-fuzz/bin/schemathesis ## minutes: 20,000 generated requ
 
 .PHONY: fuzz-api-short
 fuzz-api-short: $(READY) .venv-fuzz/bin/schemathesis
-	$(VENV)/bin/python tests/fuzz/api.py .venv-fuzz/bin/schemathesis --examples 3
+	$(VENV)/bin/python tests/fuzz/api.py .venv-fuzz/bin/schemathesis --examples 5 --once
 
 .venv-fuzz/bin/schemathesis: | system
 	@$(PYTHON) -m venv --clear .venv-fuzz

@@ -13,7 +13,8 @@ from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
 
 LARGEST_STACK = 65535  # frames: the index plane has 16 bits
-_NAME = re.compile(r"[^/\\\x00-\x1f]{1,100}")
+# Neither what parts folders, nor control characters, among them those that turn the direction of writing.
+_NAME = re.compile(r"[^/\\\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": "x" * 101}, "name"),
     ({"specimen_id": ""}, "specimen_id"),
     ({"specimen_id": "../00123"}, "specimen_id"),
+    ({"name": "a\u202egnp"}, "name"),
+    ({"name": "a\x7f"}, "name"),
     ({"from_mm": math.nan}, "from_mm"),
     ({"from_mm": math.inf}, "from_mm"),
     ({"to_mm": math.nan}, "to_mm"),

@@ -221,6 +221,7 @@ const connection = {
     for (const picture of $("stage").querySelectorAll("[data-url]")) picture.dataset.url = ""; // some may not have come
     toast("Connected again", "Everything has been read anew.", { key: "connection" });
     render();
+    renewPlan(); // it could not be asked for while all seemed lost
   },
 };
 
