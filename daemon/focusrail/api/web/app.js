@@ -259,6 +259,10 @@ const HEARD = {
     say("All frames are stored. The results are being written.");
     soon();
   },
+  button_pressed: ({ did, refused }) => {
+    if (refused) toast("The button at the rig", `Nothing was done: ${refused}.`, { key: "button" });
+    else toast("The button at the rig", { capture: "A shoot is begun.", resume: "The shoot goes on.", abort: "It is ended; what is stored is safe.", halt: "The rail is stopped." }[did], { key: "button" });
+  },
   measures: ({ lost }) => { if (lost) toast("The accelerator was lost", `${lost}. The processor goes on in its place.`, { bad: true }); },
   published: (event) => {
     const warnings = event.finished?.warnings?.length ?? 0;
