@@ -471,4 +471,5 @@ def test_a_shoot_takes_no_more_memory_for_more_frames(make: Make) -> None:
     finally:
         tracemalloc.stop()
     frame_bytes = 324 * 216 * 3
-    assert held[39] - held[9] < frame_bytes, "30 frames more must not weigh as much as one"
+    # One may be developed just then, and as a photograph each has 25 kB.
+    assert held[39] - held[9] < 2 * frame_bytes, "30 frames more must not weigh as much as two"
