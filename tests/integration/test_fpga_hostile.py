@@ -262,9 +262,19 @@ def test_luma_that_changes_while_it_is_measured_harms_nobody(service, good):
     stranger.close()
 
 
+def let_in(path):
+    """A stranger, as soon as those before are seen to have left: there are places for so many of one user."""
+    for _ in range(100):
+        try:
+            return Stranger(path)
+        except KeyError:
+            time.sleep(0.05)
+    raise AssertionError("no place for 5 s")
+
+
 def test_who_asks_and_hangs_up_leaves_nothing(service, good):
     for _ in range(20):
-        stranger = Stranger(service.socket)
+        stranger = let_in(service.socket)
         assert sent(stranger, SHARE, memory())["result"] == {}
         stranger.send(MEASURE)
         stranger.close()
