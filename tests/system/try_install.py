@@ -146,7 +146,7 @@ class Trial:
 
     def _page(self) -> str:
         address = json.loads(self.machine.run("focusrail token --json"))["addresses"][0]
-        return self.machine.run(f"curl --silent --show-error --location --cookie-jar /root/jar '{address}'")
+        return self.machine.run(f"curl --silent --show-error --location --cookie-jar /srv/jar '{address}'")
 
     def shoot(self) -> None:
         (self.machine.folder / "srv/beetle.yaml").write_text(_RECIPE)
@@ -255,12 +255,12 @@ class Trial:
         drop_in = "/run/systemd/system/focusrail.service.d"
         restart = "systemctl daemon-reload; systemctl reset-failed focusrail; systemctl restart --no-block focusrail"
         self.machine.run("systemctl stop focusrail")
-        self.machine.run(f"cp {_ETC} /root/kept && printf '{rig}\\n{places}\\n' > {_ETC}")
+        self.machine.run(f"cp {_ETC} /srv/kept && printf '{rig}\\n{places}\\n' > {_ETC}")
         self.machine.run(f"mkdir -p {drop_in} && printf '[Service]\\n{unit}\\n' > {drop_in}/try.conf; {restart}")
         if "stuck" in rig:
             until(self._active, what="its start")
         yield
-        self.machine.run(f"cp /root/kept {_ETC} && rm -r {drop_in}; {restart}")
+        self.machine.run(f"cp /srv/kept {_ETC} && rm -r {drop_in}; {restart}")
 
     def uninstall(self) -> None:
         self.make("uninstall")
