@@ -153,14 +153,15 @@ class _PowerCut(BaseException):
     """What ends a process in the middle of anything."""
 
 
+def cut(*_: object, **__: object) -> NoReturn:
+    raise _PowerCut
+
+
 def test_what_was_published_and_not_journalled_is_taken_up_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_rig(tmp_path)
     service = Service(config)
-
-    def cut(*_: object, **__: object) -> NoReturn:
-        raise _PowerCut
 
     service.journal.publish = cut  # type: ignore[method-assign]
     monkeypatch.setattr("focusrail.capture.ending._end", lambda *_: None)
@@ -199,9 +200,6 @@ def test_a_shoot_that_was_ended_as_it_began_is_gone_on_with(tmp_path: Path, monk
     config = small_rig(tmp_path)
     service = Service(config)
 
-    def cut(*_: object, **__: object) -> NoReturn:
-        raise _PowerCut
-
     service._shoots.run = cut  # type: ignore[method-assign]
     monkeypatch.setattr("focusrail.capture.ending._end", lambda *_: None)
     with pytest.raises(_PowerCut):
@@ -227,9 +225,6 @@ def test_stacking_again_that_is_broken_off_leaves_the_shoot_as_it_ended(
     (shoot,) = service.journal.shoots()
     stored = len(service.journal.frames(shoot.shoot_id))
     assert shoot.state is State.ABORTED and stored < 8
-
-    def cut(*_: object, **__: object) -> NoReturn:
-        raise _PowerCut
 
     if how == "killed":
         monkeypatch.setattr(service.journal, "publish", cut)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import runpy
-import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from peers.running import free_port
 from peers.serving_home import stored
 from peers.small_rig import FRAMES, Home, published
 from peers.systemd import WATCHDOG_S, started
+from peers.systemd_unit import UNITS, Unit, needs_systemd
 
 
 def home_at(folder, **given):
@@ -78,38 +78,23 @@ def test_a_network_that_comes_later_is_no_reason_not_to_start():
         assert listening.getsockname()[0] == "192.0.2.1"
 
 
-REPOSITORY = Path(__file__).parents[2]
-UNIT = REPOSITORY / "systemd" / "focusrail.service"
+REPOSITORY = UNITS.parent
+UNIT = Unit("focusrail.service")
 LARGEST_EXPOSURE = 1.5
-needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
-
-
-def setting(name):
-    (value,) = re.findall(rf"^{name}=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
-    return value
 
 
 @needs_systemd
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path):
-    there = tmp_path / UNIT.name
-    command = setting("ExecStart").split()[0]  # which is where it is installed only
-    there.write_text(UNIT.read_text(encoding="utf-8").replace(command, "/bin/true"))
-    told = subprocess.run(["systemd-analyze", "verify", there], check=False, capture_output=True, text=True)
-    assert [line for line in told.stderr.splitlines() if "focusrail" in line] == []
+    UNIT.verify(tmp_path)
 
 
 @needs_systemd
 def test_the_service_is_shut_in_as_far_as_the_rig_lets_it():
-    command = ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(UNIT)]
-    told = subprocess.run(command, check=False, capture_output=True, text=True)
-    if "offline" in told.stderr:
-        pytest.skip("this systemd-analyze judges only what is loaded")
-    (exposure,) = re.findall(r"exposure level.*: ([\d.]+)", told.stdout)
-    assert float(exposure) <= LARGEST_EXPOSURE, told.stdout
+    assert UNIT.exposure() <= LARGEST_EXPOSURE
 
 
 def test_a_wrong_configuration_is_not_tried_again():
-    assert setting("RestartPreventExitStatus") == str(exit_code(ConfigError()))
+    assert UNIT.setting("RestartPreventExitStatus") == str(exit_code(ConfigError()))
 
 
 def test_the_installed_configuration_is_the_default_one_where_the_unit_has_its_places(tmp_path):
@@ -118,8 +103,8 @@ def test_the_installed_configuration_is_the_default_one_where_the_unit_has_its_p
     installed = tmp_path / "focusrail.yaml"
     installed.write_text(text)
     config = load_config(installed)
-    assert config.store.root == Path("/var/lib") / setting("StateDirectory")
-    assert config.service_socket == Path("/run") / setting("RuntimeDirectory") / "socket"
+    assert config.store.root == Path("/var/lib") / UNIT.setting("StateDirectory")
+    assert config.service_socket == Path("/run") / UNIT.setting("RuntimeDirectory") / "socket"
     given = yaml.safe_load((REPOSITORY / "config" / "focusrail.yaml").read_text())
     assert yaml.safe_load(text).keys() == given.keys()
 
