@@ -75,12 +75,10 @@ class Estimate:
 
 def estimate(journal: Journal, spool: Path) -> Estimate:
     """What frames will take, as the newest shoot of more than one has told."""
-    free = free_bytes(spool)
-    for shoot in journal.shoots():
-        frames = journal.frames(shoot.shoot_id) if shoot.recipe is not None else []
-        if len(frames) > 1:
-            # The median, since hours may lie before the frames of an extension.
-            took_s = median((b.exposed_at - a.exposed_at).total_seconds() for a, b in pairwise(frames))
-            size = sum(original.size_bytes for frame in frames for original in frame.originals) / len(frames)
-            return Estimate(took_s if took_s > 0 else None, size, free)
-    return Estimate(None, None, free)
+    free, frames = free_bytes(spool), journal.newest_frames()
+    if not frames:
+        return Estimate(None, None, free)
+    # The median, since hours may lie before the frames of an extension.
+    took_s = median((b.exposed_at - a.exposed_at).total_seconds() for a, b in pairwise(frames))
+    size = sum(original.size_bytes for frame in frames for original in frame.originals) / len(frames)
+    return Estimate(took_s if took_s > 0 else None, size, free)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import focusrail
 from focusrail.cli.context import Context, no_service, service_at
 from focusrail.cli.listing import shoot_facts
 from focusrail.cli.telling import span, tell, with_json
+from focusrail.store.room import free_bytes
 
 _TOLD = ("doing", "progress", "rig", "trouble", "position_mm", "moving", "travel_mm")
 
@@ -77,7 +77,7 @@ def _doing(facts: Mapping[str, Any]) -> str:
 
 def _free_bytes(folder: Path) -> int | None:
     try:
-        return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+        return free_bytes(folder)
     except OSError:
         return None
 

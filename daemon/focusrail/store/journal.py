@@ -257,12 +257,13 @@ class Journal:
         with self._refusing():
             return [placed(_FRAME.validate_json(row[0]), self._spool.joinpath) for row in rows]
 
-    def newest_frames(self, source: str) -> list[FrameRecord]:
-        """Those of the shoot that was begun last with a rig, as far as they are stored; none where there is none."""
+    def newest_frames(self, source: str | None = None) -> list[FrameRecord]:
+        """The stored frames of the newest shoot that has more than one, made with the rig `source`, or with any."""
         with self._lock, self._refusing():
             row = self._db.execute(
-                "SELECT shoot_id FROM begun JOIN shoot USING (shoot_id) WHERE source=? AND EXISTS"
-                " (SELECT 1 FROM frame WHERE frame.shoot_id=shoot.shoot_id) ORDER BY sequence DESC LIMIT 1",
+                "SELECT shoot_id FROM begun JOIN shoot USING (shoot_id) WHERE recipe IS NOT NULL"
+                " AND source=coalesce(?, source) AND"
+                " (SELECT count(*) FROM frame WHERE frame.shoot_id=shoot.shoot_id) > 1 ORDER BY sequence DESC LIMIT 1",
                 (source,),
             ).fetchone()
         return [] if row is None else self.frames(row[0])
