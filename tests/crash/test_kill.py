@@ -22,6 +22,7 @@ from focusrail.model.shoot import State
 from focusrail.service import Service
 from focusrail.store.journal import Journal
 from peers.small_rig import Home, Said, manifest, pixels, published, said, small_rig
+from peers.stopped import stop
 
 FRAMES = 12
 _GONE_S = 5.0  # after that long, an orphan is one
@@ -180,7 +181,7 @@ def test_what_a_killed_stack_leaves_goes_with_the_next_one_there_and_a_living_on
             wait_until(lambda: any(folder != left and any(folder.glob("*")) for folder in scratch_folders()))
             assert left not in scratch_folders(), "the next stack there removes it"
             (held,) = scratch_folders()
-            living.send_signal(signal.SIGSTOP)  # alive, however slow
+            stop(living.pid)  # alive, however slow
             # With a journal of its own: the other may have been stopped while it wrote into its.
             other = elsewhere.run("stack", photographs, "-o", beside / "other")
             assert other.code == 0, other.sentences

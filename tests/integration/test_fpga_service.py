@@ -159,12 +159,12 @@ def test_a_service_that_is_stopped_is_lost_within_the_patience(start):
     service = start()
     kv260 = service.client(patience_s=3.0)
     kv260.measure(picture(1))
-    service.signal(signal.SIGSTOP)
+    service.stop()
     began_s = time.monotonic()
     with pytest.raises(AcceleratorLost, match="does not answer: hello; it was waited for 3 s"):
         kv260.measure(picture(1))
     assert time.monotonic() - began_s < 6.0
-    service.signal(signal.SIGCONT)
+    service.go_on()
     assert kv260.open()
     assert np.array_equal(kv260.measure(picture(1)), reference.score(picture(1), 1))
     kv260.close()
@@ -174,8 +174,8 @@ def test_a_service_that_slept_cannot_write_into_what_is_measured_now(start):
     service = start(mood="slow")
     kv260 = service.client(patience_s=12.0)
     kv260.measure(picture(1))
-    threading.Timer(0.1, service.signal, [signal.SIGSTOP]).start()
-    threading.Timer(6.5, service.signal, [signal.SIGCONT]).start()
+    threading.Timer(0.1, service.stop).start()
+    threading.Timer(6.5, service.go_on).start()
     for seed in range(6):
         assert np.array_equal(kv260.measure(picture(seed)), reference.score(picture(seed), 1))
     kv260.close()

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from focusrail_drivers.accelerators.kv260.remote import RemoteKv260
+from peers.stopped import stop
 
 EMULATOR = "focusrail_drivers.accelerators.kv260_emulator.device"
 TILES = {"tile_height_px": 64, "tile_width_px": 96}
@@ -102,6 +103,13 @@ class ServiceProcess:
 
     def threads(self) -> int:
         return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
+    def stop(self) -> None:
+        """Let it do nothing until `go_on`."""
+        stop(self.process.pid)
+
+    def go_on(self) -> None:
+        self.signal(signal.SIGCONT)
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -26,6 +26,7 @@ from focusrail.model.method import Method
 from focusrail.store.outbound import destination, discard, publish
 from focusrail.worker.client import Event, StackingProcess
 from focusrail.worker.messages import Begin, Finish, Finished, Fused, LeftOut, Live
+from peers.stopped import stop
 from peers.textures import about, similarity, texture, view
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -427,7 +428,7 @@ def test_a_process_that_hangs_is_killed_and_another_makes_the_same_result(
     def stop_once(run: Run, event: Event) -> None:
         if isinstance(event, Fused) and event.index == after:
             hanging = run.process._process
-            os.kill(hanging.pid, signal.SIGSTOP)
+            stop(hanging.pid)
             be_patient_for(run, 0.1)
             threading.Thread(target=be_patient_again, args=(run, hanging)).start()
 
@@ -448,7 +449,7 @@ def test_a_process_that_hangs_is_killed_and_another_makes_the_same_result(
 def test_a_process_that_does_not_even_read_is_killed(start: Starter, records: list[FrameRecord]) -> None:
     run = start(silence_s=1.0)
     stopped = run.process._process
-    os.kill(stopped.pid, signal.SIGSTOP)
+    stop(stopped.pid)
     run.process._send(b" " * 1_000_000)  # more than a pipe holds
     assert stopped.wait(timeout=5.0) == -signal.SIGKILL
 
