@@ -51,7 +51,7 @@ class Desk:
         self, config: Config, events: EventLog, *, clock: Clock | None = None, command: str = "focusrail"
     ) -> None:
         """Opens the journal; touches no device. `command` as of Service. Raises StoreNotWritable, DiskFull."""
-        self.service = Service(config, clock=clock, listen=self._hear, command=command)
+        self.service = Service(config, clock=clock, listen=self.tell, command=command)
         self.events = events
         self.recipes = RecipeBook(config.store.root / "recipes", config)
         self.metrics = Metrics()
@@ -128,12 +128,19 @@ class Desk:
         """Stop the rail now, and what moves it, also where nothing should be moving; where another process holds the
         rig, that one's. Raises ShootInUse.
         """
-        self.service.abort()
+        self._end()
         rig = self.service.holder.kept
         if rig is None:
             self.service.holder.halt_elsewhere()
         elif not self._doing:
             rig.carriage.halt()
+
+    def _end(self) -> None:
+        """End what goes on, for good: whatever ends the service meanwhile, the next does not go on with it."""
+        self.service.abort()
+        progress = self._progress
+        if progress is not None and self._doing == "shooting":
+            self.service.journal.give_up(progress.shoot_id)
 
     # --- shoots and stacks --------------------------------------------------------------------------------------------
 
@@ -217,10 +224,6 @@ class Desk:
             if self.service.retention.has_work:
                 self._submit("tidying", self.service.tidy, yields=True)
 
-    def tell(self, event: object) -> None:
-        """Let everybody know of something that has happened beside shoots and stacks."""
-        self._hear(event)
-
     def pause(self, shoot_id: str) -> None:
         """Wait before the next frame. Raises UnknownShoot, RigBusy; IllegalTransition where none is to come."""
         with self._change:
@@ -247,7 +250,7 @@ class Desk:
                 if give_up(shoot, self.service.journal, self.service.spool):
                     return
             self._going_on(shoot_id)
-            self.service.abort()
+            self._end()
 
     def _going_on(self, shoot_id: str) -> Progress:
         progress = self._progress
@@ -334,8 +337,8 @@ class Desk:
 
     # --- what is going on ---------------------------------------------------------------------------------------------
 
-    def _hear(self, event: object) -> None:
-        """What the service tells, from any thread."""
+    def tell(self, event: object) -> None:
+        """Let everybody know of something that has happened. From any thread."""
         now_s = self.service.clock.monotonic_s()
         with self._lock:
             self._progress = self._after(event, now_s)
@@ -375,13 +378,13 @@ class Desk:
         with self._lock:
             progress = self._progress
             if progress is not None:
-                progress = progress.at(now_s, began_s=self._began_s, first_s=self._first_s)
                 progress = replace(progress, state="ending") if self.service.is_ending else progress
+                progress = progress.at(now_s, began_s=self._began_s, first_s=self._first_s)
             doing = self._doing
         rig, rail, travel = self.service.holder.look()
         rail = rail or RailStatus(None, False)
         return Status(
-            doing, progress, rig, self._trouble, rail.position_mm, rail.moving,
+            doing, progress, rig, self._trouble, self.service.journal.damage, rail.position_mm, rail.moving,
             None if travel is None else (travel.min_mm, travel.max_mm), self.events.last,
         )  # fmt: skip
 

@@ -50,6 +50,7 @@ class Status:
     progress: Progress | None
     rig: str  # what the devices call themselves; empty while they are not open
     trouble: str  # why they are not
+    store_trouble: str  # what is wrong with the journal; empty: nothing that has been seen
     position_mm: float | None
     moving: bool
     travel_mm: tuple[float, float] | None

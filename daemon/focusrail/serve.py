@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -36,6 +36,7 @@ from focusrail_drivers.base import DriverError
 log = structlog.get_logger(__name__)
 _LOOK_S = 1.0  # after the rig
 _AGAIN_S = 60.0  # to a shoot that could not be gone on with
+_ATTEMPTS = 10  # to go on with a shoot that comes no further, before a person has to look
 _RETRY_S = 5.0  # between two attempts to open a rig that is not there
 _BACKLOG = 128
 _TURN_S = 0.001  # until another thread may go on: the shutter does not wait for those who ask
@@ -101,13 +102,15 @@ async def _serve(
     watchdog.watch(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.end)
+    desk.service.holder.halted_by = signal.SIGUSR1
+    loop.add_signal_handler(signal.SIGUSR1, server.halt)
     desk.service.goes_on = given.service.resume
     opening = asyncio.create_task(_keep_open(desk, given, watchdog))
     try:
         await server.serve(sockets)
     finally:
         opening.cancel()
-        for number in (signal.SIGTERM, signal.SIGINT):  # it ends: who says so again has no need to
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):  # it ends: who says so again has no need to
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
         watchdog.ending()
@@ -126,6 +129,10 @@ class _Server(uvicorn.Server):
         self._watchdog.ending()
         threading.Thread(target=self._desk.suspend, name="ending").start()
 
+    def halt(self) -> None:
+        """Stop the rail, and what moves it: another process has asked for that."""
+        threading.Thread(target=self._desk.halt, name="halting").start()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Ours are set already."""
@@ -133,12 +140,12 @@ class _Server(uvicorn.Server):
 
 
 async def _keep_open(desk: Desk, config: Config, watchdog: Watchdog) -> None:
-    """Open the rig, again and again where it is not there; then go on with what was interrupted.
+    """Open the rig, again and again where it is not there; then go on with what was interrupted, and tidy once a day.
 
     What could not be gone on with is tried again when the rig is opened anew, or has found its place, and once a
     minute where it never came to that: a disk that is mounted late.
     """
-    opened, tried, again_s = False, (desk.service.holder.kept, False), math.inf
+    tried, again_s, tidied = (desk.service.holder.kept, False), math.inf, None
     while True:
         if desk.service.holder.kept is None and not desk.status().doing:
             try:
@@ -157,24 +164,35 @@ async def _keep_open(desk: Desk, config: Config, watchdog: Watchdog) -> None:
             tried, again_s = now, math.inf
             if config.service.resume and not await asyncio.to_thread(_go_on, desk):
                 again_s = time.monotonic() + _AGAIN_S
-            if not opened:
-                await asyncio.to_thread(desk.tidy)
-            opened = True
+        today = desk.service.clock.utc().date()
+        if rig is not None and not desk.status().doing and tidied != today:
+            tidied = today
+            await asyncio.to_thread(desk.tidy)
         await asyncio.sleep(_LOOK_S)
 
 
 def _go_on(desk: Desk) -> bool:
-    """Go on with the shoot that waits for it; False where one does, and it has not come to that."""
-    shoot = interrupted(desk.service.journal, desk.service.spool)
-    if shoot is None:
-        return True
-    log.info("shoot.resumed", shoot_id=shoot.shoot_id)
+    """Go on with the shoot that waits for it; False where one does, or may, and it has not come to that."""
+    journal, shoot_id = desk.service.journal, None
     try:
-        desk.resume(shoot.shoot_id)
-    except (DriverError, FocusrailError) as error:
-        log.error("shoot.not_resumed", shoot_id=shoot.shoot_id, error=str(error))
+        shoot = interrupted(journal, desk.service.spool)
+        if shoot is None:
+            return True
+        shoot_id = shoot.shoot_id
+        # What has ended each attempt without a word, as a driver that hangs does, may end the next as well.
+        if journal.note_going_on(shoot_id) > _ATTEMPTS:
+            error = f"{_ATTEMPTS} attempts have brought no frame: see what the rig does, then resume or abort it"
+            log.error("shoot.not_resumed", shoot_id=shoot_id, error=error)
+            return True
+        log.info("shoot.resumed", shoot_id=shoot_id)
+        desk.resume(shoot_id)
+        return True
+    except (DriverError, FocusrailError) as refused:
+        log.error("shoot.not_resumed", shoot_id=shoot_id, error=str(refused))
+        if shoot_id is not None:
+            with suppress(FocusrailError):
+                journal.forget_going_on(shoot_id)
         return False
-    return True
 
 
 @contextmanager

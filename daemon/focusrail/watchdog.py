@@ -137,6 +137,8 @@ def sentence(status: Status) -> str:
         return f"{progress.state}: {progress.name}, {progress.stored} of {progress.frames} frames stored"
     if status.doing:
         return status.doing
+    if status.store_trouble:
+        return status.store_trouble
     if status.rig:
         return f"idle: {status.rig}"
     return f"waiting for the rig: {status.trouble or 'looking for its devices'}"

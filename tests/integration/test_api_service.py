@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
+from focusrail.capture.rig_holder import halt_owner
+from focusrail.store.journal import Journal
 from peers.running import RECIPE, Served, served
 from peers.small_rig import FRAMES
 
@@ -235,6 +237,14 @@ def test_a_halt_is_for_what_was_asked_for_before_it(slow: Served) -> None:
     assert slow.local.post("/api/rail/goto", json={"position_mm": 9}).status_code == 200
 
 
+def test_whoever_does_not_know_the_socket_halts_the_shoot_and_not_the_service(slow: Served) -> None:
+    shoot_id = slow.begin().json()["shoot_id"]
+    slow.until(lambda: slow.shoot(shoot_id)["stored"])
+    assert halt_owner(slow.home.data / ".rig.lock")
+    slow.idle()
+    assert slow.is_healthy() and slow.shoot(shoot_id)["state"] == "aborted"
+
+
 def test_one_tap_extends_a_shoot_once(service: Served) -> None:
     shoot_id = service.begin(frames=4).json()["shoot_id"]
     service.idle()
@@ -314,6 +324,22 @@ def test_a_shoot_that_has_lost_its_camera_goes_on_when_that_is_back(tmp_path: Pa
         assert service.shoot(shoot_id)["stored"] == FRAMES and not service.status()["trouble"]
         made = [line["frame_index"] for line in service.logged("frame.stored")]
         assert made == list(range(FRAMES)), "each is made once"
+
+
+def test_a_shoot_that_comes_no_further_waits_for_a_person(tmp_path: Path) -> None:
+    with served(tmp_path, camera={"transfer_s": 0.3}) as service:
+        shoot_id = service.begin().json()["shoot_id"]
+        service.until(lambda: service.shoot(shoot_id)["stored"] == 2)
+        service.stop(signal.SIGKILL)
+        journal = Journal(service.home.data / "journal.sqlite")
+        assert [journal.note_going_on(shoot_id) for _ in range(10)][-1] == 10  # and each ended as this one did
+        journal.close()
+        service.start()
+        service.until(lambda: service.logged("shoot.not_resumed"))
+        assert "no frame" in service.logged("shoot.not_resumed")[0]["error"]
+        assert service.shoot(shoot_id)["interrupted"] and not service.logged("shoot.resumed")
+        assert service.local.post(f"/api/shoots/{shoot_id}/resume").status_code == 202
+        service.until(lambda: service.shoot(shoot_id)["state"] == "published")
 
 
 def test_a_shoot_that_cannot_be_gone_on_with_yet_waits_for_that(tmp_path: Path) -> None:

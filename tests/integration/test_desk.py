@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -17,10 +19,20 @@ from focusrail.capture.found import found
 from focusrail.capture.unfinished import interrupted
 from focusrail.config.schema import Config
 from focusrail.desk import Desk
-from focusrail.errors import DiskFull, IllegalTransition, OriginalChanged, OriginalsLetGo, RigBusy, ShootAborted
+from focusrail.errors import (
+    DiskFull,
+    IllegalTransition,
+    OriginalChanged,
+    OriginalsLetGo,
+    RigBusy,
+    ShootAborted,
+    StoreNotWritable,
+)
 from focusrail.event_log import EventLog
 from focusrail.model.shoot import State
 from focusrail.service import Service
+from focusrail.store.journal import Journal
+from focusrail.watchdog import sentence
 from peers.small_rig import FRAMES, pixels, published, recipe, small_rig
 
 
@@ -261,6 +273,22 @@ def test_a_shoot_that_was_paused_waits_for_a_person_also_after_the_end_of_the_se
     close(again)
 
 
+def test_what_a_person_has_ended_is_not_gone_on_with_whatever_ends_the_service_then(tmp_path: Path) -> None:
+    config = small_rig(tmp_path, camera={"hangs_at": [3], "hang_s": 2.0})
+    desk = Desk(config, EventLog())
+    desk.open()
+    shoot_id = desk.shoot(recipe())
+    until(lambda: desk.service.journal.frame_count(shoot_id) == 3)
+    desk.abort(shoot_id)
+    assert desk.status().progress is not None, "the camera hangs: it is not at its end yet"
+    with closing(Journal(config.store.journal_file)) as seen_after_a_power_cut:
+        assert seen_after_a_power_cut.shoot(shoot_id).state is State.ABORTED
+    close(desk)
+    service = Service(config)
+    assert interrupted(service.journal, service.spool) is None
+    service.close()
+
+
 def test_a_shoot_for_which_the_disk_is_too_small_is_refused_before_anything_moves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,3 +348,18 @@ def test_the_data_folder_can_be_moved(tmp_path: Path) -> None:
     assert again.finished.frames_used == 3 and np.array_equal(pixels(again.folder), pixels(folder))
     assert service.extend(first.shoot_id, far=1).finished.frames_used == 4
     service.close()
+
+
+def test_a_damaged_journal_is_seen_at_a_glance(tmp_path: Path) -> None:
+    config = small_rig(tmp_path)
+    shot_halfway(config)
+    with closing(sqlite3.connect(config.store.journal_file)) as db, db:
+        db.execute("UPDATE shoot SET recipe='nonsense'")
+    desk = Desk(config, EventLog())
+    desk.open()
+    assert not desk.status().store_trouble
+    with pytest.raises(StoreNotWritable):
+        desk.service.journal.shoots()
+    told = desk.status()
+    assert told.rig and "is damaged" in told.store_trouble and sentence(told) == told.store_trouble
+    close(desk)

@@ -103,7 +103,8 @@ class StatusTold(_Told):
     doing: str
     progress: ProgressTold | None
     rig: str
-    trouble: str
+    trouble: str = Field(description="why the rig is not open")
+    store_trouble: str = Field(description="what is wrong with the journal; empty: nothing that has been seen")
     position_mm: float | None
     moving: bool
     travel_mm: tuple[float, float] | None

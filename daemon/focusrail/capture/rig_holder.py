@@ -6,7 +6,7 @@ import fcntl
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from focusrail.capture.rig import Rig, open_rig
@@ -24,6 +24,7 @@ class RigHolder:
         """Touches no device."""
         self._config, self._clock = config, clock
         self._lock_file = config.store.root / ".rig.lock"
+        self.halted_by = signal.SIGINT  # what another process sends to this one, to halt what it does with the rig
         self._held = ExitStack()
         self._kept: Rig | None = None
 
@@ -35,7 +36,10 @@ class RigHolder:
         """
         rig = self._kept
         if rig is None:
-            with only_owner(self._lock_file), open_rig(self._config, self._clock, with_camera=with_camera) as rig:
+            with (
+                only_owner(self._lock_file, self.halted_by),
+                open_rig(self._config, self._clock, with_camera=with_camera) as rig,
+            ):
                 yield rig
             return
         try:
@@ -51,7 +55,7 @@ class RigHolder:
         """
         if self._kept is None:
             with ExitStack() as held:
-                held.enter_context(only_owner(self._lock_file))
+                held.enter_context(only_owner(self._lock_file, self.halted_by))
                 rig = held.enter_context(open_rig(self._config, self._clock))
                 _ = rig.carriage.travel  # soft limits that leave nothing of it: to be told now
                 self._kept, self._held = rig, held.pop_all()
@@ -80,7 +84,7 @@ class RigHolder:
         return rig.carriage.travel, rig.carriage.resolution_mm
 
     def halt_elsewhere(self) -> bool:
-        """Halt the rail of the process that holds the rig, as Ctrl-C there would; False when none does."""
+        """Halt the rail of the process that holds the rig, and what that does with it; False when none does."""
         return halt_owner(self._lock_file)
 
     def held_elsewhere(self) -> int | None:
@@ -89,8 +93,11 @@ class RigHolder:
 
 
 @contextmanager
-def only_owner(lock_file: Path) -> Iterator[None]:
-    """Be the only process that drives the rig; ends with the process, whatever ends it. Raises ShootInUse."""
+def only_owner(lock_file: Path, halted_by: signal.Signals = signal.SIGINT) -> Iterator[None]:
+    """Be the only process that drives the rig; ends with the process, whatever ends it. Raises ShootInUse.
+
+    Whoever wants this process to halt sends it `halted_by`.
+    """
     make_folder(lock_file.parent)
     with lock_file.open("a+") as file:
         try:
@@ -98,40 +105,41 @@ def only_owner(lock_file: Path) -> Iterator[None]:
         except BlockingIOError:
             raise ShootInUse("another focusrail process holds the rig; wait for it to end, or stop it") from None
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()} {halted_by.name}")
         file.flush()
         yield
 
 
 def holder(lock_file: Path) -> int | None:
     """The process that holds the rig; None: nobody does, or it is not for us to see."""
-    try:
-        with lock_file.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(file.read())
-    except (OSError, ValueError):
-        pass
+    with suppress(OSError):
+        owner = _owner(lock_file)
+        return None if owner is None else owner[0]
     return None
 
 
 def halt_owner(lock_file: Path) -> bool:
-    """Halt the rail of the process that holds the rig, as Ctrl-C there would; False when none does."""
+    """Halt the rail of the process that holds the rig, and what that does with it; False when none does."""
     try:
-        with lock_file.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                owner = int(file.read())
-                if owner == os.getpid():  # whose own halting is quicker, and does not end it
-                    return False
-                os.kill(owner, signal.SIGINT)
-                return True
-    except (FileNotFoundError, ProcessLookupError, ValueError):
-        pass
+        owner = _owner(lock_file)
+        if owner is None or owner[0] == os.getpid():  # whose own halting is quicker
+            return False
+        os.kill(*owner)
+        return True
+    except (FileNotFoundError, ProcessLookupError):
+        return False
     except PermissionError as error:
         raise ShootInUse(
             f"another user's focusrail process holds the rig ({lock_file}): stop it as that user, or as root"
         ) from error
-    return False
+
+
+def _owner(lock_file: Path) -> tuple[int, signal.Signals] | None:
+    with lock_file.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with suppress(ValueError, KeyError):
+                pid, name = file.read().split()
+                return int(pid), signal.Signals[name]
+    return None

@@ -40,6 +40,8 @@ def ask(config: Config) -> tuple[dict[str, Any] | None, list[Finding]]:
         found.append(Finding("rig", "wrong", status["trouble"], "it is tried again every few seconds"))
     elif status["rig"]:
         found.append(Finding("rig", "good", status["rig"]))
+    if status["store_trouble"]:
+        found.append(Finding("journal", "wrong", status["store_trouble"], "stop the service before that"))
     return status, found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-import time
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import structlog
 from pydantic import TypeAdapter
 
 from focusrail.errors import StoreNotWritable, UnknownShoot
@@ -25,10 +26,12 @@ from focusrail.model.recipe import Recipe
 from focusrail.model.selection import frames_text
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.durable import make_folder, refusal
-from focusrail.store.journal_entries import Inbound, Kept, Publication, placed, within
-from focusrail.store.journal_schema import SCHEMA, SCHEMA_VERSION, UPGRADES
+from focusrail.store.journal_entries import Inbound, Kept, Publication, placed, shoot_of, within
+from focusrail.store.journal_schema import to_newest, to_write_ahead
 
+log = structlog.get_logger(__name__)
 _TIMEOUT_S = 10.0  # for another process to finish writing
+_DAYS = "SELECT date FROM day UNION SELECT substr(created_at, 1, 10) FROM shoot ORDER BY 1"
 _RECIPE, _METHOD, _FRAME = TypeAdapter(Recipe), TypeAdapter(Method), TypeAdapter(FrameRecord)
 
 
@@ -42,6 +45,7 @@ class Journal:
         they can be moved.
         """
         make_folder(path.parent)
+        self.damage = ""  # what was found to be wrong with it; empty: nothing
         self._path = path
         self._spool = (spool or path.parent / "spool").absolute()
         self._outbound = (outbound or path.parent / "outbound").absolute()
@@ -56,20 +60,11 @@ class Journal:
 
     def _open(self) -> None:
         with self._refusing():
-            _to_write_ahead(self._db)
+            to_write_ahead(self._db, timeout_s=_TIMEOUT_S)
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute("PRAGMA foreign_keys=ON")
         with self._writing():
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in SCHEMA.split(";")[:-1]:
-                    self._db.execute(statement)
-                version = 1
-            elif version > SCHEMA_VERSION:
-                raise StoreNotWritable(f"{self._path} was written by a newer focusrail; use that, or another folder")
-            for old in range(version, SCHEMA_VERSION):
-                self._db.execute(UPGRADES[old])
-            self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            to_newest(self._db, self._path)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -138,6 +133,21 @@ class Journal:
             ).fetchone()
         return None if row is None else self.shoot(row[0])
 
+    def note_going_on(self, shoot_id: str) -> int:
+        """Enter that nobody has asked for it, and a shoot is gone on with; return how often since its last frame."""
+        with self._writing():
+            row = self._db.execute(
+                "INSERT INTO gone_on SELECT ?, count(*), 1 FROM frame WHERE shoot_id=? ON CONFLICT (shoot_id) DO UPDATE"
+                " SET attempts=iif(frames=excluded.frames, attempts + 1, 1), frames=excluded.frames RETURNING attempts",
+                (shoot_id, shoot_id),
+            ).fetchone()
+        return int(row[0])
+
+    def forget_going_on(self, shoot_id: str) -> None:
+        """Enter that it came to nothing, and harmed nothing."""
+        with self._writing():
+            self._db.execute("DELETE FROM gone_on WHERE shoot_id=?", (shoot_id,))
+
     def begun_with(self, key: str) -> tuple[str, str] | None:
         """The shoot that was begun with a key, and what was wished for then."""
         with self._lock, self._refusing():
@@ -166,6 +176,14 @@ class Journal:
             shoot.state = old  # what could not be written has not happened
             raise
 
+    def give_up(self, shoot_id: str) -> None:
+        """Enter that a person has ended a shoot, before all that works on it has come to its end."""
+        with self._writing():
+            self._db.execute(
+                "UPDATE shoot SET state='aborted' WHERE shoot_id=? AND state NOT IN ('published', 'failed')",
+                (shoot_id,),
+            )
+
     def add_frame(self, record: FrameRecord) -> None:
         """Enter a frame whose originals are durable; a frame shot anew replaces the one before."""
         row = (record.shoot_id, record.index, self._frame_json(record))
@@ -192,16 +210,8 @@ class Journal:
         to be made without, and what measured focus. With that the shoot is published, or neither is entered.
         """
         old = shoot.advance(State.PUBLISHED)
-        method_json = _METHOD.dump_json(shoot.method).decode()
-        row = (
-            shoot.shoot_id,
-            version,
-            str(within(self._outbound, folder)),
-            at.isoformat(),
-            method_json,
-            frames_text(without),
-            measured_by,
-        )
+        method_json, place = _METHOD.dump_json(shoot.method).decode(), str(within(self._outbound, folder))
+        row = (shoot.shoot_id, version, place, at.isoformat(), method_json, frames_text(without), measured_by)
         try:
             with self._writing():
                 self._db.execute("INSERT INTO publication VALUES (?,?,?,?,?,?,?)", row)
@@ -217,7 +227,7 @@ class Journal:
         if row is None:
             raise UnknownShoot(f"no shoot {shoot_id!r} in {self._path}; `focusrail shoots` lists them")
         with self._refusing():
-            return _shoot(row)
+            return shoot_of(row)
 
     def shoots(self, *, before: str | None = None, limit: int = -1) -> list[Shoot]:
         """Shoots, newest first; `before`: those older than that one; `limit`: at most so many. Raises UnknownShoot."""
@@ -232,7 +242,7 @@ class Journal:
                 given,
             ).fetchall()
         with self._refusing():
-            return [_shoot(row) for row in rows]
+            return [shoot_of(row) for row in rows]
 
     def frame_count(self, shoot_id: str) -> int:
         """How many frames of a shoot are stored."""
@@ -297,6 +307,11 @@ class Journal:
             ).fetchone()
         return "" if row is None else str(row[0])
 
+    def note_day(self, at: datetime) -> None:
+        """Enter that there was such a day, beside those on which something was begun."""
+        with self._writing():
+            self._db.execute("INSERT OR IGNORE INTO day VALUES (?)", (at.date().isoformat(),))
+
     def kept(self) -> list[Kept]:
         """The shoots whose originals the spool keeps; not the stacks of photographs that lie elsewhere."""
         with self._lock, self._refusing():
@@ -309,10 +324,12 @@ class Journal:
                 " (SELECT count(*) FROM frame WHERE frame.shoot_id=shoot.shoot_id)"
                 " FROM shoot WHERE recipe IS NOT NULL AND shoot_id NOT IN (SELECT shoot_id FROM let_go)"
             ).fetchall()
+            days = [date for (date,) in self._db.execute(_DAYS)]
         found = []
         for shoot_id, size_bytes, at, entry, state, misses in rows:
             done = at is not None and state == State.PUBLISHED.value and not misses and self.is_finished(shoot_id)
-            found.append(Kept(shoot_id, size_bytes, datetime.fromisoformat(at) if done else None, entry or 0))
+            later = len(days) - bisect_right(days, at[: len("2026-11-26")]) if done else 0
+            found.append(Kept(shoot_id, size_bytes, datetime.fromisoformat(at) if done else None, entry or 0, later))
         return found
 
     def begin_letting_go(self, shoot_id: str, at: datetime) -> None:
@@ -362,38 +379,13 @@ class Journal:
                 f"cannot write the journal {self._path}: {error}; check that it and its folder are yours to write"
             ) from error
         except sqlite3.DatabaseError as error:
-            raise StoreNotWritable(
-                f"the journal {self._path} is damaged: {error}; restore it, or move it away"
-            ) from error
+            raise self._damaged(str(error)) from error
         except ValueError as error:  # an entry that is no longer what was entered
-            raise StoreNotWritable(
-                f"the journal {self._path} is damaged: an entry cannot be read; restore it, or move it away"
-            ) from error
+            raise self._damaged("an entry cannot be read") from error
 
-
-def _to_write_ahead(db: sqlite3.Connection) -> None:
-    # Two processes that make a journal at the same time: SQLite does not wait for this lock by itself.
-    deadline_s = time.monotonic() + _TIMEOUT_S
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline_s:
-                raise
-            time.sleep(0.01)
-
-
-def _shoot(row: tuple[Any, ...]) -> Shoot:
-    shoot_id, name, specimen_id, created_at, source, recipe, method, positions_mm, state = row
-    return Shoot(
-        shoot_id=shoot_id,
-        name=name,
-        specimen_id=specimen_id,
-        created_at=datetime.fromisoformat(created_at),
-        source=source,
-        recipe=None if recipe is None else _RECIPE.validate_json(recipe),
-        method=_METHOD.validate_json(method),
-        positions_mm=tuple(json.loads(positions_mm)),
-        state=State(state),
-    )
+    def _damaged(self, how: str) -> StoreNotWritable:
+        error = StoreNotWritable(f"the journal {self._path} is damaged: {how}; restore it, or move it away")
+        if not self.damage:
+            log.error("journal.damaged", error=str(error))
+        self.damage = str(error)
+        return error

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePath
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from focusrail.model.frame import FrameRecord
+from focusrail.model.method import Method
+from focusrail.model.recipe import Recipe
+from focusrail.model.shoot import Shoot, State
+
+_RECIPE, _METHOD = TypeAdapter(Recipe), TypeAdapter(Method)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ class Kept:
     size_bytes: int  # of its originals
     published_at: datetime | None  # its newest version, where all that was planned is published; UTC
     entry: int = 0  # of that version: grows from publication to publication, whatever the clock says
+    days: int = 0  # later ones that the journal knows of: a clock that jumps ahead brings one
 
 
 def within(folder: Path, path: PurePath) -> PurePath:
@@ -52,3 +62,19 @@ def within(folder: Path, path: PurePath) -> PurePath:
 def placed(record: FrameRecord, place: Callable[[PurePath], PurePath]) -> FrameRecord:
     """A frame whose originals lie where `place` says of each."""
     return replace(record, originals=tuple(replace(one, path=place(one.path)) for one in record.originals))
+
+
+def shoot_of(row: tuple[Any, ...]) -> Shoot:
+    """A shoot from its row in the table. Raises ValueError where that is not as it was entered."""
+    shoot_id, name, specimen_id, created_at, source, recipe, method, positions_mm, state = row
+    return Shoot(
+        shoot_id=shoot_id,
+        name=name,
+        specimen_id=specimen_id,
+        created_at=datetime.fromisoformat(created_at),
+        source=source,
+        recipe=None if recipe is None else _RECIPE.validate_json(recipe),
+        method=_METHOD.validate_json(method),
+        positions_mm=tuple(json.loads(positions_mm)),
+        state=State(state),
+    )

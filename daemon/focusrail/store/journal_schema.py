@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 9
+import sqlite3
+import time
+from pathlib import Path
+
+from focusrail.errors import StoreNotWritable
+
+SCHEMA_VERSION = 11
 SCHEMA = """
 CREATE TABLE shoot (
     shoot_id TEXT PRIMARY KEY, name TEXT NOT NULL, specimen_id TEXT, created_at TEXT NOT NULL, source TEXT NOT NULL,
@@ -32,4 +38,38 @@ UPGRADES = {
     7: "CREATE TABLE begun (sequence INTEGER PRIMARY KEY, shoot_id TEXT NOT NULL REFERENCES shoot) STRICT",
     8: "INSERT INTO begun (shoot_id) SELECT shoot_id FROM (SELECT shoot_id, created_at AS at FROM shoot"
     " UNION ALL SELECT shoot_id, begun_at FROM extension) ORDER BY at, shoot_id",
+    9: "CREATE TABLE gone_on (shoot_id TEXT PRIMARY KEY REFERENCES shoot, frames INTEGER NOT NULL,"
+    " attempts INTEGER NOT NULL) STRICT",
+    10: "CREATE TABLE day (date TEXT PRIMARY KEY) STRICT",
 }
+
+
+def to_write_ahead(db: sqlite3.Connection, *, timeout_s: float) -> None:
+    """Let a journal have a write-ahead log. Raises sqlite3.Error."""
+    # Two processes that make a journal at the same time: SQLite does not wait for this lock by itself.
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.01)
+
+
+def to_newest(db: sqlite3.Connection, path: Path) -> None:
+    """Bring the tables of the journal at `path` up to date, in a transaction.
+
+    Raises StoreNotWritable where a newer focusrail has written them.
+    """
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        for statement in SCHEMA.split(";")[:-1]:
+            db.execute(statement)
+        version = 1
+    elif version > SCHEMA_VERSION:
+        raise StoreNotWritable(f"{path} was written by a newer focusrail; use that, or another folder")
+    for old in range(version, SCHEMA_VERSION):
+        db.execute(UPGRADES[old])
+    db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")

@@ -8,6 +8,7 @@ so that nobody counts on what is half gone, and what a power cut breaks off is e
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -38,7 +39,11 @@ def due(kept: Sequence[Kept], keep: KeepConfig, now: datetime) -> list[Kept]:
     left_bytes = sum(one.size_bytes for one in kept)
     for one in dispensable(kept):
         assert one.published_at is not None
-        old = keep.days is not None and now - one.published_at > timedelta(days=keep.days)
+        old = (
+            keep.days is not None
+            and now - one.published_at > timedelta(days=keep.days)
+            and one.days >= math.floor(keep.days)  # a clock may be wrong
+        )
         if old or (keep.gb is not None and left_bytes > keep.gb * 1e9):
             found.append(one)
             left_bytes -= one.size_bytes
@@ -76,6 +81,7 @@ class Retention:
     def apply(self, now: datetime) -> None:
         """End what was broken off, then let go what is due at `now` (UTC). What stands in the way is logged."""
         try:
+            self._journal.note_day(now)
             for shoot_id in self._journal.being_let_go():
                 self._go_on(shoot_id, now)
             if not self._keep.limited:

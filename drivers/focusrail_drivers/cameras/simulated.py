@@ -21,6 +21,7 @@ from focusrail_drivers.base import (
     TrueCarriage,
     Truth,
 )
+from focusrail_drivers.simulation.kept import KeptWhileUsed
 from focusrail_drivers.simulation.moment import Moment
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 MODEL = "focusrail simulated camera"
 SMALLEST_MP, LARGEST_MP = 0.05, 26.0
 PREVIEW_PX = 800  # width at most: painted afresh some ten times a second
+SCENE_KEPT_S = 300.0  # after the last look at it: it takes some hundred bytes a pixel
 
 
 _TO_FAIL: WeakKeyDictionary[Clock, dict[str, dict[str, Counter[int]]]] = WeakKeyDictionary()
@@ -142,8 +144,8 @@ class SimulatedCamera:
         self._options = options
         self._clock = clock
         self._rail = rail
-        self._kept: Darkroom | None = None
-        self._kept_lock = threading.Lock()
+        self._kept_darkroom = KeptWhileUsed(lambda: _darkroom(options), for_s=SCENE_KEPT_S)
+        self._kept_viewfinder = KeptWhileUsed(lambda: _viewfinder(options), for_s=SCENE_KEPT_S)
         self._open = False
         self._closed = threading.Event()  # ends a hanging delivery
         self._exposure_s = options.exposure_s
@@ -153,7 +155,6 @@ class SimulatedCamera:
         self._to_fail = happening.setdefault(
             repr(options), {name: Counter(getattr(options, name)) for name in (*_FAULTS, "preview_lost_at")}
         )
-        self._viewfinder: Viewfinder | None = None
         self._previews = 0
 
     # --- the contract -------------------------------------------------------------------------------------------------
@@ -228,11 +229,7 @@ class SimulatedCamera:
         if self._strikes("preview_lost_at", number):
             self._open = False
             raise ConnectionLost("the camera went away while it was looked through; open it again")
-        if self._viewfinder is None:
-            from focusrail_drivers.simulation.viewfinder import Viewfinder  # noqa: PLC0415  as in _darkroom
-
-            self._viewfinder = Viewfinder(self._options, width_px=PREVIEW_PX)
-        data = self._viewfinder.picture(self._look(), number, exposure_s=self._exposure_s, iso=self._iso)
+        data = self._kept_viewfinder.get().picture(self._look(), number, exposure_s=self._exposure_s, iso=self._iso)
         return Photograph(data, "image/jpeg", self._settings(self._exposure_s, self._iso))
 
     # --- the truth ----------------------------------------------------------------------------------------------------
@@ -274,13 +271,7 @@ class SimulatedCamera:
 
     @property
     def _darkroom(self) -> Darkroom:
-        # Only now: painting needs numpy and OpenCV, and whoever reads the configuration needs neither.
-        from focusrail_drivers.simulation.darkroom import Darkroom  # noqa: PLC0415
-
-        with self._kept_lock:
-            if self._kept is None:
-                self._kept = Darkroom(self._options, model=MODEL)
-            return self._kept
+        return self._kept_darkroom.get()
 
     def _require_open(self) -> None:
         if not self._open:
@@ -319,3 +310,18 @@ def _token(exposure: Exposure) -> _Token:
     if not isinstance(exposure.token, _Token):
         raise CaptureFailed(f"frame {exposure.frame_index} was not exposed by a simulated camera")
     return exposure.token
+
+
+# Imported only when a picture is wanted: painting needs numpy and OpenCV; whoever reads the configuration, neither.
+
+
+def _darkroom(options: SimulatedCamera.Options) -> Darkroom:
+    from focusrail_drivers.simulation.darkroom import Darkroom  # noqa: PLC0415
+
+    return Darkroom(options, model=MODEL)
+
+
+def _viewfinder(options: SimulatedCamera.Options) -> Viewfinder:
+    from focusrail_drivers.simulation.viewfinder import Viewfinder  # noqa: PLC0415
+
+    return Viewfinder(options, width_px=PREVIEW_PX)

@@ -206,6 +206,18 @@ def test_what_became_of_an_inbound_folder_is_remembered(journal: Journal, path: 
     again.close()
 
 
+def test_attempts_are_counted_from_the_last_frame(journal: Journal, path: Path) -> None:
+    assert [journal.note_going_on("s1") for _ in range(3)] == [1, 2, 3]
+    journal.close()
+    again = reopened(path)
+    assert again.note_going_on("s1") == 4
+    again.add_frame(frame(0))
+    assert [again.note_going_on("s1") for _ in range(2)] == [1, 2]
+    again.forget_going_on("s1")
+    assert again.note_going_on("s1") == 1
+    again.close()
+
+
 def test_an_unknown_shoot_is_named(journal: Journal) -> None:
     with pytest.raises(UnknownShoot, match=r"no shoot 'nope' in .*focusrail shoots"):
         journal.shoot("nope")

@@ -30,6 +30,8 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root, self.journal, self.spool = root, Journal(root / "journal.sqlite"), Spool(root / "spool")
         self.stopped = False
+        for days_ago in range(50):  # the service has run all the time
+            self.journal.note_day(NOW - timedelta(days=days_ago))
 
     def shoot(
         self, number: int, *, published: bool = True, days_ago: float = 0, folder: bool = False, complete: bool = True
@@ -97,6 +99,14 @@ def test_everything_is_kept_where_nothing_is_said(store: Store) -> None:
     assert not store.retention().has_work
     store.retention().apply(NOW)
     assert store.kept() == ["0", "1", "2"]
+
+
+def test_a_clock_that_jumps_ahead_lets_nothing_go(store: Store) -> None:
+    for number, days_ago in ((0, 20.0), (1, 5.0), (2, 1.0)):
+        store.shoot(number, days_ago=days_ago)
+    for ahead in (4000, 4001):
+        store.retention(days=10.0).apply(NOW + timedelta(days=ahead))
+    assert store.kept() == ["1", "2"], "20 days were seen to pass since the first, and 7 since the second"
 
 
 @pytest.mark.parametrize(
@@ -264,7 +274,7 @@ def test_an_extended_shoot_counts_from_its_newest_version_and_not_while_it_is_un
     store.journal.extend(shoot, NOW)
     (unfinished,) = (one for one in store.journal.kept() if one.shoot_id == shoot_id)
     assert unfinished.published_at is None
-    newer = Kept("a", 5, NOW - timedelta(days=2), entry=1)
+    newer = Kept("a", 5, NOW - timedelta(days=2), entry=1, days=2)
     assert due([unfinished, newer, Kept("b", 5, NOW, entry=2)], KeepConfig(days=1), NOW) == [newer]
 
 

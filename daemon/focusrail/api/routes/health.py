@@ -15,8 +15,9 @@ router = APIRouter(tags=["health"])
 
 @router.get("/health", openapi_extra={"security": []})
 def health(desk: AtDesk) -> HealthTold:
-    """Whether the rig is open. Needs no token, and tells nothing else."""
-    return HealthTold(healthy=desk.service.holder.kept is not None, version=focusrail.__version__)
+    """Whether the rig is open, and the journal whole. Needs no token, and tells nothing else."""
+    healthy = desk.service.holder.kept is not None and not desk.service.journal.damage
+    return HealthTold(healthy=healthy, version=focusrail.__version__)
 
 
 @router.get("/status")
