@@ -53,6 +53,7 @@ class _Seen:
     marked: bool
     being_copied: bool
     empty: bool
+    others: bool = False  # there is something that is no file, or a link to one
 
 
 class InboundFolder:
@@ -118,6 +119,12 @@ class InboundFolder:
         if state != seen.state:
             since_s = now_s
             self._quiet[name] = seen.state, now_s
+        if seen.empty and seen.others and now_s - since_s >= self._config.quiet_s:
+            message = (
+                f"{folder} holds folders or links only: photographs of a stack lie in a folder right in {self._root}"
+            )
+            if self._complain(name, message):
+                self._desk.tell(InboundFailed(str(folder), "NoFrames", message))
         if seen.empty or not self._is_complete(seen, now_s - since_s):
             return
         note = self._desk.service.journal.inbound(name)
@@ -165,11 +172,13 @@ class InboundFolder:
         log.warning("inbound.failed", folder=folder, error=message)
         self._desk.tell(InboundFailed(folder, error, message))
 
-    def _complain(self, about: str, message: str) -> None:
-        """Log once what no journal entry can keep from being said again."""
-        if about not in self._told and len(self._told) < _MOST_FOLDERS:
-            self._told.add(about)
-            log.warning("inbound.not_read", reason=message)
+    def _complain(self, about: str, message: str) -> bool:
+        """Log once what no journal entry can keep from being said again; return whether it was said now."""
+        if about in self._told or len(self._told) >= _MOST_FOLDERS:
+            return False
+        self._told.add(about)
+        log.warning("inbound.not_read", reason=message)
+        return True
 
 
 def _folders(root: Path) -> Iterator[str]:
@@ -188,13 +197,14 @@ def _look_at(folder: Path, marker: str | None) -> _Seen:
     """A folder as it is now; of one with too many files only that. Raises OSError."""
     facts: list[str] = []
     files: list[str] = []
-    temporary = marked = False
+    temporary = marked = others = False
     with os.scandir(folder) as found:
         for entry in found:
             if len(facts) > _MOST_FILES:
                 many = f"many {folder.stat().st_mtime_ns}"
                 return _Seen(many, many, marked=marked, being_copied=False, empty=False)
             if not entry.is_file(follow_symlinks=False):
+                others = True
                 continue
             try:
                 now = entry.stat(follow_symlinks=False)
@@ -207,7 +217,7 @@ def _look_at(folder: Path, marker: str | None) -> _Seen:
                 temporary = True
             else:
                 files.append(f"{entry.name!a} {now.st_size} {now.st_mtime_ns}")
-    return _Seen(_digest(facts), _digest(files), marked=marked, being_copied=temporary, empty=not files)
+    return _Seen(_digest(facts), _digest(files), marked=marked, being_copied=temporary, empty=not files, others=others)
 
 
 def _digest(lines: list[str]) -> str:

@@ -37,7 +37,7 @@ from focusrail.errors import (
 from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
 from focusrail.model.outputs import Outputs
-from focusrail.model.recipe import LARGEST_STACK, Recipe
+from focusrail.model.recipe import LARGEST_STACK, Recipe, name_from
 from focusrail.model.selection import check_known
 from focusrail.model.shoot import ENDED, Shoot, State, new_shoot_id
 from focusrail.store.folder import Listing, list_folder, suited
@@ -266,7 +266,7 @@ class Service:
         method = suited(method, photographs, aligned=aligned)
         shoot = Shoot(
             shoot_id=new_shoot_id(self._clock.utc()),
-            name=folder.resolve().name or "stack",
+            name=name_from(folder.resolve().name),
             created_at=self._clock.utc(),
             method=method,
             source=str(folder.absolute()),

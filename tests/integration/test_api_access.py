@@ -270,6 +270,14 @@ def test_a_live_picture_and_results_are_there_only_by_their_names(shot: tuple[Se
     )
     assert beyond.status == 416 and beyond.headers["content-type"] == "application/problem+json"
     assert beyond.headers["content-range"] == f"bytes */{len(whole)}"
+    place = f"/api/shoots/{done.shoot_id}/versions/1/{name}"
+    tag = answer.headers["etag"]
+    for known in (tag, f'"other", W/{tag}', "*"):
+        same = asked(app, "GET", place, headers={**OURS, "if-none-match": known})
+        assert (same.status, same.body, same.headers["etag"]) == (304, b"", tag), known
+    assert asked(app, "GET", place, headers={**OURS, "if-none-match": '"other"'}).body == whole
+    head = asked(app, "HEAD", place)
+    assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(whole)))
     report = asked(app, "GET", f"/api/shoots/{done.shoot_id}/versions/1/report.html")
     assert report.headers["content-security-policy"].startswith("sandbox")
     desk.close()

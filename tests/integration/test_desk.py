@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -33,6 +33,7 @@ from focusrail.model.shoot import State
 from focusrail.service import Service
 from focusrail.store.journal import Journal
 from focusrail.watchdog import sentence
+from focusrail_drivers.base import CaptureFailed
 from peers.small_rig import FRAMES, pixels, published, recipe, small_rig
 
 
@@ -306,12 +307,12 @@ def test_a_shoot_for_which_the_disk_is_too_small_is_refused_before_anything_move
     close(desk)
 
 
-def shot_halfway(config: Config) -> str:
+def shot_halfway(config: Config, **given: Any) -> str:
     """A shoot that the end of the service has interrupted."""
     service = Service(config)
     service._listen = lambda event: service.suspend() if isinstance(event, FrameStored) and event.index == 3 else None
     with pytest.raises(ShootAborted):
-        service.shoot(recipe())
+        service.shoot(recipe(**given))
     (shoot,) = service.journal.shoots()
     service.close()
     return shoot.shoot_id
@@ -333,6 +334,16 @@ def test_a_shoot_waits_for_its_disk_and_for_folders_that_came_between(tmp_path: 
     away.rename(config.store.spool_folder)
     assert service.shoot_on(shoot_id).finished.frames_used == FRAMES
     assert service.journal.frames(shoot_id)[: len(before)] == before
+    service.close()
+
+
+def test_a_camera_that_comes_back_with_another_picture_size_ends_the_shoot(tmp_path: Path) -> None:
+    shoot_id = shot_halfway(small_rig(tmp_path, camera={"transfer_s": 0.1}), frames=40)
+    service = Service(small_rig(tmp_path, camera={"width_px": 400, "height_px": 300, "transfer_s": 0.1}))
+    with pytest.raises(CaptureFailed, match=r"frames 5, 6.* are of another size .*set the camera as it was.* are safe"):
+        service.shoot_on(shoot_id)
+    assert service.journal.frame_count(shoot_id) < 30 and service.journal.publications(shoot_id) == []
+    assert service.journal.shoot(shoot_id).state is State.FAILED, "and nobody goes on with it unasked"
     service.close()
 
 

@@ -75,7 +75,7 @@ def logged() -> Iterator[list[Any]]:
 
 
 def drop(photographs: Path, folder: Path, names: slice = slice(0, 3)) -> None:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(photographs.iterdir())[names]:
         shutil.copy(path, folder)
 
@@ -149,6 +149,13 @@ def test_while_files_look_half_copied_it_waits_longer(watched: Watched, photogra
     assert len(watched.results) == 2, "but not for ever; and hidden folders are left alone"
 
 
+def test_what_a_folder_is_called_is_harmless_in_a_terminal(watched: Watched, photographs: Path) -> None:
+    drop(photographs, watched.folder / "red\x1b[31m\nand\u202eback")
+    watched.settle()
+    (shoot,) = watched.desk.service.journal.shoots()
+    assert shoot.name == "red_[31m_and_back" and watched.results[0].startswith(shoot.name)
+
+
 def test_links_lead_nowhere(watched: Watched, photographs: Path, logged: list[Any]) -> None:
     (watched.folder / "elsewhere").symlink_to(photographs)
     drop(photographs, watched.folder / "beetle")
@@ -172,17 +179,20 @@ def test_what_fails_is_told_once_and_tried_again_when_it_changes(
     (watched.folder / "broken").mkdir()
     for number in range(3):
         (watched.folder / "broken" / f"{number}.jpg").write_bytes(b"\xff\xd8\xff" + bytes(100))
+    drop(photographs, watched.folder / "nested" / "beetle")
     (watched.folder / "loose.jpg").write_bytes(b"")
     (Path(os.fsdecode(bytes(watched.folder) + b"/\xff"))).mkdir()
     for _ in range(3):
         watched.settle()
-    assert sorted(watched.failures) == [("broken", "TooFewFrames"), ("notes", "NoFrames"), ("single", "TooFewFrames")]
+    assert sorted(watched.failures) == [
+        ("broken", "TooFewFrames"), ("nested", "NoFrames"), ("notes", "NoFrames"), ("single", "TooFewFrames"),
+    ]  # fmt: skip
     assert [entry["event"] for entry in logged].count("inbound.failed") == 3
-    assert [entry["event"] for entry in logged].count("inbound.not_read") == 1, "a name that is no text"
+    assert [entry["event"] for entry in logged].count("inbound.not_read") == 2, "the nested, and a name that is no text"
     watched.close()
     watched.restart()
     watched.settle()
-    assert watched.failures == []
+    assert watched.failures == [("nested", "NoFrames")], "it is no stack, and in no journal"
     drop(photographs, watched.folder / "single", slice(0, 3))
     watched.settle()
     assert len(watched.results) == 1

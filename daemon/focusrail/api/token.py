@@ -59,7 +59,8 @@ def _make(path: Path) -> None:
             try:
                 os.link(scratch, path)
             except FileExistsError:
-                pass
+                if not path.exists():
+                    raise ConfigError(f"{path}: is a link that leads nowhere; remove it") from None
             except OSError:  # a file system without hard links
                 Path(scratch).replace(path)
         finally:

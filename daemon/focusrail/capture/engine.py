@@ -7,10 +7,10 @@ a halt at once. A camera fault is tried again at the same place before it ends t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -20,7 +20,7 @@ from focusrail.capture.carriage import Carriage
 from focusrail.capture.events import FrameStored, Paused
 from focusrail.capture.preflight import check_room
 from focusrail.capture.truth import save_true_transform, save_truth
-from focusrail.errors import FocusrailError, ShootAborted
+from focusrail.errors import FocusrailError, FrameSizeDiffers, ShootAborted
 from focusrail.model.frame import FrameRecord
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.journal import Journal
@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _ATTEMPTS = 3  # at one frame
+_OTHER_SIZES = 2  # frames of another size: a single one may be damaged
 
 
 class Engine:
@@ -60,17 +61,20 @@ class Engine:
         self,
         shoot: Shoot,
         process: StackingProcess,
+        left_out: Mapping[int, FocusrailError] | None = None,
         *,
         stored: Sequence[FrameRecord] = (),
         settle_s: float | None = None,
     ) -> FocusrailError | None:
         """Make all frames of a shoot, in the order of the stack, but for those `stored` already, which are handed over.
 
+        `left_out` grows while the process works: frames that it could not use, by index.
         Returns None, or the error that ended stacking meanwhile: the frames are all safe then, too.
         Raises ShootAborted, DriverError, DiskFull, StoreNotWritable: what was stored before is safe.
         """
         known = {record.index: record for record in stored}
-        run = _Run(shoot, process, self._spool.folder(shoot.shoot_id) / "truth", len(shoot.positions_mm) - len(known))
+        truth, to_shoot = self._spool.folder(shoot.shoot_id) / "truth", len(shoot.positions_mm) - len(known)
+        run = _Run(shoot, process, truth, to_shoot, {} if left_out is None else left_out)
         if isinstance(self._camera, TruthfulCamera) and not known:
             when_done(self._in_camera_thread(save_truth, self._camera, run.truth)).result()
         pending: Future[None] | None = None
@@ -86,6 +90,7 @@ class Engine:
                     run.submit(known[index])
                     continue
                 self._wait_if_paused(shoot)
+                run.check_sizes()
                 position_mm = self._move(run, index, settle_s)
                 self._collect(run, pending, last, settle_s, following=index)
                 pending, last = self._shoot_frame(run, index, position_mm), index
@@ -183,6 +188,7 @@ class Engine:
         self._journal.add_frame(record)
         total = len(shoot.positions_mm)
         run.to_shoot -= 1
+        run.made.append(index)
         log.info("frame.stored", frame_index=index, position_mm=position_mm, bytes=sum(o.size_bytes for o in originals))
         self._listen(FrameStored(index, total, position_mm))
         if run.first:
@@ -210,8 +216,18 @@ class _Run:
     process: StackingProcess
     truth: Path
     to_shoot: int  # frames that are not stored yet
+    left_out: Mapping[int, FocusrailError]
+    made: list[int] = field(default_factory=list)
     stacking_error: FocusrailError | None = None
     first: bool = True  # no frame has been made yet: nothing is known of their size
+
+    def check_sizes(self) -> None:
+        """More frames would be in vain where those of this run have another size. Raises CaptureFailed."""
+        other = [str(index) for index in self.made if isinstance(self.left_out.get(index), FrameSizeDiffers)]
+        if len(other) >= _OTHER_SIZES:
+            raise CaptureFailed(
+                f"frames {', '.join(other)} are of another size than the first: set the camera as it was, then go on"
+            )
 
     def submit(self, record: FrameRecord) -> None:
         """Hand a stored frame over; when stacking has failed the shoot goes on: frames can be stacked later."""

@@ -115,7 +115,7 @@ class Shoots:
             else:
                 self._journal.advance(shoot, State.SHOOTING)
             self.begun = True
-            stacking_error = engine.run(shoot, process, stored=stored, settle_s=recipe.settle_s)
+            stacking_error = engine.run(shoot, process, left_out, stored=stored, settle_s=recipe.settle_s)
             shot_s = self._clock.monotonic_s() - began_s
             self._journal.advance(shoot, State.MERGING)
             self._listen(Merging())
@@ -129,4 +129,4 @@ class Shoots:
                     # The frames are shot: that the carriage stays where it is would be no reason to lose them.
                     if (error := when_done(returned, by=returning.pulse).exception()) is not None:
                         log.warning("rail.not_returned", error=str(error))
-            return self._stacks.publish(shoot, place, finished, left_out)
+            return self._stacks.publish(shoot, place, finished, left_out.values())

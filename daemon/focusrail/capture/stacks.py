@@ -110,9 +110,9 @@ class Stacks:
             self._listen(Merging())
             warnings = tuple(event.message for event in unread)
             finished = process.finish(Finish(warnings=warnings, timings_s={"reading": time.monotonic() - began_s}))
-            left_out.extend(by_name(event.error, event.message) for event in unread)
+            left_out.update((event.index, by_name(event.error, event.message)) for event in unread)
             without = [record.index for record in told.unwanted]
-            return self.publish(shoot, place, finished, left_out, without=without)
+            return self.publish(shoot, place, finished, left_out.values(), without=without)
 
     def enter(
         self, shoot: Shoot, photographs: Sequence[Path], step_mm: float | None, indices: Iterable[int]
@@ -135,13 +135,13 @@ class Stacks:
     @contextmanager
     def process(
         self, shoot: Shoot, place: Destination, told: Begin
-    ) -> Iterator[tuple[StackingProcess, list[FocusrailError]]]:
-        """A stacking process, ended and cleaned up after whatever happens; and the sentences of frames left out."""
-        left_out: list[FocusrailError] = []
+    ) -> Iterator[tuple[StackingProcess, dict[int, FocusrailError]]]:
+        """A stacking process, ended and cleaned up after whatever happens; and why frames were left out, by index."""
+        left_out: dict[int, FocusrailError] = {}
 
         def listen(event: object) -> None:
             if isinstance(event, LeftOut):
-                left_out.append(by_name(event.error, event.message))
+                left_out[event.index] = by_name(event.error, event.message)
                 log.warning("frame.left_out", frame_index=event.index, reason=event.message)
             elif isinstance(event, Memory):
                 log.info(
@@ -180,7 +180,7 @@ class Stacks:
         shoot: Shoot,
         place: Destination,
         finished: Finished,
-        left_out: Sequence[FocusrailError],
+        left_out: Iterable[FocusrailError],
         *,
         without: Sequence[int] = (),
     ) -> Published:
@@ -200,7 +200,7 @@ class Stacks:
         shoot: Shoot,
         place: Destination,
         finished: Finished,
-        left_out: Sequence[FocusrailError],
+        left_out: Iterable[FocusrailError],
         *,
         without: Sequence[int] = (),
     ) -> Published:

@@ -14,7 +14,13 @@ from focusrail.model.outputs import Outputs
 
 LARGEST_STACK = 65535  # frames: the index plane has 16 bits
 # Neither what parts folders, nor control characters, among them those that turn the direction of writing.
-_NAME = re.compile(r"[^/\\\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]{1,100}")
+_UNFIT = r"/\\\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+_NAME = re.compile(f"[^{_UNFIT}]{{1,100}}")
+
+
+def name_from(text: str) -> str:
+    """A name that a shoot can have, from what a folder is called."""
+    return re.sub(f"[{_UNFIT}]", "_", text) or "stack"
 
 
 @dataclass(frozen=True, slots=True)

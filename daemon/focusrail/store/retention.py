@@ -151,6 +151,8 @@ def unproven(folder: Path, shoot_id: str, *, stopped: Callable[[], bool] = lambd
         files = page["files"]
         if page["shoot"]["id"] != shoot_id or not files:
             return f"{folder} is not what was published of this shoot"
+        if unused := sum(not frame["used"] for frame in page["frames"]):
+            return f"{folder} was made without {unused} of its frames"
         for name, facts in files.items():
             if stopped():
                 return ""

@@ -63,7 +63,7 @@ class Store:
         folder.mkdir(parents=True)
         (folder / "result.tif").write_bytes(shoot_id.encode())
         facts = {"sha256": hashlib.sha256(shoot_id.encode()).hexdigest(), "size_bytes": len(shoot_id)}
-        page = {"shoot": {"id": shoot_id}, "files": {"result.tif": facts}}
+        page = {"shoot": {"id": shoot_id}, "files": {"result.tif": facts}, "frames": [{"used": True}] * 3}
         (folder / "shoot.json").write_text(json.dumps(page))
         shoot = self.journal.shoot(shoot_id)
         self.journal.advance(shoot, State.MERGING)
@@ -163,10 +163,12 @@ def test_originals_stay_until_the_newest_version_lies_there_as_it_was_published(
     store.shoot(1)
     picture = store.results(shoot_id, 2) / "result.tif"
     whole = picture.read_bytes()
+    spoilt = (picture.parent / "shoot.json").read_text().replace("true", "false", 1)  # one frame was left out
     for spoil in (
         lambda: picture.write_bytes(whole[:-1] + b"?"),
         lambda: picture.write_bytes(whole[:-1]),
         picture.unlink,
+        lambda: (picture.parent / "shoot.json").write_text(spoilt),
         lambda: (picture.parent / "shoot.json").write_text('{"files": {}}'),
         lambda: picture.parent.rename(picture.parent.with_name("away")),
     ):

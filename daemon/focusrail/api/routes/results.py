@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi import Path as InPath
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse, Response
+from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from focusrail.api.asked import AtDesk
@@ -23,9 +25,14 @@ _REPORT = "sandbox allow-popups; default-src 'none'; img-src data:; style-src 'u
 
 def _file_of(kind: str) -> dict[int | str, dict[str, Any]]:
     """What is answered with a file of that media type."""
-    return {200: {"content": {kind: {}}}, 206: {"description": "a range", "content": {kind: {}}}}
+    return {
+        200: {"content": {kind: {}}},
+        206: {"description": "a range", "content": {kind: {}}},
+        304: {"description": "as If-None-Match has it"},
+    }
 
 
+@router.head("/frames/{index}/original", include_in_schema=False)
 @router.get("/frames/{index}/original", response_class=FileResponse, responses=_file_of("image/*"))
 def original(desk: AtDesk, shoot_id: str, index: Annotated[int, InPath(ge=0, le=65535)]) -> FileResponse:
     """A frame's original, byte for byte."""
@@ -40,6 +47,7 @@ def original(desk: AtDesk, shoot_id: str, index: Annotated[int, InPath(ge=0, le=
     raise HTTPException(404, f"shoot {shoot_id} has no frame {index}")
 
 
+@router.head("/frames/{index}/thumbnail", include_in_schema=False)
 @router.get("/frames/{index}/thumbnail", response_class=FileResponse, responses=_file_of("image/jpeg"))
 def thumbnail(desk: AtDesk, shoot_id: str, index: Annotated[int, InPath(ge=0, le=65535)]) -> FileResponse:
     """A frame made small, as soon as it has been looked at for stacking."""
@@ -68,6 +76,7 @@ def _live(desk: Desk, shoot_id: str, *, depth: bool) -> Response:
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})
 
 
+@router.head("/versions/{version}/{name}", include_in_schema=False)
 @router.get("/versions/{version}/{name}", response_class=FileResponse, responses=_file_of("*/*"))
 def result(desk: AtDesk, shoot_id: str, version: Annotated[int, InPath(ge=1, le=1 << 31)], name: str) -> FileResponse:
     """A file of a publication."""
@@ -88,11 +97,18 @@ def _entries(folder: Path) -> list[Path]:
 
 
 class _Sent(FileResponse):
-    """A file, or those bytes of it that are asked for; what is no range asks for all of it (RFC 9110, 14.2)."""
+    """A file, those bytes of it that are asked for, or that it has not changed; what is no range asks for all of it
+    (RFC 9110, 13.1.2 and 14.2).
+    """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, a range beyond its end as every other error."""
-        if not _is_range(Headers(scope=scope).get("range", "")):
+        asked = Headers(scope=scope)
+        known = {tag.strip().removeprefix("W/") for tag in asked.get("if-none-match", "").split(",")}
+        if known & {self.headers["etag"], "*"}:
+            await NotModifiedResponse(self.headers)(scope, receive, send)
+            return
+        if not _is_range(asked.get("range", "")):
             scope = {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}
         refused = False
 
@@ -119,11 +135,11 @@ def _is_range(given: str) -> bool:
 
 def _file(path: Path, media_type: str | None) -> FileResponse:
     try:
-        with path.open("rb"):  # gone, or not ours to read: to be told now, not in the middle
-            pass
+        with path.open("rb") as file:  # gone, or not ours to read: to be told now, not in the middle
+            facts = os.fstat(file.fileno())
     except OSError as error:
         raise HTTPException(404, "that file is not there") from error
-    response = _Sent(path, media_type=media_type)
+    response = _Sent(path, media_type=media_type, stat_result=facts)
     response.headers["Cache-Control"] = "private, no-cache"
     if response.media_type in ("text/html", "image/svg+xml"):  # the report: nothing in it may run here
         response.headers["Content-Security-Policy"] = _REPORT
