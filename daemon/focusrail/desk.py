@@ -33,7 +33,7 @@ from focusrail.recipe_book import RecipeBook
 from focusrail.service import Service
 from focusrail.store.room import free_bytes
 from focusrail.worker.messages import Fused, LeftOut
-from focusrail_drivers.base import DriverError, RailStatus
+from focusrail_drivers.base import DeviceNotFound, DriverError, RailStatus
 from focusrail_drivers.clock import Clock
 from focusrail_drivers.pulse import OwnerThread
 
@@ -126,13 +126,13 @@ class Desk:
 
     def halt(self) -> None:
         """Stop the rail now, and what moves it, also where nothing should be moving; where another process holds the
-        rig, that one's. Raises ShootInUse.
+        rig, that one's. Raises DeviceNotFound where no rail is open, ShootInUse, StoreNotWritable.
         """
         self._end()
         rig = self.service.holder.kept
-        if rig is None:
-            self.service.holder.halt_elsewhere()
-        elif not self._doing:
+        if rig is None and not self.service.holder.halt_elsewhere():
+            raise DeviceNotFound(f"there is no rail to halt: {self._trouble or 'it is not open yet'}")
+        if rig is not None and not self._doing:
             rig.carriage.halt()
 
     def _end(self) -> None:

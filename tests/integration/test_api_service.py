@@ -158,6 +158,8 @@ def test_places_of_viewers_are_limited_and_given_back(service: Served) -> None:
     one_more = Viewer(service)
     assert one_more.status() == 429
     one_more.close()
+    with service.local.stream("GET", "/api/events") as by_the_socket:
+        assert by_the_socket.status_code == 200, "has places of its own"
     for viewer in viewers:
         viewer.close(rudely=True)
     for _ in range(100):  # gone before the first byte of the answer

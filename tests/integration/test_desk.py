@@ -33,7 +33,7 @@ from focusrail.model.shoot import State
 from focusrail.service import Service
 from focusrail.store.journal import Journal
 from focusrail.watchdog import sentence
-from focusrail_drivers.base import CaptureFailed
+from focusrail_drivers.base import CaptureFailed, DeviceNotFound
 from peers.small_rig import FRAMES, pixels, published, recipe, small_rig
 
 
@@ -68,6 +68,15 @@ def test_a_halt_before_the_first_step_of_a_shoot_is_not_forgotten(tmp_path: Path
         shooting.result()
     assert desk.service.journal.shoots() == []
     assert desk.shoot(recipe(frames=3)), "and it is for that one only"
+    close(desk)
+
+
+def test_a_halt_that_reaches_no_rail_says_so(tmp_path: Path) -> None:
+    desk = Desk(small_rig(tmp_path), EventLog())
+    with pytest.raises(DeviceNotFound, match="there is no rail to halt: it is not open yet"):
+        desk.halt()
+    desk.open()
+    desk.halt()
     close(desk)
 
 

@@ -52,7 +52,7 @@ def test_stacking_takes_no_more_memory_for_more_frames(tmp_path: Path, photograp
 
     # Which threads stand where at the peak is chance; what is needed is the smallest of several.
     few = min(peak_bytes(FEW) for _ in range(2))
-    several = []
+    several: list[int] = []
     while len(several) < 4 and not any(many < few * 1.03 for many in several):
         several.append(peak_bytes(MANY))
     service.close()

@@ -27,7 +27,7 @@ def make_app(desk: Desk, *, token: str, hosts: Collection[str]) -> FastAPI:
         redirect_slashes=False,  # an address is right or wrong; and nothing is redirected to where a Host header says
     )
     app.state.desk = desk
-    app.state.viewers = set()
+    app.state.viewers = {local: set() for local in (False, True)}
     tell_problems(app)
     for router in routes.ALL:
         app.include_router(router, prefix="/api", responses=ANY_PROBLEM)

@@ -83,8 +83,9 @@ class Following:
     def _what_becomes_of_it(self) -> str:
         lost = f"the connection to the service at {self._wire.socket} is lost"
         with suppress(FocusrailError):
-            self._wire.get("/api/health")  # one that was just killed may still be connected to
-            return f"{lost}; {self._shoot_id} goes on there: `focusrail watch` shows it"
+            progress = self._wire.get("/api/status")["progress"]  # one that was just killed may still be connected to
+            if progress is not None and progress["shoot_id"] == self._shoot_id and progress["state"] != "ending":
+                return f"{lost}; {self._shoot_id} goes on there: `focusrail watch` shows it"
         return (
             f"{lost}, for the service has ended; what is stored of {self._shoot_id} is safe. When it runs again, it "
             "goes on with a shoot by itself, and `focusrail watch` shows it; "

@@ -230,15 +230,18 @@ class Journal:
             return shoot_of(row)
 
     def shoots(self, *, before: str | None = None, limit: int = -1) -> list[Shoot]:
-        """Shoots, newest first; `before`: those older than that one; `limit`: at most so many. Raises UnknownShoot."""
+        """Shoots, newest first, whatever the clock said; at most `limit`, of those older than `before`.
+
+        Raises UnknownShoot.
+        """
         older: str = ""
         given: tuple[Any, ...] = (limit,)
         if before is not None:
-            one = self.shoot(before)
-            older, given = "WHERE (created_at, shoot_id) < (?,?)", (one.created_at.isoformat(), before, limit)
+            self.shoot(before)
+            older, given = "WHERE rowid < (SELECT rowid FROM shoot WHERE shoot_id=?)", (before, limit)
         with self._lock, self._refusing():
             rows = self._db.execute(
-                f"SELECT * FROM shoot {older} ORDER BY created_at DESC, shoot_id DESC LIMIT ?",  # noqa: S608 - ours
+                f"SELECT * FROM shoot {older} ORDER BY rowid DESC LIMIT ?",  # noqa: S608 - ours
                 given,
             ).fetchall()
         with self._refusing():
@@ -287,11 +290,11 @@ class Journal:
         return [(version, self._outbound / folder) for version, folder in rows]
 
     def published(self) -> list[Publication]:
-        """All publications of all shoots, newest first."""
+        """All publications of all shoots, newest first, whatever the clock said."""
         with self._lock, self._refusing():
             rows = self._db.execute(
                 "SELECT shoot_id, name, specimen_id, version, folder, published_at FROM publication "
-                "JOIN shoot USING (shoot_id) ORDER BY published_at DESC, version DESC"
+                "JOIN shoot USING (shoot_id) ORDER BY publication.rowid DESC"
             ).fetchall()
         with self._refusing():
             return [

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from focusrail.api.access import is_local
 from focusrail.api.asked import AtDesk
 from focusrail.api.problems import problem
 from focusrail.event_log import Entry, EventLog
@@ -61,7 +62,8 @@ async def events(
 ) -> StreamingResponse:
     """All events after one (Last-Event-ID, or `after`), or from now on; `missed` where some are forgotten."""
     start = next((number for number in (last_event_id, after) if number is not None), desk.events.last)
-    return Stream(desk.events, start, request.app.state.viewers)
+    # Who comes by the Unix socket finds a place however many browsers watch.
+    return Stream(desk.events, start, request.app.state.viewers[is_local(request.scope)])
 
 
 def _line(entry: Entry | Literal["quiet"]) -> str:
