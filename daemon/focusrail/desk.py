@@ -6,11 +6,11 @@ One thread, the operator's, makes every call that moves the rail or takes a pict
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ import structlog
 from pydantic import TypeAdapter
 
 from focusrail.capture.by_hand import CameraByHand
-from focusrail.capture.events import FrameStored, Merging, Paused, Published, Started
+from focusrail.capture.events import Published, Started
 from focusrail.capture.live_view import LiveView
 from focusrail.capture.plan import Plan, plan
 from focusrail.capture.rig import Rig
@@ -26,13 +26,12 @@ from focusrail.capture.unfinished import give_up
 from focusrail.config.schema import Config
 from focusrail.errors import FocusrailError, IllegalTransition, KeyReused, RigBusy, name_of
 from focusrail.event_log import EventLog
-from focusrail.glance import Ended, Estimate, Progress, Status, estimate
+from focusrail.glance import Ended, Estimate, GoingOn, Progress, Status, estimate
 from focusrail.metrics import Look, Metrics
 from focusrail.model.recipe import Recipe
 from focusrail.recipe_book import RecipeBook
 from focusrail.service import Service
 from focusrail.store.room import free_bytes
-from focusrail.worker.messages import Fused, LeftOut
 from focusrail_drivers.base import DeviceNotFound, DriverError, RailStatus
 from focusrail_drivers.clock import Clock
 from focusrail_drivers.pulse import OwnerThread
@@ -60,14 +59,13 @@ class Desk:
         self._keyed = threading.Lock()
         self._newest: dict[str, tuple[str, str]] = {}  # what was begun with a key last, and for what
         self.operator = OwnerThread("operator")
-        self._lock = threading.Lock()  # of what is told; never held for long
         self._change = threading.Lock()  # held while something begins, ends, or is ended
         self._doing = ""
         self._closed = False
         self._yielding: Future[Any] | None = None  # what is going on, if it ends when a person wants the rig
         self._displaced = False
-        self._progress: Progress | None = None
-        self._began_s = self._first_s = 0.0
+        self.going_on = GoingOn()
+        self.wanted_s = -math.inf  # when a person has wanted the rig last, on the service's clock
         self._begun: Future[str] | None = None
         self._trouble = ""
 
@@ -138,7 +136,7 @@ class Desk:
     def _end(self) -> None:
         """End what goes on, for good: whatever ends the service meanwhile, the next does not go on with it."""
         self.service.abort()
-        progress = self._progress
+        progress = self.going_on.progress
         if progress is not None and self._doing == "shooting":
             self.service.journal.give_up(progress.shoot_id)
 
@@ -183,7 +181,7 @@ class Desk:
         wish = hashlib.sha256(wanted).hexdigest()
         with self._keyed:  # whoever comes second with the same key waits for what the first begins
             # An extension is journalled a little later than it is told to have begun.
-            before = self.service.journal.begun_with(key) or (self._newest.get(key) if self._progress else None)
+            before = self.service.journal.begun_with(key) or (self._newest.get(key) if self.going_on.progress else None)
             if before is None:
                 shoot_id = begin(key=key, wish=wish)
                 self._newest = {key: (shoot_id, wish)}
@@ -216,7 +214,7 @@ class Desk:
                 return None
             raise
         finally:
-            self._progress = None
+            self.going_on.over()
 
     def tidy(self) -> None:
         """Let originals go as the configuration says, unless something goes on; it makes way for a person."""
@@ -234,7 +232,7 @@ class Desk:
 
     def resume(self, shoot_id: str) -> str:
         """Go on after a pause, or with a shoot that has ended early; return its ID."""
-        progress = self._progress
+        progress = self.going_on.progress
         if progress is None or progress.shoot_id != shoot_id:
             self.service.journal.shoot(shoot_id)
             return self._begin("shooting", lambda: self.service.shoot_on(shoot_id))
@@ -244,7 +242,7 @@ class Desk:
     def abort(self, shoot_id: str) -> None:
         """End a shoot or stack, also one that waits to be gone on with; what is stored is safe."""
         with self._change:  # so that it is this one that is ended
-            progress = self._progress
+            progress = self.going_on.progress
             if progress is None or progress.shoot_id != shoot_id:
                 shoot = self.service.journal.shoot(shoot_id)
                 if give_up(shoot, self.service.journal, self.service.spool):
@@ -253,7 +251,7 @@ class Desk:
             self._end()
 
     def _going_on(self, shoot_id: str) -> Progress:
-        progress = self._progress
+        progress = self.going_on.progress
         if progress is None or progress.shoot_id != shoot_id:
             self.service.journal.shoot(shoot_id)
             raise RigBusy(f"shoot {shoot_id} is not going on")
@@ -277,7 +275,7 @@ class Desk:
                 log.exception("desk.failed")
                 self._fail(begun, error)
             finally:
-                self._progress = None
+                self.going_on.over()
 
         self._submit(doing, run, begun=begun)
         return begun.result()
@@ -293,6 +291,7 @@ class Desk:
         self, doing: str, work: Callable[[], _T], *, begun: Future[str] | None = None, yields: bool = False
     ) -> Future[_T]:
         if not yields:
+            self.wanted_s = self.service.clock.monotonic_s()
             self._make_way()
         with self._change:
             if self._closed:
@@ -340,51 +339,20 @@ class Desk:
     def tell(self, event: object) -> None:
         """Let everybody know of something that has happened. From any thread."""
         now_s = self.service.clock.monotonic_s()
-        with self._lock:
-            self._progress = self._after(event, now_s)
-            begun = self._begun
+        self.going_on.hear(event, now_s)
+        begun = self._begun
         self.events.add(event)
         self.metrics.hear(event, now_s)
         if isinstance(event, Started) and begun is not None and not begun.done():
             begun.set_result(event.shoot_id)
 
-    def _after(self, event: object, now_s: float) -> Progress | None:
-        before = self._progress
-        if isinstance(event, Started):
-            self._began_s, self._first_s = now_s, 0.0
-            return Progress(event.shoot_id, event.name, "preflight", event.frames)
-        if before is None:
-            return None
-        match event:
-            case FrameStored():
-                self._first_s = self._first_s or now_s
-                return replace(
-                    before, state="shooting" if before.state == "preflight" else before.state, stored=before.stored + 1
-                )
-            case Paused(paused=paused):
-                return replace(before, state="paused" if paused else "shooting")
-            case Fused():
-                return replace(before, fused=before.fused + 1)
-            case LeftOut():
-                return replace(before, left_out=before.left_out + 1)
-            case Merging():
-                return replace(before, state="merging")
-            case _:
-                return before
-
     def status(self) -> Status:
         """As it is now."""
-        now_s = self.service.clock.monotonic_s()
-        with self._lock:
-            progress = self._progress
-            if progress is not None:
-                progress = replace(progress, state="ending") if self.service.is_ending else progress
-                progress = progress.at(now_s, began_s=self._began_s, first_s=self._first_s)
-            doing = self._doing
+        progress = self.going_on.at(self.service.clock.monotonic_s(), ending=self.service.is_ending)
         rig, rail, travel = self.service.holder.look()
         rail = rail or RailStatus(None, False)
         return Status(
-            doing, progress, rig, self._trouble, self.service.journal.damage, rail.position_mm, rail.moving,
+            self._doing, progress, rig, self._trouble, self.service.journal.damage, rail.position_mm, rail.moving,
             None if travel is None else (travel.min_mm, travel.max_mm), self.events.last,
         )  # fmt: skip
 

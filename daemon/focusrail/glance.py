@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+from focusrail.capture.events import FrameStored, Merging, Paused, Started
 from focusrail.store.journal import Journal
 from focusrail.store.room import free_bytes
+from focusrail.worker.messages import Fused, LeftOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,59 @@ class Progress:
         if self.stored > 1 and self.state not in ("paused", "ending"):
             remaining_s = (now_s - first_s) / (self.stored - 1) * max(0, self.frames - self.stored)
         return replace(self, elapsed_s=now_s - began_s, remaining_s=remaining_s)
+
+
+class GoingOn:
+    """How far what goes on has come, as its events tell. Safe from any thread."""
+
+    def __init__(self) -> None:
+        """Nothing goes on."""
+        self._lock = threading.Lock()
+        self._began_s = self._first_s = 0.0
+        self.progress: Progress | None = None  # as the newest event has left it
+
+    def hear(self, event: object, now_s: float) -> None:
+        """An event has come."""
+        with self._lock:
+            self.progress = self._after(event, now_s)
+
+    def over(self) -> None:
+        """Nothing goes on any more."""
+        with self._lock:
+            self.progress = None
+
+    def at(self, now_s: float, *, ending: bool) -> Progress | None:
+        """How far it has come at a time; `ending`: it has been told to end."""
+        with self._lock:
+            progress = self.progress
+            if progress is None:
+                return None
+            progress = replace(progress, state="ending") if ending else progress
+            return progress.at(now_s, began_s=self._began_s, first_s=self._first_s)
+
+    def _after(self, event: object, now_s: float) -> Progress | None:
+        before = self.progress
+        if isinstance(event, Started):
+            self._began_s, self._first_s = now_s, 0.0
+            return Progress(event.shoot_id, event.name, "preflight", event.frames)
+        if before is None:
+            return None
+        match event:
+            case FrameStored():
+                self._first_s = self._first_s or now_s
+                return replace(
+                    before, state="shooting" if before.state == "preflight" else before.state, stored=before.stored + 1
+                )
+            case Paused(paused=paused):
+                return replace(before, state="paused" if paused else "shooting")
+            case Fused():
+                return replace(before, fused=before.fused + 1)
+            case LeftOut():
+                return replace(before, left_out=before.left_out + 1)
+            case Merging():
+                return replace(before, state="merging")
+            case _:
+                return before
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 _LOOK_S = 1.0  # from one look to the next, and ten times as long as the look before has taken
 _MOST_FOLDERS = 2000  # looked at; whoever keeps more beside each other should clear up
 _MOST_FILES = LARGEST_STACK + 1000
+UNDISTURBED_S = 20.0  # the rig is left before a stack begins: who sets up a shoot wants it again in a moment
 _ATTEMPTS = 3  # at a folder during which the service has ended each time
 _STILL_COPIED = 6  # times as long as usual it must be quiet while there are files with such names
 _TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".download", ".swp", "~")
@@ -145,7 +146,7 @@ class InboundFolder:
         if note.attempts >= _ATTEMPTS:
             self._give_up(note, "WorkerLost", f"the service has ended {note.attempts} times while it was stacked")
             return
-        if self._desk.status().doing:
+        if self._desk.status().doing or self._desk.service.clock.monotonic_s() < self._desk.wanted_s + UNDISTURBED_S:
             return
         journal.note_inbound(replace(note, attempts=note.attempts + 1))  # in case that this ends the service
         try:

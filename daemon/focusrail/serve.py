@@ -24,7 +24,7 @@ from focusrail.api.app import make_app
 from focusrail.api.connections import Connection
 from focusrail.api.token import token_at
 from focusrail.button import CaptureButton
-from focusrail.capture.unfinished import interrupted
+from focusrail.capture.unfinished import end_stacks, interrupted
 from focusrail.config.schema import Config
 from focusrail.desk import Desk
 from focusrail.errors import ConfigError, FocusrailError, ShootInUse
@@ -34,6 +34,7 @@ from focusrail.watchdog import Watchdog
 from focusrail_drivers.base import DriverError
 
 log = structlog.get_logger(__name__)
+_ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the last: the terminal that it runs in is closed
 _LOOK_S = 1.0  # after the rig
 _AGAIN_S = 60.0  # to a shoot that could not be gone on with
 _ATTEMPTS = 10  # to go on with a shoot that comes no further, before a person has to look
@@ -48,7 +49,7 @@ _ENDING_S = 3  # for answers under way when it is told to end
 
 
 def serve(config: Config, *, command: str = "focusrail") -> None:
-    """Open the rig, go on with what was interrupted, answer, until SIGTERM or SIGINT. Raises FocusrailError.
+    """Open the rig, go on with what was interrupted, answer, until SIGTERM, SIGINT or SIGHUP. Raises FocusrailError.
 
     `command` is what a person types to reach this configuration.
     """
@@ -59,6 +60,7 @@ def serve(config: Config, *, command: str = "focusrail") -> None:
         # No event of this log has the number of one that an earlier service has told.
         desk = Desk(config, EventLog(first=int(time.time() * 1000)), command=command)
         stack.callback(desk.service.close)
+        end_stacks(desk.service.journal, desk.service.spool)
         watchdog = stack.enter_context(Watchdog(desk))
         tcp, unix = (
             stack.enter_context(_tcp(*config.service.address)),
@@ -100,7 +102,7 @@ async def _serve(
     server = _Server(config, desk, watchdog)
     loop = asyncio.get_running_loop()
     watchdog.watch(loop)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDS:
         loop.add_signal_handler(number, server.end)
     desk.service.holder.halted_by = signal.SIGUSR1
     loop.add_signal_handler(signal.SIGUSR1, server.halt)
@@ -110,7 +112,7 @@ async def _serve(
         await server.serve(sockets)
     finally:
         opening.cancel()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):  # it ends: who says so again has no need to
+        for number in (*_ENDS, signal.SIGUSR1):  # it ends: who says so again has no need to
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
         watchdog.ending()

@@ -384,7 +384,7 @@ def test_the_end_comes_at_once_with_thirty_viewers_and_keys_survive_it(tmp_path:
         strangers[0].sendall(b"POST /api/shoots HTTP/1.1\r\n")
         assert service.process is not None
         began_s = time.monotonic()
-        service.process.send_signal(signal.SIGTERM)
+        service.process.send_signal(signal.SIGHUP if when == "moving" else signal.SIGTERM)
         assert service.process.wait(10) == 0
         assert time.monotonic() - began_s < 5
         for viewer in viewers:

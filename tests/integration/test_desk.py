@@ -16,7 +16,7 @@ import pytest
 
 from focusrail.capture.events import FrameStored, Merging
 from focusrail.capture.found import found
-from focusrail.capture.unfinished import interrupted
+from focusrail.capture.unfinished import end_stacks, interrupted
 from focusrail.config.schema import Config
 from focusrail.desk import Desk
 from focusrail.errors import (
@@ -353,6 +353,24 @@ def test_a_camera_that_comes_back_with_another_picture_size_ends_the_shoot(tmp_p
         service.shoot_on(shoot_id)
     assert service.journal.frame_count(shoot_id) < 30 and service.journal.publications(shoot_id) == []
     assert service.journal.shoot(shoot_id).state is State.FAILED, "and nobody goes on with it unasked"
+    service.close()
+
+
+def test_a_stack_of_photographs_that_a_power_cut_has_ended_does_not_go_on_for_ever(
+    tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service(small_rig(tmp_path))
+    service.stack_folder(photographs)
+    monkeypatch.setattr("focusrail.capture.stacks.publish", cut)
+    monkeypatch.setattr("focusrail.capture.ending._end", lambda *_: None)
+    with pytest.raises(_PowerCut):
+        service.stack_folder(photographs)
+    (cut_off,) = service.journal.unended_stacks()
+    with service.spool.claim(cut_off):
+        end_stacks(service.journal, service.spool)
+        assert service.journal.unended_stacks() == [cut_off], "another process works on it"
+    end_stacks(service.journal, service.spool)
+    assert service.journal.shoot(cut_off).state is State.FAILED and service.journal.unended_stacks() == []
     service.close()
 
 

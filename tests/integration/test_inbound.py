@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from focusrail.config.schema import Config, InboundConfig
 from focusrail.desk import Desk
 from focusrail.event_log import EventLog
-from focusrail.inbound import InboundFolder, _look_at
+from focusrail.inbound import UNDISTURBED_S, InboundFolder, _look_at
 from focusrail.store.journal_entries import Inbound
 from peers.small_rig import published, small_rig
 
@@ -40,6 +40,7 @@ class Watched:
     def look(self, *, after_s: float = 0.0) -> None:
         """Look once, so much later."""
         self.now_s += after_s
+        self.desk.wanted_s -= after_s
         self.watcher.look(self.now_s)
 
     def settle(self) -> None:
@@ -247,7 +248,9 @@ def test_a_shoot_comes_first_and_the_stack_is_made_later(watched: Watched, photo
     assert watched.desk.service.journal.inbound("beetle") == Inbound(
         "beetle", (watched.desk.service.journal.inbound("beetle") or Inbound("", "")).content
     ), "no attempt is counted"
-    watched.look()
+    watched.look(after_s=UNDISTURBED_S - 10)
+    assert watched.results == [] and len(watched.desk.service.journal.shoots()) == 1, "whoever homes goes on to shoot"
+    watched.look(after_s=10)
     assert len(watched.results) == 1
 
 
@@ -267,5 +270,5 @@ def test_while_something_is_done_it_waits(watched: Watched, photographs: Path) -
     assert watched.results == []
     going.set()
     moving.join()
-    watched.look()
+    watched.look(after_s=UNDISTURBED_S)
     assert len(watched.results) == 1

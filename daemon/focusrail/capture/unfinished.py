@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from focusrail.errors import ShootInUse
 from focusrail.model.shoot import ENDED, Shoot, State
 from focusrail.store.journal import Journal
@@ -36,6 +38,13 @@ def give_up(shoot: Shoot, journal: Journal, spool: Spool) -> bool:
     with spool.claim(shoot.shoot_id):
         journal.advance(shoot, State.ABORTED)
     return True
+
+
+def end_stacks(journal: Journal, spool: Spool) -> None:
+    """Let stacks of photographs that something has ended be failed: who wants one begins it anew."""
+    for shoot_id in journal.unended_stacks():
+        with suppress(ShootInUse), spool.claim(shoot_id, patience_s=0.0):
+            journal.advance(journal.shoot(shoot_id), State.FAILED)
 
 
 def was_interrupted(shoot: Shoot, spool: Spool) -> bool:

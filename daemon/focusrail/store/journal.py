@@ -124,6 +124,14 @@ class Journal:
             ).fetchone()
         return bool(newest > extended)
 
+    def unended_stacks(self) -> list[str]:
+        """The stacks of photographs that have no end."""
+        with self._lock, self._refusing():
+            rows = self._db.execute(
+                "SELECT shoot_id FROM shoot WHERE recipe IS NULL AND state NOT IN ('published', 'failed', 'aborted')"
+            ).fetchall()
+        return [row[0] for row in rows]
+
     def last_begun(self) -> Shoot | None:
         """The shoot that was begun, or extended, last, whatever the clock said; not a stack of photographs."""
         with self._lock, self._refusing():
