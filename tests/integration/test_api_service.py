@@ -224,6 +224,15 @@ def test_one_thing_at_a_time(slow: Served) -> None:
     assert slow.status()["rig"] and not slow.status()["trouble"]
 
 
+def test_what_is_no_number_moves_nothing(service: Served) -> None:
+    before = service.status()["position_mm"]
+    for odd in (True, "1", None, [1], 1e999):
+        answer = service.local.post("/api/rail/jog", content=json.dumps({"distance_mm": odd}).encode())
+        assert answer.status_code == 422, odd
+    assert service.status()["position_mm"] == before
+    assert service.local.post("/api/rail/jog", json={"distance_mm": 1}).status_code == 200
+
+
 def test_a_halt_is_for_what_was_asked_for_before_it(slow: Served) -> None:
     """Also where nothing has moved yet, and not for what comes after it."""
     assert slow.local.post("/api/halt").status_code == 204, "while nothing moves"

@@ -47,6 +47,11 @@ def ask(config: Config) -> tuple[dict[str, Any] | None, list[Finding]]:
 
 def _not_running(config: Config) -> Iterator[Finding]:
     host, port = config.service.address
+    path = config.service_socket
+    made_by_systemd = path.parent.parent == Path("/run")
+    if path != config.store.socket and not path.parent.is_dir() and not made_by_systemd:
+        said = f"service.socket: {path}: there is no folder {path.parent}: a service could not listen there"
+        yield Finding("service", "wrong", said, f"mkdir {path.parent}, or set service.socket to another place")
     yield Finding("service", "good", f"none answers at {config.service_socket}: commands work in their own process")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)

@@ -57,7 +57,7 @@ def journal(config: Config) -> Iterator[Finding]:
     """Whether it can be opened, and was not written in what the clock takes for the future."""
     now, path = datetime.now(timezone.utc), config.store.journal_file
     if now < _SANE:
-        said = f"the clock says {now:%Y-%m-%d}: names and order of shoots come from it"
+        said = f"the clock says {now:%Y-%m-%d}: the names of shoots come from it"
         yield Finding("clock", "wrong", said, "sudo timedatectl set-ntp true, or set it by hand (date -s)")
     if not path.exists():
         return
