@@ -22,7 +22,7 @@ from focusrail.capture.events import Published, Started
 from focusrail.capture.live_view import LiveView
 from focusrail.capture.plan import Plan, plan
 from focusrail.capture.rig import Rig
-from focusrail.capture.unfinished import give_up
+from focusrail.capture.unfinished import give_up, interrupted
 from focusrail.config.schema import Config
 from focusrail.errors import FocusrailError, IllegalTransition, KeyReused, RigBusy, name_of
 from focusrail.event_log import EventLog
@@ -125,13 +125,18 @@ class Desk:
     def halt(self) -> None:
         """Stop the rail now, and what moves it, also where nothing should be moving; where another process holds the
         rig, that one's. Raises DeviceNotFound where no rail is open, ShootInUse, StoreNotWritable.
+
+        Nothing goes on by itself after that, neither what waits for a device that is lost.
         """
         self._end()
         rig = self.service.holder.kept
-        if rig is None and not self.service.holder.halt_elsewhere():
-            raise DeviceNotFound(f"there is no rail to halt: {self._trouble or 'it is not open yet'}")
         if rig is not None and not self._doing:
             rig.carriage.halt()
+        waiting = None if self._doing else interrupted(self.service.journal, self.service.spool)
+        if waiting is not None:
+            give_up(waiting, self.service.journal, self.service.spool)
+        if rig is None and not self.service.holder.halt_elsewhere():
+            raise DeviceNotFound(f"there is no rail to halt: {self._trouble or 'it is not open yet'}")
 
     def _end(self) -> None:
         """End what goes on, for good: whatever ends the service meanwhile, the next does not go on with it."""

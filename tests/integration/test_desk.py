@@ -80,6 +80,22 @@ def test_a_halt_that_reaches_no_rail_says_so(tmp_path: Path) -> None:
     close(desk)
 
 
+def test_a_halt_is_for_a_shoot_that_waits_for_its_camera_too(tmp_path: Path) -> None:
+    """Hands that plug the cable in again are in the rig."""
+    desk = Desk(small_rig(tmp_path, camera={"connection_lost_at": [3]}), EventLog())
+    desk.service.goes_on = True
+    desk.open()
+    shoot_id = desk.shoot(recipe())
+    until(lambda: not desk.status().doing)
+    assert interrupted(desk.service.journal, desk.service.spool) is not None
+    assert "the service goes on with it once that is back" in desk.status().trouble
+    with pytest.raises(DeviceNotFound):
+        desk.halt()
+    assert interrupted(desk.service.journal, desk.service.spool) is None
+    assert desk.service.journal.shoot(shoot_id).state is State.ABORTED
+    close(desk)
+
+
 def test_what_is_stopped_while_it_homes_goes_on_at_the_next_start(tmp_path: Path, several: ThreadPoolExecutor) -> None:
     config = small_rig(tmp_path, rail={"max_speed_mm_s": 20})
     desk = Desk(config, EventLog())

@@ -12,7 +12,7 @@ from focusrail.errors import DiskFull, FocusrailError, FrameError, ShootAborted,
 from focusrail.model.shoot import ENDED, Shoot, State
 from focusrail.store.journal import Journal
 from focusrail.store.retention import what_could_go
-from focusrail_drivers.base import DriverError
+from focusrail_drivers.base import ConnectionLost, DeviceNotFound, DriverError
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,9 @@ def ending(
         else:
             log.error("shoot.aborted" if by_a_person else "shoot.failed", shoot_id=shoot.shoot_id, error=str(error))
         if shoot.recipe is not None and not isinstance(error, FrameError | TooFewFrames):
-            error.args = (f"{error.args[0]}{_what_is_safe(shoot, journal, command)}", *error.args[1:])
+            waits = left and isinstance(error, ConnectionLost | DeviceNotFound)
+            safe = _what_is_safe(shoot, journal, command, waits=waits)
+            error.args = (f"{error.args[0]}{safe}", *error.args[1:])
         raise error from caught.__cause__
     except BaseException as error:
         if not stays(error):
@@ -69,10 +71,12 @@ def _end(shoot: Shoot, state: State, journal: Journal) -> None:
         log.error("journal.not_written", shoot_id=shoot.shoot_id, error=str(error))
 
 
-def _what_is_safe(shoot: Shoot, journal: Journal, command: str) -> str:
+def _what_is_safe(shoot: Shoot, journal: Journal, command: str, *, waits: bool) -> str:
     if shoot.state is State.PUBLISHED:
         return f"; shoot {shoot.shoot_id} is as it was published"
     stored = len(journal.frames(shoot.shoot_id))
+    if waits:
+        return f"; {stored} frames are safe, and the service goes on with it once that is back, if it is not aborted"
     if stored < 2:
         return "; one frame is safe in the spool" if stored else ""
     go_on = f"`{command} resume {shoot.shoot_id}` shoots the rest, " if stored < len(shoot.positions_mm) else ""

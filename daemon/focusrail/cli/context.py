@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,9 +15,9 @@ import click
 
 import focusrail
 from focusrail.client.wire import answers
-from focusrail.config.loader import default_config_path, load_config
+from focusrail.config.loader import default_config_path, load_config, load_whereabouts
 from focusrail.config.schema import Config
-from focusrail.errors import NoService
+from focusrail.errors import ConfigError, NoService
 from focusrail.telemetry.logging import configure_logging
 
 if TYPE_CHECKING:  # one of the two is imported, when it is known which
@@ -36,10 +36,10 @@ class Context:
     data: Path | None
     verbose: bool
 
-    def config(self) -> Config:
+    def config(self, load: Callable[[Path], Config] = load_config) -> Config:
         """The configuration in force."""
         path = self.found()
-        config = load_config(path) if path is not None else Config()
+        config = load(path) if path is not None else Config()
         if self.data is not None:  # and the service, if any, that works in that folder
             store = config.store.model_copy(update={"root": self.data.absolute(), "spool": None, "outbound": None})
             reached = config.service.model_copy(update={"socket": None})
@@ -93,6 +93,22 @@ class Context:
             yield InProcess(service)
         finally:
             service.close()
+
+    @contextmanager
+    def stopper(self) -> Iterator[Client | InProcess]:
+        """Who can halt what goes on: a service also where somebody has spoilt the configuration since it began."""
+        try:
+            self.config()
+        except ConfigError as error:
+            client = service_at(self.config(load_whereabouts))
+            if client is None:
+                raise
+            click.echo(f"focusrail: {error}", err=True)
+            with closing(client):
+                yield client
+            return
+        with self.performer() as performer:
+            yield performer
 
     def ask(self, work: Callable[[Client | InProcess], _T]) -> _T:
         """Have something done; Ctrl-C ends it in order."""

@@ -132,7 +132,7 @@ def pause(context: Context, as_json: bool) -> None:
 @click.pass_obj
 def abort(context: Context, as_json: bool) -> None:
     """End the shoot or stack that is going on, the service's or that of another terminal; what is stored is safe."""
-    with context.performer() as performer:
+    with context.stopper() as performer:
         shoot_id = performer.end()
     what = shoot_id or "the process that holds the rig"
     tell({"shoot_id": shoot_id or None}, f"aborted    {what}", as_json=as_json)

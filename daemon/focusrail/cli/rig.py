@@ -74,7 +74,7 @@ def rail_jog(context: Context, distance_mm: float, as_json: bool) -> None:
 @click.pass_obj
 def rail_halt(context: Context, as_json: bool) -> None:
     """Stop the rail now, also that of a shoot in another terminal or of the service (which is aborted)."""
-    with context.performer() as performer:
+    with context.stopper() as performer:
         halted = performer.halt()
     tell({"halted": halted}, f"halted     {halted}", as_json=as_json)
 

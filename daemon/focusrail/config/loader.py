@@ -52,6 +52,14 @@ def load_config(path: Path) -> Config:
     return _validated(Config, document.read(path), folder=path.parent)
 
 
+def load_whereabouts(path: Path) -> Config:
+    """What the file says of where data and service are, whatever is wrong with the rest of it. Raises ConfigError."""
+    source = document.read(path)
+    data = source.data if isinstance(source.data, dict) else {}
+    kept: Data = {section: data[section] for section in data if section in ("store", "service")}
+    return _validated(Config, replace(source, data=kept), folder=path.parent)
+
+
 def check_config(text: str, *, shown: str) -> None:
     """A configuration's text is good. Raises ConfigError naming `shown`."""
     _validated(Config, document.parse(text, shown=shown), folder=Path("/"))
