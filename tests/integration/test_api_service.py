@@ -412,6 +412,17 @@ def test_the_end_comes_at_once_with_thirty_viewers_and_keys_survive_it(tmp_path:
         assert RECIPE["name"] == service.shoot(shoot_id)["name"]
 
 
+def test_a_test_shot_that_the_end_does_not_wait_for_is_told_so(tmp_path: Path) -> None:
+    with served(tmp_path, camera={"exposure_s": 5}) as service, ThreadPoolExecutor(1) as several:
+        waiting = several.submit(service.tcp.post, "/api/camera/shot")
+        service.until(lambda: service.status()["doing"])
+        assert service.process is not None
+        service.process.send_signal(signal.SIGTERM)
+        answer = waiting.result()
+        assert (answer.status_code, answer.json()["title"]) == (503, "Ending")
+        assert service.process.wait(10) == 0 and not service.logged("request.failed")
+
+
 def test_whoever_watches_is_told_what_the_button_does(service: Served) -> None:
     viewer = Viewer(service)
     assert viewer.status() == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from http import HTTPStatus
 from typing import Any
@@ -93,6 +94,11 @@ class Unbroken:
 
         try:
             await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if started:
+                raise
+            answer = problem(503, "Ending", "the service is ending, and does not wait for this: ask again when it runs")
+            await answer(scope, receive, send)
         except Exception:
             log.exception("request.failed", method=scope.get("method", ""), path=scope.get("path", ""))
             if started:  # whoever reads sees that the end is missing

@@ -6,6 +6,7 @@ home of the user focusrail runs as.
 
 from __future__ import annotations
 
+import os
 import re
 import string
 from collections.abc import Mapping
@@ -336,10 +337,12 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _results_are_not_stacked_again(self) -> Config:
-        inbound = self.service.inbound.folder
+        if self.service.inbound.folder is None:
+            return self
+        inbound = _real(self.service.inbound.folder)
         for name in ("spool", "outbound"):
-            folder: Path = getattr(self.store, f"{name}_folder").absolute()
-            if inbound is not None and (inbound in (folder, *folder.parents) or folder in inbound.parents):
+            folder = _real(getattr(self.store, f"{name}_folder"))
+            if inbound in (folder, *folder.parents) or folder in inbound.parents:
                 raise ValueError(
                     f"service.inbound.folder, {inbound}, and store.{name}, {folder}, lie in each other: "
                     "what is published would be stacked again"
@@ -375,6 +378,11 @@ def _check_template(template: str) -> None:
         raise ValueError("must not contain / or \\ or control characters: it names one folder")
     if len(literal.encode("utf-8", "replace")) > 40:
         raise ValueError("must not have more than 40 bytes besides its fields")
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads, wherever links in it go."""
+    return Path(os.path.realpath(path))  # unlike Path.resolve it has no objections
 
 
 def _cut(text: str) -> str:

@@ -28,6 +28,7 @@ from focusrail.model.shoot import Shoot, State
 from focusrail.store.durable import make_folder, refusal
 from focusrail.store.journal_entries import Inbound, Kept, Publication, placed, shoot_of, within
 from focusrail.store.journal_schema import to_newest, to_write_ahead
+from focusrail.store.room import free_bytes
 
 log = structlog.get_logger(__name__)
 _TIMEOUT_S = 10.0  # for another process to finish writing
@@ -384,7 +385,7 @@ class Journal:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if "full" in str(error):
+            if "full" in str(error) or ("I/O" in str(error) and free_bytes(self._path.parent) < 1 << 20):
                 raise refusal(self._path, OSError(28, str(error))) from error
             raise StoreNotWritable(
                 f"cannot write the journal {self._path}: {error}; check that it and its folder are yours to write"

@@ -64,6 +64,8 @@ def to_newest(db: sqlite3.Connection, path: Path) -> None:
     Raises StoreNotWritable where a newer focusrail has written them.
     """
     version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version == SCHEMA_VERSION:
+        return
     if version == 0:
         for statement in SCHEMA.split(";")[:-1]:
             db.execute(statement)

@@ -415,12 +415,15 @@ def test_the_recipes_that_we_ship_load(recipe: Path) -> None:
 
 def test_what_is_published_is_not_stacked_again(tmp_path: Path) -> None:
     path = tmp_path / "focusrail.yaml"
+    (tmp_path / "link").symlink_to("outbound")
     for inbound, fits in (
         ("inbound", True),
         ("outbound", False),
         ("outbound/in", False),
         ("spool", False),
         (".", False),
+        ("link", False),
+        ("inbound/../outbound", False),
     ):
         path.write_text(f"store: {{root: {tmp_path}}}\nservice: {{inbound: {{folder: {tmp_path / inbound}}}}}\n")
         if fits:
