@@ -91,6 +91,9 @@ const say = (words) => setText($("say"), words);
 
 // --- the service ------------------------------------------------------------------------------------------------------
 
+/** JSON that may be there or not, a published file's perhaps, that has been moved away: then null. */
+const read = (url) => fetch(url, { signal: AbortSignal.timeout(20_000) }).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
+
 class Problem extends Error {
   constructor(title, detail, status) {
     super(detail);
@@ -99,22 +102,25 @@ class Problem extends Error {
   }
 }
 
-async function call(method, path, body, headers = {}) {
+/** `patience_s`: a network that has gone away says nothing for minutes; null where the answer comes when it is done. */
+async function call(method, path, body, { headers = {}, patience_s = null } = {}) {
   const given = body === undefined ? {} : { "Content-Type": "application/json" };
+  const signal = patience_s === null ? undefined : AbortSignal.timeout(1000 * patience_s);
   let response;
+  let said;
   try {
-    response = await fetch(`/api${path}`, { method, headers: { ...given, ...headers }, body: body === undefined ? undefined : JSON.stringify(body) });
+    response = await fetch(`/api${path}`, { method, signal, headers: { ...given, ...headers }, body: body === undefined ? undefined : JSON.stringify(body) });
+    if (response.ok) return response.status === 204 ? null : await response.json();
+    said = await response.json().catch(() => ({}));
   } catch {
     connection.lose();
     throw new Problem("No connection", "The service does not answer. What is going on at the rig goes on; this page tries again by itself.", 0);
   }
-  if (response.ok) return response.status === 204 ? null : response.json();
-  const said = await response.json().catch(() => ({}));
   if (response.status === 401) showGate();
   throw new Problem(said.title ?? "That did not work", said.detail ?? `The service answered ${response.status}.`, response.status);
 }
-const get = (path) => call("GET", path);
-const post = (path, body, headers) => call("POST", path, body, headers);
+const get = (path, patience_s = 20) => call("GET", path, undefined, { patience_s });
+const post = (path, body, given) => call("POST", path, body, given);
 
 /** Do it, and tell what went wrong. */
 async function attempt(work, { key } = {}) {
@@ -123,11 +129,13 @@ async function attempt(work, { key } = {}) {
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     if (problem.status === 401) return undefined;
-    const actions = problem.title === "Position unknown" ? [["Home the rail", home]] : [];
-    toast(problem.title, sentence(problem.message), { bad: true, actions, key: key ?? problem.title });
+    toast(problem.title, sentence(problem.message), { bad: true, actions: homing(problem.message), key: key ?? problem.title });
     return undefined;
   }
 }
+
+/** What helps a rail that does not know where it is. */
+const homing = (message) => (/ home it (first )?with /.test(message) ? [["Home the rail", home]] : []);
 
 /** A message as it reads on the page: what names keys of files names fields here. */
 function sentence(detail) {
@@ -135,7 +143,8 @@ function sentence(detail) {
   const text = detail
     .replace(/^recipe:\d+: /gm, "")
     .replace(/^(from_mm|to_mm|step_mm|frames|name|specimen_id|settle_s): /gm, (_, key) => `${names[key]} `)
-    .replace(/: home it first with `focusrail rail home`/, ": home it first");
+    .replace(/home it( first)? with `focusrail rail home`(, or set rail\.home: if_unknown)?/, "home it first")
+    .replace(/run `focusrail rail home`/, "press Home");
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
@@ -172,8 +181,12 @@ $("gate-form").addEventListener("submit", async (event) => {
 
 // --- connection -------------------------------------------------------------------------------------------------------
 
+const REST_MS = 30_000;
+
 const connection = {
   source: null,
+  asleep: false, // nobody has looked for a while
+  resting: 0,
   lost: false,
   deaf: false,
   last: 0, // the newest event heard of
@@ -189,7 +202,7 @@ const connection = {
       // the status, which is asked for anyway, has to do.
       if (source.readyState === EventSource.CONNECTING) return this.lose();
       this.deaf = true;
-      setTimeout(() => source === this.source && this.open(), 5000);
+      setTimeout(() => source === this.source && !this.asleep && this.open(), 5000);
     });
     for (const name of Object.keys(HEARD)) {
       source.addEventListener(name, (event) => {
@@ -208,13 +221,29 @@ const connection = {
     render();
   },
 
+  /** A browser has only so many connections to one machine, all its tabs together, and Stop needs one of them. */
+  rest(hidden) {
+    clearTimeout(this.resting);
+    if (hidden) {
+      this.resting = setTimeout(() => {
+        this.source?.close();
+        this.asleep = true;
+      }, REST_MS);
+    } else if (this.asleep) {
+      this.asleep = false;
+      this.recover().finally(() => this.open());
+    }
+  },
+
   async recover() {
     try {
       await loadAll();
-    } catch {
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
       return;
     }
     this.deaf = false;
+    if (await isOutdated()) return location.reload(); // the plan is kept
     if (!this.lost) return;
     this.lost = false;
     delete document.body.dataset.lost;
@@ -225,11 +254,18 @@ const connection = {
   },
 };
 
+/** Whether the service has been upgraded under this page, which may stand open for months. */
+async function isOutdated() {
+  const { version } = (await read("/api/health")) ?? {};
+  isOutdated.version ??= version;
+  return Boolean(version) && version !== isOutdated.version;
+}
+
 const HEARD = {
   missed: () => attempt(loadAll),
   started: (event) => {
     untoast("ended");
-    begin(event.shoot_id, event.frames);
+    attempt(() => begin(event.shoot_id, event.frames));
   },
   frame_stored: ({ index }) => {
     mark(index, STORED);
@@ -263,6 +299,7 @@ const HEARD = {
     if (refused) toast("The button at the rig", `Nothing was done: ${refused}.`, { key: "button" });
     else toast("The button at the rig", { capture: "A shoot is begun.", resume: "The shoot goes on.", abort: "It is ended; what is stored is safe.", halt: "The rail is stopped." }[did], { key: "button" });
   },
+  inbound_failed: ({ folder, message }) => toast("A folder was not stacked", `${folder.split("/").at(-1)}: ${message}. It is tried again when something in it changes.`, { bad: true, key: `inbound ${folder}` }),
   measures: ({ lost }) => { if (lost) toast("The accelerator was lost", `${lost}. The processor goes on in its place.`, { bad: true }); },
   published: (event) => {
     const warnings = event.finished?.warnings?.length ?? 0;
@@ -276,7 +313,7 @@ const HEARD = {
     const words = sentence(message.split(/: `focusrail/)[0]);
     toast(error === "ShootAborted" ? "Aborted" : "The shoot has ended early", `${words}.`, {
       bad: error !== "ShootAborted", key: "ended", stay: true,
-      actions: /safe|waits/.test(message) ? [["Go on with it", () => goOn(shoot_id)], ["Stack what there is", () => stack(shoot_id)]] : [],
+      actions: /safe|waits/.test(message) ? [["Go on with it", () => goOn(shoot_id)], ["Stack what there is", () => stack(shoot_id)]] : homing(message),
     });
     soon();
   },
@@ -288,13 +325,14 @@ let status = null; // as GET /api/status tells it
 
 // Letting originals go makes way for whatever a person wants: nobody has to wait for it.
 const looked = async () => {
-  const told = await get("/status");
+  const told = await get("/status", 5);
   return told.doing === "tidying" ? { ...told, doing: "" } : told;
 };
 let rail = null; // what of the rail does not change: its ends and its smallest step
 let latest = null; // the newest shoot that was published
+let latestTold = "";
 let unfinished = null; // the newest shoot, where it ended before it was published
-const shown = { shoot: null, live: 0, frame: null, note: "", mode: "stack", pausing: false, quarter: 0 };
+const shown = { shoot: null, watched: null, live: 0, frame: null, note: "", mode: "stack", pausing: false, quarter: 0 };
 const going = () => status?.progress ?? null;
 const busy = () => Boolean(status?.doing) && !["moving", "homing"].includes(status.doing);
 const present = () => Boolean(status?.rig) && !connection.lost;
@@ -313,20 +351,20 @@ async function ask() {
   try {
     await readStatus();
     if (connection.lost && connection.source) {
-      // Sooner than the browser tries: it is asked more often.
+      // Sooner than the browser tries: it is asked more often. And it may not have noticed: the network is another now.
       await connection.recover();
-      if (!connection.lost && connection.source.readyState === EventSource.CONNECTING) connection.open();
+      if (!connection.lost) connection.open();
     }
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
   } finally {
     asking = false;
+    if (!document.hidden) soon(connection.lost ? 1500 : status?.moving || status?.doing ? 350 : 1500);
   }
-  if (document.hidden) return;
-  soon(connection.lost ? 1500 : status?.moving || status?.doing ? 350 : 1500);
 }
 document.addEventListener("visibilitychange", () => {
   renderLive();
+  connection.rest(document.hidden);
   if (!document.hidden) soon();
 });
 
@@ -371,6 +409,9 @@ async function loadAll() {
 
 async function loadLatest() {
   const shoots = await get("/shoots?limit=12");
+  const told = shoots.map(({ shoot_id, versions }) => `${shoot_id} ${versions.length}`).join();
+  if (told !== latestTold) unanswered = null; // something has come of it
+  latestTold = told;
   latest = shoots.find(resultOf) ?? null;
   const newest = shoots[0];
   unfinished = newest?.unfinished && newest.picture && !newest.going_on ? newest : null;
@@ -385,11 +426,20 @@ const framesOf = async (shoot_id) => (await get(`/shoots/${shoot_id}/frames`)).s
 async function begin(shoot_id, frames) {
   if (shown.shoot === shoot_id && marks.length === frames && going()) return;
   placeOf = new Map();
-  Object.assign(shown, { shoot: shoot_id, live: 0, frame: null, note: "", mode: "stack", pausing: false });
+  unanswered = null;
+  const mode = shown.watched === shoot_id ? shown.mode : "stack"; // read anew, what is looked at stays
+  Object.assign(shown, { shoot: shoot_id, watched: shoot_id, live: 0, frame: null, note: "", mode, pausing: false });
   setMarks(frames);
   renderStage();
   soon();
-  const [told, stored] = await Promise.all([get(`/shoots/${shoot_id}`), framesOf(shoot_id)]);
+  let told;
+  let stored;
+  try {
+    [told, stored] = await Promise.all([get(`/shoots/${shoot_id}`), framesOf(shoot_id)]);
+  } catch (problem) {
+    if (shown.shoot === shoot_id) shown.shoot = null; // it is asked for again with the next status
+    throw problem;
+  }
   if (shown.shoot !== shoot_id) return;
   placeOf = placesOf(stored, frames);
   // Frames are fused in the order of their places.
@@ -506,7 +556,9 @@ function lay(picture, url, alt = "") {
   next.src = url;
   next.decode().then(() => {
     if (picture.dataset.url === url) Object.assign(picture, { src: url, alt, hidden: false });
-  }, () => {});
+  }, () => {
+    if (picture.dataset.url === url) picture.hidden = true; // another's, under these words, would be a lie
+  });
 }
 
 /** What there is to see, by mode: of what is going on, else of the newest shoot, be it finished or not. */
@@ -561,7 +613,8 @@ function renderStage() {
 function nothingYet(progress, trouble) {
   if (trouble) return status.trouble ? `The rig does not answer: ${status.trouble}. It is tried again by itself.` : "The rig is being opened.";
   if (progress) return progress.state === "merging" ? "Reading the frames." : "Here the picture grows, frame by frame.";
-  return "Set near and far, then press Capture. Here the picture will grow, frame by frame.";
+  const first = status && status.position_mm === null ? "Home the rail, set near and far by looking at the live view" : "Set near and far by looking at the live view";
+  return `${first}, and press Capture. Here the picture will grow, frame by frame.`;
 }
 /** What is not shown large is shown small, in the corner. */
 function renderInset(inset, all, large) {
@@ -777,14 +830,17 @@ function renderProgress(progress) {
   const done = progress ? doneOf(progress) : marks.filter((one) => one !== PLANNED).length;
   setText($("count-stored"), String(done));
   setText($("count-total"), total ? String(total) : "–");
-  setText($("strip-note"), progress ? noteOf(progress) : marks.length ? shown.note : "");
+  setText($("strip-note"), noteOf(progress));
   setText($("time-left"), progress ? timeOf(progress) : "");
   $("progress").setAttribute("aria-valuenow", String(progress && total ? Math.round((100 * done) / total) : 0));
   $("progress").setAttribute("aria-valuetext", progress ? `${done} of ${plural(total, "frame")}` : "");
   if (progress) sayQuarter(total ? Math.floor((4 * done) / total) : 0);
 }
 const doneOf = (progress) => (status.doing === "stacking" ? progress.fused + progress.left_out : progress.stored);
-function noteOf({ state, fused }) {
+function noteOf(progress) {
+  if (connection.lost) return "No connection: the rig goes on by itself";
+  if (!progress) return unfinished && !marks.length ? "An unfinished shoot waits: Open leads to the rest" : marks.length ? shown.note : "";
+  const { state, fused } = progress;
   if (state !== "shooting") shown.pausing = false;
   const words = { preflight: "Getting ready", shooting: shown.pausing ? "Pausing after this frame" : "", paused: "Paused", merging: "Writing the results" };
   return shown.note || words[state] || (fused ? `${fused} in the picture` : "");
@@ -929,7 +985,6 @@ async function goTo(position_mm) {
   if (at) arrived(at);
 }
 async function home() {
-  if (!present() || busy()) return;
   soon();
   const at = await attempt(() => post("/rail/home"), { key: "rail" });
   if (!at) return;
@@ -960,7 +1015,7 @@ for (const [id, field] of [["set-near", "f-from"], ["set-far", "f-to"]]) {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !gated) {
     if ($("save-dialog").open) $("save-dialog").close();
-    else halt();
+    else if (!event.repeat) halt();
     return;
   }
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -972,11 +1027,14 @@ document.addEventListener("keydown", (event) => {
 });
 
 async function halt() {
+  $("halt").setAttribute("aria-busy", "true");
   try {
-    await post("/halt");
+    await post("/halt", undefined, { patience_s: 3 });
     toast("Stopped", "The rail stands still. What is stored is safe.", { key: "halt" });
   } catch (problem) {
     toast("The stop may not have reached the rig", "Use the switch at the rig itself. " + (problem.message ?? ""), { bad: true, key: "halt" });
+  } finally {
+    $("halt").removeAttribute("aria-busy");
   }
   soon();
 }
@@ -1229,18 +1287,21 @@ $("save-form").addEventListener("submit", (event) => {
 
 // --- shoots -----------------------------------------------------------------------------------------------------------
 
-let startKey = null; // of what was asked for and not yet answered: asking again does not begin it a second time
+let unanswered = null; // what was asked for and not yet answered: asking again does not begin it a second time
 
 async function start(path, wish) {
-  startKey ??= [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const what = path + JSON.stringify(wish);
+  if (unanswered?.what !== what) {
+    unanswered = { what, key: [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("") };
+  }
   status = { ...status, doing: "shooting" };
   render();
   try {
-    await post(path, wish, { "Idempotency-Key": startKey });
-    startKey = null;
+    await post(path, wish, { headers: { "Idempotency-Key": unanswered.key } });
+    unanswered = null;
     say("The shoot has begun.");
   } catch (problem) {
-    if (problem.status) startKey = null;
+    if (problem.status) unanswered = null;
     throw problem;
   } finally {
     soon();
@@ -1248,7 +1309,10 @@ async function start(path, wish) {
 }
 
 $("capture").addEventListener("click", () => {
-  if ($("capture").getAttribute("aria-disabled") === "true") return;
+  if ($("capture").getAttribute("aria-disabled") === "true") {
+    if (plan.error && !going()) (document.querySelector("#plan-form [aria-invalid]") ?? $("f-from")).focus(); // on a phone it is far below
+    return;
+  }
   attempt(() => start("/shoots", { recipe: plan.recipe() }), { key: "ended" });
 });
 $("pause").addEventListener("click", () => {
@@ -1299,7 +1363,10 @@ function card(shoot) {
       h("span", {}, moment(shoot.created_at)),
       h("span", { class: "right" }, plural(shoot.stored, "frame")))));
 }
-$("older").addEventListener("click", () => attempt(() => loadGallery(true)));
+$("older").addEventListener("click", () => {
+  $("older").disabled = true; // asked twice, they would hang there twice
+  attempt(() => loadGallery(true)).finally(() => { $("older").disabled = false; });
+});
 
 // --- one shoot --------------------------------------------------------------------------------------------------------
 
@@ -1321,13 +1388,12 @@ const versionOf = () => seen.shoot.versions.find((one) => one.version === seen.v
 const fileUrl = (name) => `/api/shoots/${seen.shoot.shoot_id}/versions/${seen.version}/${encodeURIComponent(name)}`;
 
 async function showVersion(version) {
+  const { shoot } = seen;
   seen.version = version;
   $("version").value = String(version);
-  seen.about = null;
-  if (versionOf()?.files.includes("shoot.json")) {
-    const answer = await fetch(fileUrl("shoot.json"));
-    if (answer.ok) seen.about = await answer.json();
-  }
+  const about = versionOf()?.files.includes("shoot.json") ? await read(fileUrl("shoot.json")) : null;
+  if (view.id !== shoot.shoot_id || seen.shoot !== shoot || seen.version !== version) return; // somebody has gone on
+  seen.about = about;
   renderFacts();
   const has = (name) => versionOf()?.files.includes(name) ?? false;
   const open = { result: has("result.jpg"), compare: has("result.jpg") && seen.frames.some((one) => one.thumbnail), depth: has("depth.png"), surface: has("surface.glb"), frames: seen.frames.length > 0 };
@@ -1454,7 +1520,7 @@ async function showCompare(viewer) {
     const chooser = h("input", { type: "range", min: "0", max: String(frames.length - 1), value: String(at), "aria-label": "Which frame", input: () => {
       at = Number(chooser.value);
       clearTimeout(later);
-      later = setTimeout(() => put().catch(() => {}), 120);
+      later = setTimeout(() => put().catch(() => setText(label, `Frame ${frames[at].index} cannot be loaded`)), 120);
     } });
     seen.end = deepZoom(viewer, [[result], [frame]], "A frame against the result", { tools: [h("label", {}, "Frame", chooser)], over: [handle, label, h("span", { class: "tag r" }, "Result")], size: [width, height] });
   } catch {
@@ -1629,7 +1695,7 @@ async function showSurface(viewer) {
     if (!answer.ok) throw new Error("not there");
     const mesh = readGlb(await answer.arrayBuffer());
     const picture = await createImageBitmap(mesh.picture);
-    if (!wait.isConnected) return;
+    if (!wait.isConnected) return picture.close();
     const canvas = h("canvas", { class: "surface", tabindex: "0", role: "application", "aria-label": "The surface in three dimensions. Arrow keys turn it, plus and minus bring it nearer." });
     const gl = canvas.getContext("webgl2", { antialias: true });
     if (!gl) {
@@ -1684,6 +1750,7 @@ function painter(gl, mesh, picture) {
   const program = compiled(gl, VERTEX, FRAGMENT);
   gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, picture);
+  picture.close();
   gl.generateMipmap(gl.TEXTURE_2D);
   gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR_MIPMAP_LINEAR);
   gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
@@ -1953,6 +2020,7 @@ async function enter() {
   try {
     await loadAll();
   } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
     if (problem.status !== 401) {
       setTimeout(enter, 2000);
       setHealth("lost", "No connection", "trying again");
@@ -1962,6 +2030,7 @@ async function enter() {
   connection.lost = false;
   delete document.body.dataset.lost;
   connection.open();
+  isOutdated();
   soon(600);
 }
 enter();
