@@ -244,7 +244,11 @@ def test_an_answer_that_is_lost_keeps_nobody_from_the_next_shoot(
     expect(page.locator("#capture-word")).to_have_text(re.compile("Getting ready|Shooting"))
     assert service.wait(lambda told: told["progress"])["progress"]["shoot_id"] != first["shoot_id"]
     late: list[Any] = []
-    page.route("**/shoot.json", lambda route: late.append(route))  # whoever has gone on is not called back
+
+    def hold(route: Any) -> None:
+        late.append(route)
+
+    page.route("**/shoot.json", hold)  # whoever has gone on is not called back
     page.evaluate("id => { location.hash = `#/shoots/${id}`; }", first["shoot_id"])
     expect(page.locator("#shoot-name")).not_to_be_empty()
     page.get_by_role("link", name="Rig", exact=True).click()

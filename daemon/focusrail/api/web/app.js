@@ -181,7 +181,7 @@ $("gate-form").addEventListener("submit", async (event) => {
 
 // --- connection -------------------------------------------------------------------------------------------------------
 
-const REST_MS = 30_000;
+const REST_MS = 10_000;
 
 const connection = {
   source: null,
