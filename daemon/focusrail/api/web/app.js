@@ -144,8 +144,9 @@ function sentence(detail) {
     .replace(/^recipe:\d+: /gm, "")
     .replace(/^(from_mm|to_mm|step_mm|frames|name|specimen_id|settle_s): /gm, (_, key) => `${names[key]} `)
     .replace(/home it( first)? with `focusrail rail home`(, or set rail\.home: if_unknown)?/, "home it first")
-    .replace(/run `focusrail rail home`/, "press Home");
-  return text.charAt(0).toUpperCase() + text.slice(1);
+    .replace(/run `focusrail rail home`/, "press Home")
+    .replace(/ in \/.*; `focusrail shoots` lists them/, ": the gallery shows those that there are");
+  return text.charAt(0).toUpperCase() + text.slice(1).replace(/[^.!?…]$/, "$&.");
 }
 
 // --- getting in -------------------------------------------------------------------------------------------------------
@@ -311,7 +312,7 @@ const HEARD = {
   },
   ended: ({ shoot_id, error, message }) => {
     const words = sentence(message.split(/: `focusrail/)[0]);
-    toast(error === "ShootAborted" ? "Aborted" : "The shoot has ended early", `${words}.`, {
+    toast(error === "ShootAborted" ? "Aborted" : "The shoot has ended early", words, {
       bad: error !== "ShootAborted", key: "ended", stay: true,
       actions: /safe|waits/.test(message) ? [["Go on with it", () => goOn(shoot_id)], ["Stack what there is", () => stack(shoot_id)]] : homing(message),
     });
@@ -566,8 +567,8 @@ function sights() {
   const progress = going();
   if (progress) return growing(progress.shoot_id, shown.live, shown.frame);
   if (unfinished) {
-    const { shoot_id, stored, planned, state, name } = unfinished;
-    const words = `${name}, ${STATES[state] ?? state} at ${stored} of ${planned}`;
+    const { shoot_id, stored, planned, state } = unfinished;
+    const words = `${titleOf(unfinished)}, ${STATES[state] ?? state} at ${stored} of ${planned}`;
     const all = growing(shoot_id, unfinished.picture.endsWith("/live") ? stored : 0, stored - 1);
     for (const sight of Object.values(all)) if (sight) sight.caption = words;
     return { ...all, open: `#/shoots/${shoot_id}` };
@@ -576,9 +577,9 @@ function sights() {
   const { version, files, url } = resultOf(latest);
   const last = shown.shoot === latest.shoot_id && shown.frame !== null ? shown.frame : latest.stored - 1;
   return {
-    stack: { url: `${url}result.jpg`, caption: `${latest.name}, ${moment(latest.created_at)}` },
-    depth: files.includes("depth.png") ? { url: `${url}depth.png`, caption: `${latest.name}, depth map` } : null,
-    frame: { url: thumbnail(latest.shoot_id, last), caption: `${latest.name}, frame ${last}` },
+    stack: { url: `${url}result.jpg`, caption: `${titleOf(latest)}, ${moment(latest.created_at)}` },
+    depth: files.includes("depth.png") ? { url: `${url}depth.png`, caption: `${titleOf(latest)}, depth map` } : null,
+    frame: { url: thumbnail(latest.shoot_id, last), caption: `${titleOf(latest)}, frame ${last}` },
     open: `#/shoots/${latest.shoot_id}/${version}`,
   };
 }
@@ -604,7 +605,7 @@ function renderStage() {
   setText($("stage-caption"), sight?.caption ?? "");
   $("stage-empty").hidden = mode === "camera" || Boolean(sight);
   setText($("stage-words"), nothingYet(progress, trouble));
-  $("stage-open").hidden = !all.open;
+  $("stage-open").hidden = !all.open || mode === "camera";
   if (all.open) $("stage-open").href = all.open;
   for (const button of document.querySelectorAll("[data-stage]")) button.setAttribute("aria-pressed", String(button.dataset.stage === mode));
   for (const inset of document.querySelectorAll("[data-inset]")) renderInset(inset, progress && mode !== "camera" ? all : {}, sight);
@@ -773,9 +774,16 @@ function liveScreen(box, width, height) {
     draw = (picture) => context.drawImage(picture, 0, 0);
   }
   const end = deepZoom(box, [[canvas]], "What the camera sees", { tools, size: [width, height] });
+  let over = false;
+  canvas.addEventListener("webglcontextlost", () => { // the graphics card was needed elsewhere
+    if (over) return;
+    live.stop?.();
+    renderLive();
+  });
   return {
     draw,
     end() {
+      over = true;
       end();
       gl?.getExtension("WEBGL_lose_context")?.loseContext();
     },
@@ -1350,6 +1358,9 @@ async function loadGallery(older = false) {
   else $("cards").replaceChildren(...cards);
 }
 
+/** The specimen first: it is what tells one beetle from the next, and what is too long is cut at its end. */
+const titleOf = ({ specimen_id, name }) => [specimen_id, name].filter(Boolean).join(" · ");
+
 function card(shoot) {
   const published = resultOf(shoot);
   const state = shoot.going_on ? "going on" : published && !shoot.unfinished ? "" : STATES[shoot.state] ?? shoot.state;
@@ -1358,7 +1369,7 @@ function card(shoot) {
       shoot.picture ? h("img", { src: shoot.picture, class: shoot.picture.endsWith("/live") ? "grown" : null, alt: "", loading: "lazy", decoding: "async" }) : h("span", { class: "none" }, "no picture"),
       state ? h("span", { class: `pill ${shoot.going_on ? "on" : "bad"}` }, state) : null),
     h("div", { class: "words" },
-      h("b", {}, [shoot.name, shoot.specimen_id].filter(Boolean).join(" · ")),
+      h("b", { title: titleOf(shoot) }, titleOf(shoot)),
       h("span", { class: "right versions" }, shoot.versions.length > 1 ? plural(shoot.versions.length, "version") : ""),
       h("span", {}, moment(shoot.created_at)),
       h("span", { class: "right" }, plural(shoot.stored, "frame")))));
@@ -1372,12 +1383,20 @@ $("older").addEventListener("click", () => {
 
 const seen = { shoot: null, frames: [], version: 0, about: null, tab: "result", end: null };
 
+/** Let go of what was looked at: large pictures are not kept for somebody who has gone on. */
+function leave() {
+  seen.end?.();
+  Object.assign(seen, { shoot: null, about: null, frames: [], end: null });
+  for (const id of ["shoot-name", "viewer", "facts"]) $(id).replaceChildren();
+}
+
 async function loadShoot(id) {
   const [shoot, frames] = await Promise.all([get(`/shoots/${id}`), framesOf(id)]);
   if (view.id !== id) return;
   Object.assign(seen, { shoot, frames });
-  setText($("shoot-name"), [shoot.name, shoot.specimen_id].filter(Boolean).join(" · "));
-  document.title = `${shoot.name} – focusrail`;
+  setText($("shoot-name"), titleOf(shoot));
+  $("shoot-name").title = titleOf(shoot);
+  document.title = `${titleOf(shoot)} – focusrail`;
   const whole = shoot.versions.filter((one) => one.files.length);
   $("version").replaceChildren(...whole.map((one) => h("option", { value: String(one.version) }, one.without ? `${one.version}, without ${one.without}` : String(one.version))).reverse());
   document.querySelector(".version").hidden = whole.length < 2;
@@ -1438,8 +1457,8 @@ async function showPicture(viewer, file, what) {
   const wait = waiting(viewer, `Loading the ${what}…`);
   try {
     const image = await loaded(fileUrl(file));
-    image.alt = `The ${what} of ${seen.shoot.name}`;
     if (!wait.isConnected) return;
+    image.alt = `The ${what} of ${titleOf(seen.shoot)}`;
     wait.remove();
     seen.end = deepZoom(viewer, [[image]], image.alt);
   } catch {
@@ -1463,21 +1482,23 @@ function showFrames(viewer) {
 /** A frame against the result, one on the other: the frame is put where it was aligned to. */
 async function showCompare(viewer) {
   const wait = waiting(viewer, "Loading the pictures…");
-  const frames = seen.frames.filter((one) => one.thumbnail);
+  const { shoot, about } = seen;
+  const known = about?.frames && new Set(about.frames.map((one) => one.index)); // of this version; later ones have more
+  const frames = seen.frames.filter((one) => one.thumbnail && (known?.has(one.index) ?? true));
   let at = Math.floor(frames.length / 2);
   try {
     const result = await loaded(fileUrl("result.jpg"));
-    result.alt = `The result of ${seen.shoot.name}`;
+    result.alt = `The result of ${titleOf(shoot)}`;
     const [width, height] = [result.naturalWidth, result.naturalHeight];
     const frame = new Image();
     const put = async () => {
       const record = frames[at];
-      const whole = !seen.shoot.let_go_at && /^image\/(jpeg|png|webp)$/.test(record.media_type);
-      const url = whole ? `/api/shoots/${seen.shoot.shoot_id}/frames/${record.index}/original` : thumbnail(seen.shoot.shoot_id, record.index);
+      const whole = !shoot.let_go_at && /^image\/(jpeg|png|webp)$/.test(record.media_type);
+      const url = whole ? `/api/shoots/${shoot.shoot_id}/frames/${record.index}/original` : thumbnail(shoot.shoot_id, record.index);
       const image = await loaded(url);
       if (frames[at] !== record) return;
-      const crop = seen.about?.result?.crop ?? { x: 0, y: 0, width, height };
-      const fate = seen.about?.frames?.find((one) => one.index === record.index);
+      const crop = about?.result?.crop ?? { x: 0, y: 0, width, height };
+      const fate = about?.frames?.find((one) => one.index === record.index);
       const t = fate?.transform?.length === 9 ? fate.transform : [1, 0, 0, 0, 1, 0, 0, 0, 1];
       // A small picture stands for the frame: about as large as the part that all frames cover, and a margin.
       const full = whole ? image.naturalWidth : crop.width + 2 * crop.x;
@@ -1853,6 +1874,9 @@ function turn(viewer, canvas, gl, mesh, picture) {
   viewer.append(h("div", { class: "tools" }, as, turner, h("button", { type: "button", click: () => { Object.assign(look, { yaw: 0, pitch: 0, far: 2.7 }); setTurning(false); } }, "Front"), h("label", {}, "Relief", relief, times)));
   const watch = new ResizeObserver(redraw);
   watch.observe(canvas);
+  canvas.addEventListener("webglcontextlost", () => { // the graphics card was needed elsewhere
+    if (!look.over) showTab("surface");
+  });
   setTurning(look.turning);
   return () => {
     look.over = true;
@@ -1886,9 +1910,11 @@ function renderFacts() {
 const isStackable = (shoot) => shoot.stored > 1 && !shoot.going_on && !shoot.let_go_at;
 
 function factsOf(shoot, about) {
-  const facts = [["Taken", moment(shoot.created_at)]];
+  const facts = [["Name", shoot.name]];
+  if (shoot.specimen_id) facts.push(["Specimen", shoot.specimen_id]);
+  facts.push(["Taken", moment(shoot.created_at)]);
   if (shoot.unfinished || shoot.going_on) facts.push(["State", shoot.going_on ? "going on" : STATES[shoot.state] ?? shoot.state]);
-  facts.push(["Frames", shoot.planned > shoot.stored ? `${shoot.stored} of ${shoot.planned}` : String(shoot.stored)]);
+  facts.push(["Frames", shoot.planned > shoot.stored ? `${shoot.stored} of ${shoot.planned}` : String(about?.frames.length ?? shoot.stored)]);
   if (about) facts.push(...resultFacts(about));
   if (shoot.recipe === null) facts.push(["From", shoot.source]);
   if (shoot.let_go_at) facts.push(["Originals", `let go on ${moment(shoot.let_go_at)}`]);
@@ -1930,9 +1956,10 @@ function filesOf() {
   const { shoot, about } = seen;
   const order = Object.keys(FILES);
   const place = (name) => order.indexOf(name) + 1 || 99;
+  const stem = [shoot.specimen_id, shoot.name, seen.version > 1 && `v${seen.version}`].filter(Boolean);
   const names = (versionOf()?.files ?? []).filter((name) => name !== "report.html").sort((one, other) => place(one) - place(other));
   return names.map((name) => h("li", {},
-    h("a", { href: fileUrl(name), download: `${shoot.name}-${name}` }, FILES[name] ?? name),
+    h("a", { href: fileUrl(name), download: [...stem, name].join("-") }, FILES[name] ?? name),
     h("span", {}, about?.files?.[name] ? bytes(about.files[name].size_bytes) : "")));
 }
 
@@ -1983,8 +2010,7 @@ const view = { name: "", id: "", version: "", tab: "" };
 
 function route() {
   const [, name = "", id = "", version = "", tab = ""] = location.hash.split("/");
-  seen.end?.();
-  seen.end = null;
+  leave();
   Object.assign(view, { name: name === "gallery" ? "gallery" : name === "shoots" && id ? "shoot" : "rig", id, version, tab });
   if (gated) return;
   for (const one of ["rig", "gallery", "shoot"]) $(`view-${one}`).hidden = one !== view.name;
