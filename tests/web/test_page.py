@@ -367,6 +367,11 @@ def test_a_phone_shows_it_all_without_scrolling_sideways(service: Service, visit
         for one in always:
             expect(page.locator(one)).to_be_in_viewport(ratio=1)
         check_access(page, f"{where} on a phone")
+    page.get_by_role("link", name="Rig", exact=True).click()
+    for size in ((844, 390), (1280, 560)):  # on its side; a small laptop's, less all bars of its browser
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        for one in ("#halt", "#stage", "#capture", "#pause", "#abort"):
+            expect(page.locator(one)).to_be_in_viewport(ratio=1)
 
 
 def test_the_stop_is_few_keys_away(service: Service, visitor: Visitor) -> None:

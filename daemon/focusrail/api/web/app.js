@@ -768,7 +768,7 @@ function liveScreen(box, width, height) {
       live.least = 10 ** Number(least.value);
       show();
     } });
-    tools.push(toggle, h("label", { class: "least" }, least));
+    tools.push(toggle, h("label", { class: "least" }, h("span", { class: "finer" }, "How sharp"), least));
   } else {
     const context = canvas.getContext("2d");
     draw = (picture) => context.drawImage(picture, 0, 0);
@@ -1021,7 +1021,7 @@ for (const [id, field] of [["set-near", "f-from"], ["set-far", "f-to"]]) {
 
 // Escape halts, wherever one is. Arrow keys jog where they mean nothing else.
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !gated) {
+  if (event.key === "Escape" && !gated && !event.isComposing) {
     if ($("save-dialog").open) $("save-dialog").close();
     else if (!event.repeat) halt();
     return;
@@ -1059,6 +1059,7 @@ const plan = {
   rest: {}, // what a recipe says besides, which has no field here
   mesh: null, // whether a 3D surface is wanted; null: as the rig does it
   touched: false,
+  saved: "", // the recipe that it was, loaded or saved
   edited: false, // since its figures were last said
   asked: 0,
   timer: 0,
@@ -1127,6 +1128,7 @@ const plan = {
 
   changed() {
     this.edited = true;
+    $("recipe-list").value = ""; // no longer what it says, and can be chosen again
     document.querySelector(".sums").classList.add("stale");
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
@@ -1267,6 +1269,7 @@ $("recipe-list").addEventListener("change", () => attempt(async () => {
   const { recipe } = await get(`/recipes/${encodeURIComponent(name)}`);
   plan.fill(recipe);
   plan.changed();
+  plan.saved = name;
   toast("Recipe loaded", `“${name}” is the plan now.`, { key: "recipe" });
 }));
 $("recipe-save").addEventListener("click", () => {
@@ -1274,7 +1277,7 @@ $("recipe-save").addEventListener("click", () => {
     toast("Not saved", incomplete(), { bad: true, key: "recipe" });
     return;
   }
-  $("save-name").value = $("recipe-list").value || $("f-name").value.replace(/[^A-Za-z0-9 ._-]/g, "-").replace(/^[^A-Za-z0-9]+/, "");
+  $("save-name").value = plan.saved || $("f-name").value.replace(/[^A-Za-z0-9 ._-]/g, "-").replace(/^[^A-Za-z0-9]+/, "");
   $("save-dialog").show(); // not modal: Stop must be within reach
   $("save-name").focus();
 });
@@ -1287,8 +1290,8 @@ $("save-form").addEventListener("submit", (event) => {
     // JSON is YAML, too.
     await call("PUT", `/recipes/${encodeURIComponent(name)}`, { yaml: `${JSON.stringify(plan.recipe(), null, 2)}\n` });
     $("save-dialog").close();
+    plan.saved = name;
     await loadRecipes();
-    $("recipe-list").value = name;
     toast("Recipe saved", `“${name}” can be loaded on every screen of this rig.`, { key: "recipe" });
   });
 });
@@ -1595,6 +1598,7 @@ function deepZoom(viewer, panes, label, { tools = [], over = [], size = null } =
     at.x = limit(at.x, width * at.scale, w);
     at.y = limit(at.y, height * at.scale, tall);
     for (const layer of layers) layer.style.transform = `translate(${at.x}px, ${at.y}px) scale(${at.scale})`;
+    zoom.classList.toggle("fitted", at.fitted); // then a finger scrolls the page
     zoom.classList.toggle("pixels", at.scale * (devicePixelRatio || 1) >= 3);
     setText(shownScale, `${Math.round(100 * at.scale * (devicePixelRatio || 1))} %`);
   }
@@ -1941,10 +1945,11 @@ function actionsOf(shoot) {
   if (shoot.recipe && !shoot.going_on) {
     if (shoot.unfinished) button(shoot.stored < shoot.planned ? `Shoot the other ${shoot.planned - shoot.stored}` : "Finish it", () => goOn(shoot.shoot_id), "primary");
     button("Use this plan again", () => {
-      plan.fill(shoot.recipe);
+      plan.fill({ ...shoot.recipe, specimen_id: null }); // another's ID on a picture is worse than none
+      plan.saved = "";
       plan.changed();
       location.hash = "#/";
-      toast("Recipe loaded", `The plan is that of “${shoot.name}” now.`, { key: "recipe" });
+      toast("Plan taken over", `It is that of “${shoot.name}” now${shoot.specimen_id ? ", without its specimen ID" : ""}.`, { key: "recipe" });
     });
   }
   if (isStackable(shoot)) button("Stack again", () => stack(shoot.shoot_id));
