@@ -247,6 +247,7 @@ const connection = {
     if (await isOutdated()) return location.reload(); // the plan is kept
     if (!this.lost) return;
     this.lost = false;
+    jogging.busy = false; // an answer that was under way does not come any more
     delete document.body.dataset.lost;
     for (const picture of $("stage").querySelectorAll("[data-url]")) picture.dataset.url = ""; // some may not have come
     toast("Connected again", "Everything has been read anew.", { key: "connection" });
@@ -663,7 +664,7 @@ function renderLive() {
   $("live-view").hidden = shown.mode !== "camera";
   if (shown.mode === "camera" && !wanted && !live.stop && !$("live-view").firstChild) waiting($("live-view"), "");
   const words = $("live-view").querySelector(".wait p");
-  if (words && shown.mode === "camera" && !wanted) setText(words, going() ? "The camera makes frames now. Look at the composite, or at the last frame." : "The rig is not ready.");
+  if (words && shown.mode === "camera" && !wanted) setText(words, going() ? "The camera makes frames now. Look at the composite, or at the last frame." : connection.lost ? "No connection." : "The rig is not ready.");
   if (wanted && !live.stop) watchLive();
   else if (!wanted && live.stop) {
     live.stop();
