@@ -838,7 +838,8 @@ function renderProgress(progress) {
   const total = progress?.frames ?? (marks.length || plan.told?.frames || 0);
   const done = progress ? doneOf(progress) : marks.filter((one) => one !== PLANNED).length;
   setText($("count-stored"), String(done));
-  setText($("count-total"), total ? String(total) : "–");
+  setText($("count-total"), String(total));
+  document.querySelector(".strip-count").style.visibility = total ? "" : "hidden"; // of what, nobody knows yet
   setText($("strip-note"), noteOf(progress));
   setText($("time-left"), progress ? timeOf(progress) : "");
   $("progress").setAttribute("aria-valuenow", String(progress && total ? Math.round((100 * done) / total) : 0));
@@ -848,7 +849,8 @@ function renderProgress(progress) {
 const doneOf = (progress) => (status.doing === "stacking" ? progress.fused + progress.left_out : progress.stored);
 function noteOf(progress) {
   if (connection.lost) return "No connection: the rig goes on by itself";
-  if (!progress) return unfinished && !marks.length ? "An unfinished shoot waits: Open leads to the rest" : marks.length ? shown.note : "";
+  if (!progress && marks.length) return shown.note;
+  if (!progress) return unfinished && present() ? "An unfinished shoot waits: press Open to finish it" : "";
   const { state, fused } = progress;
   if (state !== "shooting") shown.pausing = false;
   const words = { preflight: "Getting ready", shooting: shown.pausing ? "Pausing after this frame" : "", paused: "Paused", merging: "Writing the results" };
