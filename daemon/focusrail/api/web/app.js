@@ -1272,7 +1272,7 @@ $("recipe-list").addEventListener("change", () => attempt(async () => {
   const { recipe } = await get(`/recipes/${encodeURIComponent(name)}`);
   plan.fill(recipe);
   plan.changed();
-  plan.saved = name;
+  $("recipe-list").value = plan.saved = name;
   toast("Recipe loaded", `“${name}” is the plan now.`, { key: "recipe" });
 }));
 $("recipe-save").addEventListener("click", () => {
@@ -1293,8 +1293,8 @@ $("save-form").addEventListener("submit", (event) => {
     // JSON is YAML, too.
     await call("PUT", `/recipes/${encodeURIComponent(name)}`, { yaml: `${JSON.stringify(plan.recipe(), null, 2)}\n` });
     $("save-dialog").close();
-    plan.saved = name;
     await loadRecipes();
+    $("recipe-list").value = plan.saved = name;
     toast("Recipe saved", `“${name}” can be loaded on every screen of this rig.`, { key: "recipe" });
   });
 });
