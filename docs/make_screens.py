@@ -162,16 +162,13 @@ def shoot(screens: Screens) -> None:
     screens.take("begun", settle_ms=0)
     screens.wait(lambda told: (told["progress"] or {}).get("fused", 0) >= 12)
     screens.take("shooting")
-    for words, name in (("Depth", "shooting-depth"), ("Last frame", "shooting-frame"), ("Live view", "shooting-live")):
-        if screens.pages["desk"].get_by_role("button", name=words).count():
-            screens.each(
-                lambda page, words=words: page.locator(".stage-tabs").get_by_role("button", name=words).click()
-            )  # type: ignore[misc]
-            screens.take(name)
-    screens.each(lambda page: page.get_by_role("button", name="Composite").first.click())
-    screens.pages["phone"].click("#pause")
+    screens.pages["phone"].click("#pause")  # else it may be over before all have been taken
     screens.see("#pause-word", "Resume")
     screens.take("paused", settle_ms=1500)
+    for words, name in (("Depth", "paused-depth"), ("Last frame", "paused-frame"), ("Live view", "paused-live")):
+        screens.each(lambda page, words=words: page.locator(".stage-tabs").get_by_role("button", name=words).click())
+        screens.take(name)
+    screens.each(lambda page: page.get_by_role("button", name="Composite").first.click())
     screens.pages["phone"].click("#pause")
     screens.see(".toast", "Published")
     screens.take("published", settle_ms=1000)
@@ -189,7 +186,7 @@ def gallery(screens: Screens) -> None:
     screens.each(lambda page: page.locator("#viewer").get_by_role("button", name="100 %").click())
     screens.take("deep-zoom")
     for tab in ("Compare", "Depth", "3D", "Frames"):
-        screens.each(lambda page, tab=tab: page.get_by_role("tab", name=tab).click())  # type: ignore[misc]
+        screens.each(lambda page, tab=tab: page.get_by_role("tab", name=tab).click())
         if tab == "3D":
             screens.each(lambda page: expect(page.locator("#viewer .size")).to_contain_text("mm"))
         screens.take({"3D": "surface"}.get(tab, tab.lower()), settle_ms=1500)

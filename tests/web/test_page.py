@@ -224,6 +224,41 @@ def test_a_pause_outlasts_a_reload_and_an_abort_can_be_undone(service: Service, 
         expect(one.locator("#count-stored")).to_have_text(str(FRAMES))
 
 
+def test_an_answer_that_is_lost_keeps_nobody_from_the_next_shoot(
+    service: Service, visitor: Visitor, idle: None
+) -> None:
+    page = planned(visitor.open(service))
+    shoots = re.compile("/api/shoots$")
+
+    def lose(route: Any) -> None:
+        route.fetch()  # the service has heard it
+        route.abort()
+
+    page.route(shoots, lose)
+    page.click("#capture")
+    expect(told(page, "Published")).to_be_visible()
+    page.unroute(shoots)
+    (first,) = service.get("/shoots?limit=1")
+    expect(page.locator("#capture")).to_have_attribute("aria-disabled", "false")
+    page.click("#capture")
+    expect(page.locator("#capture-word")).to_have_text(re.compile("Getting ready|Shooting"))
+    assert service.wait(lambda told: told["progress"])["progress"]["shoot_id"] != first["shoot_id"]
+    late: list[Any] = []
+
+    def hold(route: Any) -> None:
+        late.append(route)
+
+    page.route("**/shoot.json", hold)  # whoever has gone on is not called back
+    page.evaluate("id => { location.hash = `#/shoots/${id}`; }", first["shoot_id"])
+    expect(page.locator("#shoot-name")).not_to_be_empty()
+    page.get_by_role("link", name="Rig", exact=True).click()
+    with page.expect_response("**/shoot.json"):
+        late[0].continue_()
+    page.wait_for_timeout(200)
+    assert page.url.endswith("#/")
+    visitor.forgive("ERR_FAILED")
+
+
 # --- rail and plan ----------------------------------------------------------------------------------------------------
 
 
@@ -304,6 +339,25 @@ def test_a_lost_connection_is_told_and_comes_back(tmp_path: Path, visitor: Visit
     visitor.forgive(NOBODY_ANSWERS)
 
 
+def test_a_network_that_says_nothing_is_noticed(service: Service, visitor: Visitor) -> None:
+    page = planned(visitor.open(service))
+    page.route("**/api/**", lambda route: None)  # neither answered nor refused
+    page.keyboard.press("Escape")
+    expect(told(page, "may not have reached the rig")).to_contain_text("Use the switch at the rig")
+    expect(page.locator("#health-word")).to_have_text("Connection lost")
+    page.unroute("**/api/**")
+    expect(page.locator("#health-word")).to_have_text("Ready")
+
+
+def test_a_rail_that_is_lost_is_homed_from_the_message(tmp_path: Path, visitor: Visitor) -> None:
+    with served(tmp_path, may_home=False, **RIG) as service:
+        page = planned(visitor.open(service))
+        page.click("#capture")
+        page.get_by_role("button", name="Home the rail").click()
+        expect(page.locator("#position")).to_have_text("0.0000")
+        page.goto("about:blank")
+
+
 def test_a_phone_shows_it_all_without_scrolling_sideways(service: Service, visitor: Visitor) -> None:
     page = visitor.open(service, size=PHONE)
     expect(page.locator("#health-word")).to_have_text("Ready")
@@ -313,6 +367,11 @@ def test_a_phone_shows_it_all_without_scrolling_sideways(service: Service, visit
         for one in always:
             expect(page.locator(one)).to_be_in_viewport(ratio=1)
         check_access(page, f"{where} on a phone")
+    page.get_by_role("link", name="Rig", exact=True).click()
+    for size in ((844, 390), (1280, 560)):  # on its side; a small laptop's, less all bars of its browser
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        for one in ("#halt", "#stage", "#capture", "#pause", "#abort"):
+            expect(page.locator(one)).to_be_in_viewport(ratio=1)
 
 
 def test_the_stop_is_few_keys_away(service: Service, visitor: Visitor) -> None:

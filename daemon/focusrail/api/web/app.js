@@ -91,6 +91,9 @@ const say = (words) => setText($("say"), words);
 
 // --- the service ------------------------------------------------------------------------------------------------------
 
+/** JSON that may be there or not, a published file's perhaps, that has been moved away: then null. */
+const read = (url) => fetch(url, { signal: AbortSignal.timeout(20_000) }).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
+
 class Problem extends Error {
   constructor(title, detail, status) {
     super(detail);
@@ -99,22 +102,25 @@ class Problem extends Error {
   }
 }
 
-async function call(method, path, body, headers = {}) {
+/** `patience_s`: a network that has gone away says nothing for minutes; null where the answer comes when it is done. */
+async function call(method, path, body, { headers = {}, patience_s = null } = {}) {
   const given = body === undefined ? {} : { "Content-Type": "application/json" };
+  const signal = patience_s === null ? undefined : AbortSignal.timeout(1000 * patience_s);
   let response;
+  let said;
   try {
-    response = await fetch(`/api${path}`, { method, headers: { ...given, ...headers }, body: body === undefined ? undefined : JSON.stringify(body) });
+    response = await fetch(`/api${path}`, { method, signal, headers: { ...given, ...headers }, body: body === undefined ? undefined : JSON.stringify(body) });
+    if (response.ok) return response.status === 204 ? null : await response.json();
+    said = await response.json().catch(() => ({}));
   } catch {
     connection.lose();
     throw new Problem("No connection", "The service does not answer. What is going on at the rig goes on; this page tries again by itself.", 0);
   }
-  if (response.ok) return response.status === 204 ? null : response.json();
-  const said = await response.json().catch(() => ({}));
   if (response.status === 401) showGate();
   throw new Problem(said.title ?? "That did not work", said.detail ?? `The service answered ${response.status}.`, response.status);
 }
-const get = (path) => call("GET", path);
-const post = (path, body, headers) => call("POST", path, body, headers);
+const get = (path, patience_s = 20) => call("GET", path, undefined, { patience_s });
+const post = (path, body, given) => call("POST", path, body, given);
 
 /** Do it, and tell what went wrong. */
 async function attempt(work, { key } = {}) {
@@ -123,11 +129,13 @@ async function attempt(work, { key } = {}) {
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     if (problem.status === 401) return undefined;
-    const actions = problem.title === "Position unknown" ? [["Home the rail", home]] : [];
-    toast(problem.title, sentence(problem.message), { bad: true, actions, key: key ?? problem.title });
+    toast(problem.title, sentence(problem.message), { bad: true, actions: homing(problem.message), key: key ?? problem.title });
     return undefined;
   }
 }
+
+/** What helps a rail that does not know where it is. */
+const homing = (message) => (/ home it (first )?with /.test(message) ? [["Home the rail", home]] : []);
 
 /** A message as it reads on the page: what names keys of files names fields here. */
 function sentence(detail) {
@@ -135,8 +143,10 @@ function sentence(detail) {
   const text = detail
     .replace(/^recipe:\d+: /gm, "")
     .replace(/^(from_mm|to_mm|step_mm|frames|name|specimen_id|settle_s): /gm, (_, key) => `${names[key]} `)
-    .replace(/: home it first with `focusrail rail home`/, ": home it first");
-  return text.charAt(0).toUpperCase() + text.slice(1);
+    .replace(/home it( first)? with `focusrail rail home`(, or set rail\.home: if_unknown)?/, "home it first")
+    .replace(/run `focusrail rail home`/, "press Home")
+    .replace(/ in \/.*; `focusrail shoots` lists them/, ": the gallery shows those that there are");
+  return text.charAt(0).toUpperCase() + text.slice(1).replace(/[^.!?…]$/, "$&.");
 }
 
 // --- getting in -------------------------------------------------------------------------------------------------------
@@ -172,8 +182,12 @@ $("gate-form").addEventListener("submit", async (event) => {
 
 // --- connection -------------------------------------------------------------------------------------------------------
 
+const REST_MS = 10_000;
+
 const connection = {
   source: null,
+  asleep: false, // nobody has looked for a while
+  resting: 0,
   lost: false,
   deaf: false,
   last: 0, // the newest event heard of
@@ -189,7 +203,7 @@ const connection = {
       // the status, which is asked for anyway, has to do.
       if (source.readyState === EventSource.CONNECTING) return this.lose();
       this.deaf = true;
-      setTimeout(() => source === this.source && this.open(), 5000);
+      setTimeout(() => source === this.source && !this.asleep && this.open(), 5000);
     });
     for (const name of Object.keys(HEARD)) {
       source.addEventListener(name, (event) => {
@@ -208,15 +222,32 @@ const connection = {
     render();
   },
 
+  /** A browser has only so many connections to one machine, all its tabs together, and Stop needs one of them. */
+  rest(hidden) {
+    clearTimeout(this.resting);
+    if (hidden) {
+      this.resting = setTimeout(() => {
+        this.source?.close();
+        this.asleep = true;
+      }, REST_MS);
+    } else if (this.asleep) {
+      this.asleep = false;
+      this.recover().finally(() => this.open());
+    }
+  },
+
   async recover() {
     try {
       await loadAll();
-    } catch {
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
       return;
     }
     this.deaf = false;
+    if (await isOutdated()) return location.reload(); // the plan is kept
     if (!this.lost) return;
     this.lost = false;
+    jogging.busy = false; // an answer that was under way does not come any more
     delete document.body.dataset.lost;
     for (const picture of $("stage").querySelectorAll("[data-url]")) picture.dataset.url = ""; // some may not have come
     toast("Connected again", "Everything has been read anew.", { key: "connection" });
@@ -225,11 +256,18 @@ const connection = {
   },
 };
 
+/** Whether the service has been upgraded under this page, which may stand open for months. */
+async function isOutdated() {
+  const { version } = (await read("/api/health")) ?? {};
+  isOutdated.version ??= version;
+  return Boolean(version) && version !== isOutdated.version;
+}
+
 const HEARD = {
   missed: () => attempt(loadAll),
   started: (event) => {
     untoast("ended");
-    begin(event.shoot_id, event.frames);
+    attempt(() => begin(event.shoot_id, event.frames));
   },
   frame_stored: ({ index }) => {
     mark(index, STORED);
@@ -263,6 +301,7 @@ const HEARD = {
     if (refused) toast("The button at the rig", `Nothing was done: ${refused}.`, { key: "button" });
     else toast("The button at the rig", { capture: "A shoot is begun.", resume: "The shoot goes on.", abort: "It is ended; what is stored is safe.", halt: "The rail is stopped." }[did], { key: "button" });
   },
+  inbound_failed: ({ folder, message }) => toast("A folder was not stacked", `${folder.split("/").at(-1)}: ${message}. It is tried again when something in it changes.`, { bad: true, key: `inbound ${folder}` }),
   measures: ({ lost }) => { if (lost) toast("The accelerator was lost", `${lost}. The processor goes on in its place.`, { bad: true }); },
   published: (event) => {
     const warnings = event.finished?.warnings?.length ?? 0;
@@ -274,9 +313,9 @@ const HEARD = {
   },
   ended: ({ shoot_id, error, message }) => {
     const words = sentence(message.split(/: `focusrail/)[0]);
-    toast(error === "ShootAborted" ? "Aborted" : "The shoot has ended early", `${words}.`, {
+    toast(error === "ShootAborted" ? "Aborted" : "The shoot has ended early", words, {
       bad: error !== "ShootAborted", key: "ended", stay: true,
-      actions: /safe|waits/.test(message) ? [["Go on with it", () => goOn(shoot_id)], ["Stack what there is", () => stack(shoot_id)]] : [],
+      actions: /safe|waits/.test(message) ? [["Go on with it", () => goOn(shoot_id)], ["Stack what there is", () => stack(shoot_id)]] : homing(message),
     });
     soon();
   },
@@ -288,13 +327,14 @@ let status = null; // as GET /api/status tells it
 
 // Letting originals go makes way for whatever a person wants: nobody has to wait for it.
 const looked = async () => {
-  const told = await get("/status");
+  const told = await get("/status", 5);
   return told.doing === "tidying" ? { ...told, doing: "" } : told;
 };
 let rail = null; // what of the rail does not change: its ends and its smallest step
 let latest = null; // the newest shoot that was published
+let latestTold = "";
 let unfinished = null; // the newest shoot, where it ended before it was published
-const shown = { shoot: null, live: 0, frame: null, note: "", mode: "stack", pausing: false, quarter: 0 };
+const shown = { shoot: null, watched: null, live: 0, frame: null, note: "", mode: "stack", pausing: false, quarter: 0 };
 const going = () => status?.progress ?? null;
 const busy = () => Boolean(status?.doing) && !["moving", "homing"].includes(status.doing);
 const present = () => Boolean(status?.rig) && !connection.lost;
@@ -313,20 +353,20 @@ async function ask() {
   try {
     await readStatus();
     if (connection.lost && connection.source) {
-      // Sooner than the browser tries: it is asked more often.
+      // Sooner than the browser tries: it is asked more often. And it may not have noticed: the network is another now.
       await connection.recover();
-      if (!connection.lost && connection.source.readyState === EventSource.CONNECTING) connection.open();
+      if (!connection.lost) connection.open();
     }
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
   } finally {
     asking = false;
+    if (!document.hidden) soon(connection.lost ? 1500 : status?.moving || status?.doing ? 350 : 1500);
   }
-  if (document.hidden) return;
-  soon(connection.lost ? 1500 : status?.moving || status?.doing ? 350 : 1500);
 }
 document.addEventListener("visibilitychange", () => {
   renderLive();
+  connection.rest(document.hidden);
   if (!document.hidden) soon();
 });
 
@@ -371,6 +411,9 @@ async function loadAll() {
 
 async function loadLatest() {
   const shoots = await get("/shoots?limit=12");
+  const told = shoots.map(({ shoot_id, versions }) => `${shoot_id} ${versions.length}`).join();
+  if (told !== latestTold) unanswered = null; // something has come of it
+  latestTold = told;
   latest = shoots.find(resultOf) ?? null;
   const newest = shoots[0];
   unfinished = newest?.unfinished && newest.picture && !newest.going_on ? newest : null;
@@ -385,11 +428,20 @@ const framesOf = async (shoot_id) => (await get(`/shoots/${shoot_id}/frames`)).s
 async function begin(shoot_id, frames) {
   if (shown.shoot === shoot_id && marks.length === frames && going()) return;
   placeOf = new Map();
-  Object.assign(shown, { shoot: shoot_id, live: 0, frame: null, note: "", mode: "stack", pausing: false });
+  unanswered = null;
+  const mode = shown.watched === shoot_id ? shown.mode : "stack"; // read anew, what is looked at stays
+  Object.assign(shown, { shoot: shoot_id, watched: shoot_id, live: 0, frame: null, note: "", mode, pausing: false });
   setMarks(frames);
   renderStage();
   soon();
-  const [told, stored] = await Promise.all([get(`/shoots/${shoot_id}`), framesOf(shoot_id)]);
+  let told;
+  let stored;
+  try {
+    [told, stored] = await Promise.all([get(`/shoots/${shoot_id}`), framesOf(shoot_id)]);
+  } catch (problem) {
+    if (shown.shoot === shoot_id) shown.shoot = null; // it is asked for again with the next status
+    throw problem;
+  }
   if (shown.shoot !== shoot_id) return;
   placeOf = placesOf(stored, frames);
   // Frames are fused in the order of their places.
@@ -506,7 +558,9 @@ function lay(picture, url, alt = "") {
   next.src = url;
   next.decode().then(() => {
     if (picture.dataset.url === url) Object.assign(picture, { src: url, alt, hidden: false });
-  }, () => {});
+  }, () => {
+    if (picture.dataset.url === url) picture.hidden = true; // another's, under these words, would be a lie
+  });
 }
 
 /** What there is to see, by mode: of what is going on, else of the newest shoot, be it finished or not. */
@@ -514,8 +568,8 @@ function sights() {
   const progress = going();
   if (progress) return growing(progress.shoot_id, shown.live, shown.frame);
   if (unfinished) {
-    const { shoot_id, stored, planned, state, name } = unfinished;
-    const words = `${name}, ${STATES[state] ?? state} at ${stored} of ${planned}`;
+    const { shoot_id, stored, planned, state } = unfinished;
+    const words = `${titleOf(unfinished)}, ${STATES[state] ?? state} at ${stored} of ${planned}`;
     const all = growing(shoot_id, unfinished.picture.endsWith("/live") ? stored : 0, stored - 1);
     for (const sight of Object.values(all)) if (sight) sight.caption = words;
     return { ...all, open: `#/shoots/${shoot_id}` };
@@ -524,9 +578,9 @@ function sights() {
   const { version, files, url } = resultOf(latest);
   const last = shown.shoot === latest.shoot_id && shown.frame !== null ? shown.frame : latest.stored - 1;
   return {
-    stack: { url: `${url}result.jpg`, caption: `${latest.name}, ${moment(latest.created_at)}` },
-    depth: files.includes("depth.png") ? { url: `${url}depth.png`, caption: `${latest.name}, depth map` } : null,
-    frame: { url: thumbnail(latest.shoot_id, last), caption: `${latest.name}, frame ${last}` },
+    stack: { url: `${url}result.jpg`, caption: `${titleOf(latest)}, ${moment(latest.created_at)}` },
+    depth: files.includes("depth.png") ? { url: `${url}depth.png`, caption: `${titleOf(latest)}, depth map` } : null,
+    frame: { url: thumbnail(latest.shoot_id, last), caption: `${titleOf(latest)}, frame ${last}` },
     open: `#/shoots/${latest.shoot_id}/${version}`,
   };
 }
@@ -552,7 +606,7 @@ function renderStage() {
   setText($("stage-caption"), sight?.caption ?? "");
   $("stage-empty").hidden = mode === "camera" || Boolean(sight);
   setText($("stage-words"), nothingYet(progress, trouble));
-  $("stage-open").hidden = !all.open;
+  $("stage-open").hidden = !all.open || mode === "camera";
   if (all.open) $("stage-open").href = all.open;
   for (const button of document.querySelectorAll("[data-stage]")) button.setAttribute("aria-pressed", String(button.dataset.stage === mode));
   for (const inset of document.querySelectorAll("[data-inset]")) renderInset(inset, progress && mode !== "camera" ? all : {}, sight);
@@ -561,7 +615,8 @@ function renderStage() {
 function nothingYet(progress, trouble) {
   if (trouble) return status.trouble ? `The rig does not answer: ${status.trouble}. It is tried again by itself.` : "The rig is being opened.";
   if (progress) return progress.state === "merging" ? "Reading the frames." : "Here the picture grows, frame by frame.";
-  return "Set near and far, then press Capture. Here the picture will grow, frame by frame.";
+  const first = status && status.position_mm === null ? "Home the rail, set near and far by looking at the live view" : "Set near and far by looking at the live view";
+  return `${first}, and press Capture. Here the picture will grow, frame by frame.`;
 }
 /** What is not shown large is shown small, in the corner. */
 function renderInset(inset, all, large) {
@@ -609,7 +664,7 @@ function renderLive() {
   $("live-view").hidden = shown.mode !== "camera";
   if (shown.mode === "camera" && !wanted && !live.stop && !$("live-view").firstChild) waiting($("live-view"), "");
   const words = $("live-view").querySelector(".wait p");
-  if (words && shown.mode === "camera" && !wanted) setText(words, going() ? "The camera makes frames now. Look at the composite, or at the last frame." : "The rig is not ready.");
+  if (words && shown.mode === "camera" && !wanted) setText(words, going() ? "The camera makes frames now. Look at the composite, or at the last frame." : connection.lost ? "No connection." : "The rig is not ready.");
   if (wanted && !live.stop) watchLive();
   else if (!wanted && live.stop) {
     live.stop();
@@ -714,15 +769,22 @@ function liveScreen(box, width, height) {
       live.least = 10 ** Number(least.value);
       show();
     } });
-    tools.push(toggle, h("label", { class: "least" }, least));
+    tools.push(toggle, h("label", { class: "least" }, h("span", { class: "finer" }, "How sharp"), least));
   } else {
     const context = canvas.getContext("2d");
     draw = (picture) => context.drawImage(picture, 0, 0);
   }
   const end = deepZoom(box, [[canvas]], "What the camera sees", { tools, size: [width, height] });
+  let over = false;
+  canvas.addEventListener("webglcontextlost", () => { // the graphics card was needed elsewhere
+    if (over) return;
+    live.stop?.();
+    renderLive();
+  });
   return {
     draw,
     end() {
+      over = true;
       end();
       gl?.getExtension("WEBGL_lose_context")?.loseContext();
     },
@@ -776,15 +838,20 @@ function renderProgress(progress) {
   const total = progress?.frames ?? (marks.length || plan.told?.frames || 0);
   const done = progress ? doneOf(progress) : marks.filter((one) => one !== PLANNED).length;
   setText($("count-stored"), String(done));
-  setText($("count-total"), total ? String(total) : "–");
-  setText($("strip-note"), progress ? noteOf(progress) : marks.length ? shown.note : "");
+  setText($("count-total"), String(total));
+  document.querySelector(".strip-count").style.visibility = total ? "" : "hidden"; // of what, nobody knows yet
+  setText($("strip-note"), noteOf(progress));
   setText($("time-left"), progress ? timeOf(progress) : "");
   $("progress").setAttribute("aria-valuenow", String(progress && total ? Math.round((100 * done) / total) : 0));
   $("progress").setAttribute("aria-valuetext", progress ? `${done} of ${plural(total, "frame")}` : "");
   if (progress) sayQuarter(total ? Math.floor((4 * done) / total) : 0);
 }
 const doneOf = (progress) => (status.doing === "stacking" ? progress.fused + progress.left_out : progress.stored);
-function noteOf({ state, fused }) {
+function noteOf(progress) {
+  if (connection.lost) return "No connection: the rig goes on by itself";
+  if (!progress && marks.length) return shown.note;
+  if (!progress) return unfinished && present() ? "An unfinished shoot waits: press Open to finish it" : "";
+  const { state, fused } = progress;
   if (state !== "shooting") shown.pausing = false;
   const words = { preflight: "Getting ready", shooting: shown.pausing ? "Pausing after this frame" : "", paused: "Paused", merging: "Writing the results" };
   return shown.note || words[state] || (fused ? `${fused} in the picture` : "");
@@ -929,7 +996,6 @@ async function goTo(position_mm) {
   if (at) arrived(at);
 }
 async function home() {
-  if (!present() || busy()) return;
   soon();
   const at = await attempt(() => post("/rail/home"), { key: "rail" });
   if (!at) return;
@@ -958,9 +1024,9 @@ for (const [id, field] of [["set-near", "f-from"], ["set-far", "f-to"]]) {
 
 // Escape halts, wherever one is. Arrow keys jog where they mean nothing else.
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !gated) {
+  if (event.key === "Escape" && !gated && !event.isComposing) {
     if ($("save-dialog").open) $("save-dialog").close();
-    else halt();
+    else if (!event.repeat) halt();
     return;
   }
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -972,11 +1038,14 @@ document.addEventListener("keydown", (event) => {
 });
 
 async function halt() {
+  $("halt").setAttribute("aria-busy", "true");
   try {
-    await post("/halt");
+    await post("/halt", undefined, { patience_s: 3 });
     toast("Stopped", "The rail stands still. What is stored is safe.", { key: "halt" });
   } catch (problem) {
     toast("The stop may not have reached the rig", "Use the switch at the rig itself. " + (problem.message ?? ""), { bad: true, key: "halt" });
+  } finally {
+    $("halt").removeAttribute("aria-busy");
   }
   soon();
 }
@@ -993,6 +1062,7 @@ const plan = {
   rest: {}, // what a recipe says besides, which has no field here
   mesh: null, // whether a 3D surface is wanted; null: as the rig does it
   touched: false,
+  saved: "", // the recipe that it was, loaded or saved
   edited: false, // since its figures were last said
   asked: 0,
   timer: 0,
@@ -1061,6 +1131,7 @@ const plan = {
 
   changed() {
     this.edited = true;
+    $("recipe-list").value = ""; // no longer what it says, and can be chosen again
     document.querySelector(".sums").classList.add("stale");
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
@@ -1201,6 +1272,7 @@ $("recipe-list").addEventListener("change", () => attempt(async () => {
   const { recipe } = await get(`/recipes/${encodeURIComponent(name)}`);
   plan.fill(recipe);
   plan.changed();
+  $("recipe-list").value = plan.saved = name;
   toast("Recipe loaded", `“${name}” is the plan now.`, { key: "recipe" });
 }));
 $("recipe-save").addEventListener("click", () => {
@@ -1208,7 +1280,7 @@ $("recipe-save").addEventListener("click", () => {
     toast("Not saved", incomplete(), { bad: true, key: "recipe" });
     return;
   }
-  $("save-name").value = $("recipe-list").value || $("f-name").value.replace(/[^A-Za-z0-9 ._-]/g, "-").replace(/^[^A-Za-z0-9]+/, "");
+  $("save-name").value = plan.saved || $("f-name").value.replace(/[^A-Za-z0-9 ._-]/g, "-").replace(/^[^A-Za-z0-9]+/, "");
   $("save-dialog").show(); // not modal: Stop must be within reach
   $("save-name").focus();
 });
@@ -1222,25 +1294,28 @@ $("save-form").addEventListener("submit", (event) => {
     await call("PUT", `/recipes/${encodeURIComponent(name)}`, { yaml: `${JSON.stringify(plan.recipe(), null, 2)}\n` });
     $("save-dialog").close();
     await loadRecipes();
-    $("recipe-list").value = name;
+    $("recipe-list").value = plan.saved = name;
     toast("Recipe saved", `“${name}” can be loaded on every screen of this rig.`, { key: "recipe" });
   });
 });
 
 // --- shoots -----------------------------------------------------------------------------------------------------------
 
-let startKey = null; // of what was asked for and not yet answered: asking again does not begin it a second time
+let unanswered = null; // what was asked for and not yet answered: asking again does not begin it a second time
 
 async function start(path, wish) {
-  startKey ??= [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const what = path + JSON.stringify(wish);
+  if (unanswered?.what !== what) {
+    unanswered = { what, key: [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("") };
+  }
   status = { ...status, doing: "shooting" };
   render();
   try {
-    await post(path, wish, { "Idempotency-Key": startKey });
-    startKey = null;
+    await post(path, wish, { headers: { "Idempotency-Key": unanswered.key } });
+    unanswered = null;
     say("The shoot has begun.");
   } catch (problem) {
-    if (problem.status) startKey = null;
+    if (problem.status) unanswered = null;
     throw problem;
   } finally {
     soon();
@@ -1248,7 +1323,10 @@ async function start(path, wish) {
 }
 
 $("capture").addEventListener("click", () => {
-  if ($("capture").getAttribute("aria-disabled") === "true") return;
+  if ($("capture").getAttribute("aria-disabled") === "true") {
+    if (plan.error && !going()) (document.querySelector("#plan-form [aria-invalid]") ?? $("f-from")).focus(); // on a phone it is far below
+    return;
+  }
   attempt(() => start("/shoots", { recipe: plan.recipe() }), { key: "ended" });
 });
 $("pause").addEventListener("click", () => {
@@ -1286,6 +1364,9 @@ async function loadGallery(older = false) {
   else $("cards").replaceChildren(...cards);
 }
 
+/** The specimen first: it is what tells one beetle from the next, and what is too long is cut at its end. */
+const titleOf = ({ specimen_id, name }) => [specimen_id, name].filter(Boolean).join(" · ");
+
 function card(shoot) {
   const published = resultOf(shoot);
   const state = shoot.going_on ? "going on" : published && !shoot.unfinished ? "" : STATES[shoot.state] ?? shoot.state;
@@ -1294,23 +1375,34 @@ function card(shoot) {
       shoot.picture ? h("img", { src: shoot.picture, class: shoot.picture.endsWith("/live") ? "grown" : null, alt: "", loading: "lazy", decoding: "async" }) : h("span", { class: "none" }, "no picture"),
       state ? h("span", { class: `pill ${shoot.going_on ? "on" : "bad"}` }, state) : null),
     h("div", { class: "words" },
-      h("b", {}, [shoot.name, shoot.specimen_id].filter(Boolean).join(" · ")),
+      h("b", { title: titleOf(shoot) }, titleOf(shoot)),
       h("span", { class: "right versions" }, shoot.versions.length > 1 ? plural(shoot.versions.length, "version") : ""),
       h("span", {}, moment(shoot.created_at)),
       h("span", { class: "right" }, plural(shoot.stored, "frame")))));
 }
-$("older").addEventListener("click", () => attempt(() => loadGallery(true)));
+$("older").addEventListener("click", () => {
+  $("older").disabled = true; // asked twice, they would hang there twice
+  attempt(() => loadGallery(true)).finally(() => { $("older").disabled = false; });
+});
 
 // --- one shoot --------------------------------------------------------------------------------------------------------
 
 const seen = { shoot: null, frames: [], version: 0, about: null, tab: "result", end: null };
 
+/** Let go of what was looked at: large pictures are not kept for somebody who has gone on. */
+function leave() {
+  seen.end?.();
+  Object.assign(seen, { shoot: null, about: null, frames: [], end: null });
+  for (const id of ["shoot-name", "viewer", "facts"]) $(id).replaceChildren();
+}
+
 async function loadShoot(id) {
   const [shoot, frames] = await Promise.all([get(`/shoots/${id}`), framesOf(id)]);
   if (view.id !== id) return;
   Object.assign(seen, { shoot, frames });
-  setText($("shoot-name"), [shoot.name, shoot.specimen_id].filter(Boolean).join(" · "));
-  document.title = `${shoot.name} – focusrail`;
+  setText($("shoot-name"), titleOf(shoot));
+  $("shoot-name").title = titleOf(shoot);
+  document.title = `${titleOf(shoot)} – focusrail`;
   const whole = shoot.versions.filter((one) => one.files.length);
   $("version").replaceChildren(...whole.map((one) => h("option", { value: String(one.version) }, one.without ? `${one.version}, without ${one.without}` : String(one.version))).reverse());
   document.querySelector(".version").hidden = whole.length < 2;
@@ -1321,13 +1413,12 @@ const versionOf = () => seen.shoot.versions.find((one) => one.version === seen.v
 const fileUrl = (name) => `/api/shoots/${seen.shoot.shoot_id}/versions/${seen.version}/${encodeURIComponent(name)}`;
 
 async function showVersion(version) {
+  const { shoot } = seen;
   seen.version = version;
   $("version").value = String(version);
-  seen.about = null;
-  if (versionOf()?.files.includes("shoot.json")) {
-    const answer = await fetch(fileUrl("shoot.json"));
-    if (answer.ok) seen.about = await answer.json();
-  }
+  const about = versionOf()?.files.includes("shoot.json") ? await read(fileUrl("shoot.json")) : null;
+  if (view.id !== shoot.shoot_id || seen.shoot !== shoot || seen.version !== version) return; // somebody has gone on
+  seen.about = about;
   renderFacts();
   const has = (name) => versionOf()?.files.includes(name) ?? false;
   const open = { result: has("result.jpg"), compare: has("result.jpg") && seen.frames.some((one) => one.thumbnail), depth: has("depth.png"), surface: has("surface.glb"), frames: seen.frames.length > 0 };
@@ -1372,8 +1463,8 @@ async function showPicture(viewer, file, what) {
   const wait = waiting(viewer, `Loading the ${what}…`);
   try {
     const image = await loaded(fileUrl(file));
-    image.alt = `The ${what} of ${seen.shoot.name}`;
     if (!wait.isConnected) return;
+    image.alt = `The ${what} of ${titleOf(seen.shoot)}`;
     wait.remove();
     seen.end = deepZoom(viewer, [[image]], image.alt);
   } catch {
@@ -1397,21 +1488,23 @@ function showFrames(viewer) {
 /** A frame against the result, one on the other: the frame is put where it was aligned to. */
 async function showCompare(viewer) {
   const wait = waiting(viewer, "Loading the pictures…");
-  const frames = seen.frames.filter((one) => one.thumbnail);
+  const { shoot, about } = seen;
+  const known = about?.frames && new Set(about.frames.map((one) => one.index)); // of this version; later ones have more
+  const frames = seen.frames.filter((one) => one.thumbnail && (known?.has(one.index) ?? true));
   let at = Math.floor(frames.length / 2);
   try {
     const result = await loaded(fileUrl("result.jpg"));
-    result.alt = `The result of ${seen.shoot.name}`;
+    result.alt = `The result of ${titleOf(shoot)}`;
     const [width, height] = [result.naturalWidth, result.naturalHeight];
     const frame = new Image();
     const put = async () => {
       const record = frames[at];
-      const whole = !seen.shoot.let_go_at && /^image\/(jpeg|png|webp)$/.test(record.media_type);
-      const url = whole ? `/api/shoots/${seen.shoot.shoot_id}/frames/${record.index}/original` : thumbnail(seen.shoot.shoot_id, record.index);
+      const whole = !shoot.let_go_at && /^image\/(jpeg|png|webp)$/.test(record.media_type);
+      const url = whole ? `/api/shoots/${shoot.shoot_id}/frames/${record.index}/original` : thumbnail(shoot.shoot_id, record.index);
       const image = await loaded(url);
       if (frames[at] !== record) return;
-      const crop = seen.about?.result?.crop ?? { x: 0, y: 0, width, height };
-      const fate = seen.about?.frames?.find((one) => one.index === record.index);
+      const crop = about?.result?.crop ?? { x: 0, y: 0, width, height };
+      const fate = about?.frames?.find((one) => one.index === record.index);
       const t = fate?.transform?.length === 9 ? fate.transform : [1, 0, 0, 0, 1, 0, 0, 0, 1];
       // A small picture stands for the frame: about as large as the part that all frames cover, and a margin.
       const full = whole ? image.naturalWidth : crop.width + 2 * crop.x;
@@ -1454,7 +1547,7 @@ async function showCompare(viewer) {
     const chooser = h("input", { type: "range", min: "0", max: String(frames.length - 1), value: String(at), "aria-label": "Which frame", input: () => {
       at = Number(chooser.value);
       clearTimeout(later);
-      later = setTimeout(() => put().catch(() => {}), 120);
+      later = setTimeout(() => put().catch(() => setText(label, `Frame ${frames[at].index} cannot be loaded`)), 120);
     } });
     seen.end = deepZoom(viewer, [[result], [frame]], "A frame against the result", { tools: [h("label", {}, "Frame", chooser)], over: [handle, label, h("span", { class: "tag r" }, "Result")], size: [width, height] });
   } catch {
@@ -1508,6 +1601,7 @@ function deepZoom(viewer, panes, label, { tools = [], over = [], size = null } =
     at.x = limit(at.x, width * at.scale, w);
     at.y = limit(at.y, height * at.scale, tall);
     for (const layer of layers) layer.style.transform = `translate(${at.x}px, ${at.y}px) scale(${at.scale})`;
+    zoom.classList.toggle("fitted", at.fitted); // then a finger scrolls the page
     zoom.classList.toggle("pixels", at.scale * (devicePixelRatio || 1) >= 3);
     setText(shownScale, `${Math.round(100 * at.scale * (devicePixelRatio || 1))} %`);
   }
@@ -1629,7 +1723,7 @@ async function showSurface(viewer) {
     if (!answer.ok) throw new Error("not there");
     const mesh = readGlb(await answer.arrayBuffer());
     const picture = await createImageBitmap(mesh.picture);
-    if (!wait.isConnected) return;
+    if (!wait.isConnected) return picture.close();
     const canvas = h("canvas", { class: "surface", tabindex: "0", role: "application", "aria-label": "The surface in three dimensions. Arrow keys turn it, plus and minus bring it nearer." });
     const gl = canvas.getContext("webgl2", { antialias: true });
     if (!gl) {
@@ -1684,6 +1778,7 @@ function painter(gl, mesh, picture) {
   const program = compiled(gl, VERTEX, FRAGMENT);
   gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, picture);
+  picture.close();
   gl.generateMipmap(gl.TEXTURE_2D);
   gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR_MIPMAP_LINEAR);
   gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
@@ -1786,6 +1881,9 @@ function turn(viewer, canvas, gl, mesh, picture) {
   viewer.append(h("div", { class: "tools" }, as, turner, h("button", { type: "button", click: () => { Object.assign(look, { yaw: 0, pitch: 0, far: 2.7 }); setTurning(false); } }, "Front"), h("label", {}, "Relief", relief, times)));
   const watch = new ResizeObserver(redraw);
   watch.observe(canvas);
+  canvas.addEventListener("webglcontextlost", () => { // the graphics card was needed elsewhere
+    if (!look.over) showTab("surface");
+  });
   setTurning(look.turning);
   return () => {
     look.over = true;
@@ -1819,9 +1917,11 @@ function renderFacts() {
 const isStackable = (shoot) => shoot.stored > 1 && !shoot.going_on && !shoot.let_go_at;
 
 function factsOf(shoot, about) {
-  const facts = [["Taken", moment(shoot.created_at)]];
+  const facts = [["Name", shoot.name]];
+  if (shoot.specimen_id) facts.push(["Specimen", shoot.specimen_id]);
+  facts.push(["Taken", moment(shoot.created_at)]);
   if (shoot.unfinished || shoot.going_on) facts.push(["State", shoot.going_on ? "going on" : STATES[shoot.state] ?? shoot.state]);
-  facts.push(["Frames", shoot.planned > shoot.stored ? `${shoot.stored} of ${shoot.planned}` : String(shoot.stored)]);
+  facts.push(["Frames", shoot.planned > shoot.stored ? `${shoot.stored} of ${shoot.planned}` : String(about?.frames.length ?? shoot.stored)]);
   if (about) facts.push(...resultFacts(about));
   if (shoot.recipe === null) facts.push(["From", shoot.source]);
   if (shoot.let_go_at) facts.push(["Originals", `let go on ${moment(shoot.let_go_at)}`]);
@@ -1848,10 +1948,11 @@ function actionsOf(shoot) {
   if (shoot.recipe && !shoot.going_on) {
     if (shoot.unfinished) button(shoot.stored < shoot.planned ? `Shoot the other ${shoot.planned - shoot.stored}` : "Finish it", () => goOn(shoot.shoot_id), "primary");
     button("Use this plan again", () => {
-      plan.fill(shoot.recipe);
+      plan.fill({ ...shoot.recipe, specimen_id: null }); // another's ID on a picture is worse than none
+      plan.saved = "";
       plan.changed();
       location.hash = "#/";
-      toast("Recipe loaded", `The plan is that of “${shoot.name}” now.`, { key: "recipe" });
+      toast("Plan taken over", `It is that of “${shoot.name}” now${shoot.specimen_id ? ", without its specimen ID" : ""}.`, { key: "recipe" });
     });
   }
   if (isStackable(shoot)) button("Stack again", () => stack(shoot.shoot_id));
@@ -1863,9 +1964,10 @@ function filesOf() {
   const { shoot, about } = seen;
   const order = Object.keys(FILES);
   const place = (name) => order.indexOf(name) + 1 || 99;
+  const stem = [shoot.specimen_id, shoot.name, seen.version > 1 && `v${seen.version}`].filter(Boolean);
   const names = (versionOf()?.files ?? []).filter((name) => name !== "report.html").sort((one, other) => place(one) - place(other));
   return names.map((name) => h("li", {},
-    h("a", { href: fileUrl(name), download: `${shoot.name}-${name}` }, FILES[name] ?? name),
+    h("a", { href: fileUrl(name), download: [...stem, name].join("-") }, FILES[name] ?? name),
     h("span", {}, about?.files?.[name] ? bytes(about.files[name].size_bytes) : "")));
 }
 
@@ -1916,8 +2018,7 @@ const view = { name: "", id: "", version: "", tab: "" };
 
 function route() {
   const [, name = "", id = "", version = "", tab = ""] = location.hash.split("/");
-  seen.end?.();
-  seen.end = null;
+  leave();
   Object.assign(view, { name: name === "gallery" ? "gallery" : name === "shoots" && id ? "shoot" : "rig", id, version, tab });
   if (gated) return;
   for (const one of ["rig", "gallery", "shoot"]) $(`view-${one}`).hidden = one !== view.name;
@@ -1953,6 +2054,7 @@ async function enter() {
   try {
     await loadAll();
   } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
     if (problem.status !== 401) {
       setTimeout(enter, 2000);
       setHealth("lost", "No connection", "trying again");
@@ -1962,6 +2064,7 @@ async function enter() {
   connection.lost = false;
   delete document.body.dataset.lost;
   connection.open();
+  isOutdated();
   soon(600);
 }
 enter();
