@@ -22,18 +22,17 @@ from pydantic import TypeAdapter
 from focusrail.errors import StoreNotWritable, UnknownShoot
 from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
-from focusrail.model.recipe import Recipe
 from focusrail.model.selection import frames_text
 from focusrail.model.shoot import Shoot, State
 from focusrail.store.durable import make_folder, refusal
-from focusrail.store.journal_entries import Inbound, Kept, Publication, placed, shoot_of, within
+from focusrail.store.journal_entries import Inbound, Kept, Publication, placed, row_of, shoot_of, within
 from focusrail.store.journal_schema import to_newest, to_write_ahead
 from focusrail.store.room import free_bytes
 
 log = structlog.get_logger(__name__)
 _TIMEOUT_S = 10.0  # for another process to finish writing
 _DAYS = "SELECT date FROM day UNION SELECT substr(created_at, 1, 10) FROM shoot ORDER BY 1"
-_RECIPE, _METHOD, _FRAME = TypeAdapter(Recipe), TypeAdapter(Method), TypeAdapter(FrameRecord)
+_METHOD, _FRAME = TypeAdapter(Method), TypeAdapter(FrameRecord)
 
 
 class Journal:
@@ -73,20 +72,8 @@ class Journal:
 
     def add_shoot(self, shoot: Shoot, *, key: str | None = None, wish: str = "") -> None:
         """Enter a new shoot, and with it the `key` that it was begun with, and what was wished for."""
-        recipe = _RECIPE.dump_json(shoot.recipe).decode() if shoot.recipe is not None else None
-        row = (
-            shoot.shoot_id,
-            shoot.name,
-            shoot.specimen_id,
-            shoot.created_at.isoformat(),
-            shoot.source,
-            recipe,
-            _METHOD.dump_json(shoot.method).decode(),
-            json.dumps(shoot.positions_mm),
-            shoot.state.value,
-        )
         with self._writing():
-            self._db.execute("INSERT INTO shoot VALUES (?,?,?,?,?,?,?,?,?)", row)
+            self._db.execute("INSERT INTO shoot VALUES (?,?,?,?,?,?,?,?,?)", row_of(shoot))
             self._db.execute("INSERT INTO begun (shoot_id) VALUES (?)", (shoot.shoot_id,))
             if key is not None:
                 self._db.execute("INSERT INTO begun_with VALUES (?,?,?)", (key, shoot.shoot_id, wish))

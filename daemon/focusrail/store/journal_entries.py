@@ -64,6 +64,21 @@ def placed(record: FrameRecord, place: Callable[[PurePath], PurePath]) -> FrameR
     return replace(record, originals=tuple(replace(one, path=place(one.path)) for one in record.originals))
 
 
+def row_of(shoot: Shoot) -> tuple[str | None, ...]:
+    """A shoot's row in the table."""
+    return (
+        shoot.shoot_id,
+        shoot.name,
+        shoot.specimen_id,
+        shoot.created_at.isoformat(),
+        shoot.source,
+        None if shoot.recipe is None else _RECIPE.dump_json(shoot.recipe).decode(),
+        _METHOD.dump_json(shoot.method).decode(),
+        json.dumps(shoot.positions_mm),
+        shoot.state.value,
+    )
+
+
 def shoot_of(row: tuple[Any, ...]) -> Shoot:
     """A shoot from its row in the table. Raises ValueError where that is not as it was entered."""
     shoot_id, name, specimen_id, created_at, source, recipe, method, positions_mm, state = row

@@ -819,7 +819,8 @@ function render() {
   if (gated) return;
   const progress = going();
   if (status && !connection.lost) {
-    if (!status.rig) setHealth("trouble", "Rig not ready", status.trouble);
+    if (status.store_trouble) setHealth("trouble", "Journal damaged", status.store_trouble);
+    else if (!status.rig) setHealth("trouble", "Rig not ready", status.trouble);
     else if (status.doing) setHealth("busy", { paused: "Paused", ending: "Ending" }[progress?.state] ?? DOING[status.doing] ?? status.doing, progress?.name ?? status.rig);
     else setHealth("ready", "Ready", status.rig);
   }
