@@ -255,16 +255,18 @@ class Stacker:
         return fused, depth
 
     def glance(self, *, longest_px: int) -> Image | None:
-        """The composite so far, uncropped and reduced to about `longest_px`; None before the first frame.
+        """The composite so far, as much of it as all its frames cover, reduced to about `longest_px` on the canvas.
 
-        None also while a method of two passes has only begun. Not while `fuse` runs.
+        None before the first frame, and while a method of two passes has only begun. Not while `fuse` runs.
         """
         if self._accumulator is None or isinstance(self._accumulator, FirstLook) or self._first is None:
             return None
-        return self._accumulator.glance(max(1, max(self._first[0][:2]) // longest_px))
+        step = max(1, max(self._first[0][:2]) // longest_px)
+        x, y, w, h = (-(-length // step) for length in self._crop())
+        return np.ascontiguousarray(self._accumulator.glance(step)[y : y + h, x : x + w])
 
     def glance_depth(self, *, longest_px: int) -> DepthMap | None:
-        """The depth so far, uncropped, from so few of the pixels that it is at most `longest_px` wide and high.
+        """The depth so far of what `glance` shows, from so few pixels that it is at most `longest_px` wide and high.
 
         None before the first frame. Not while `fuse` runs.
         """
@@ -273,8 +275,17 @@ class Stacker:
             return None
         each = -(-2 * max(seen.peaks.best.shape) // longest_px)
         some = seen.peaks.window(*(slice(each // 2, None, each),) * 2)
-        height, width = (2 * length for length in some.best.shape)
-        return find_depth(some, seen.positions, noise=seen.noise, crop=(0, 0, width, height), executor=self._executor)
+        x, y, w, h = (-(-length // each) for length in self._crop())
+        crop = (x, y, min(w, 2 * some.best.shape[1] - x), min(h, 2 * some.best.shape[0] - y))
+        return find_depth(some, seen.positions, noise=seen.noise, crop=crop, executor=self._executor)
+
+    def _crop(self) -> tuple[int, int, int, int]:
+        """x, y, width and height of what all frames cover so far; of the whole canvas where they share nothing."""
+        assert self._first is not None
+        assert self._valid is not None
+        height, width = self._first[0][:2]
+        covered = self._valid.rectangle() if self._method.crop else (0, 0, 0, 0)
+        return covered if covered[2] and covered[3] else (0, 0, width, height)
 
 
 def _size(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> str:

@@ -269,16 +269,21 @@ def test_the_depth_so_far_is_small_and_uncropped_and_does_not_change_what_comes(
     assert np.array_equal(stacker.finish().depth().depth, other.finish().depth().depth)
 
 
-def test_a_glance_is_small_and_uncropped(executor) -> None:
-    stacker = Stacker(Method(), accelerator=CpuAccelerator(), executor=executor)
-    for index, frame in enumerate(stack_of(2)):
-        stacker.fuse(stacker.register(stacker.examine(frame), index, 0.0))
-    glance = stacker.glance(longest_px=100)
-    assert glance is not None
-    assert glance.shape == (75, 100, 3)
-    whole = stacker.glance(longest_px=5000)
-    assert whole is not None
-    assert whole.shape == (*SIZE[::-1], 3)
+@pytest.mark.parametrize("crop", [True, False])
+def test_a_glance_is_small_and_cropped_as_the_result_will_be(executor, crop: bool) -> None:
+    stacker = Stacker(Method(crop=crop), accelerator=CpuAccelerator(), executor=executor)
+    for index, frame in enumerate(reversed(stack_of(4))):  # whose field becomes larger
+        stacker.fuse(stacker.register(stacker.examine(frame), index, float(index)))
+    small, whole = stacker.glance(longest_px=100), stacker.glance(longest_px=5000)
+    depth = stacker.glance_depth(longest_px=100)
+    assert small is not None and whole is not None and depth is not None
+    result = stacker.finish()
+    assert (result.crop[2:] == SIZE) == (not crop)
+    assert np.array_equal(whole, result.fused.image)
+    step = max(SIZE) // 100
+    for shape in (small.shape, depth.depth.shape):
+        assert shape[0] == pytest.approx(result.crop[3] / step, abs=2)
+        assert shape[1] == pytest.approx(result.crop[2] / step, abs=2)
 
 
 def test_a_spectator_sees_every_row_of_every_stage_once() -> None:
