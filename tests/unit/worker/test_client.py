@@ -473,7 +473,8 @@ def test_the_depth_so_far_lies_beside_the_live_composite(
     run = start(live=tmp_path / "live.jpg", live_depth=tmp_path / "depth.jpg", live_every=1, depth_ends=(10.0, 10.4))
     assert finish(run, records).frames_used == FRAMES
     assert [event.frames for event in run.of(Live)] == [1, 2, 3, 4, 5]
-    assert cv2.imread(str(tmp_path / "live.jpg")).shape == (SIZE[1], SIZE[0], 3)
+    result = cv2.imread(str(run.process._place.scratch / "result.tif"))
+    assert cv2.imread(str(tmp_path / "live.jpg")).shape == result.shape, "it is cropped likewise"
     depth = cv2.imread(str(tmp_path / "depth.jpg"))
     assert depth.shape[1] >= 320, "there is room for the legend"
     assert pixels(run.process._place.scratch) == undisturbed
