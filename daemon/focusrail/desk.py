@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -124,7 +124,7 @@ class Desk:
 
     def halt(self) -> None:
         """Stop the rail now, and what moves it, also where nothing should be moving; where another process holds the
-        rig, that one's. Raises DeviceNotFound where no rail is open, ShootInUse, StoreNotWritable.
+        rig, that one's. Raises DeviceNotFound where no rail is open, ShootInUse.
 
         Nothing goes on by itself after that, neither what waits for a device that is lost.
         """
@@ -132,9 +132,10 @@ class Desk:
         rig = self.service.holder.kept
         if rig is not None and not self._doing:
             rig.carriage.halt()
-        waiting = None if self._doing else interrupted(self.service.journal, self.service.spool)
-        if waiting is not None:
-            give_up(waiting, self.service.journal, self.service.spool)
+        with self._standing():
+            waiting = None if self._doing else interrupted(self.service.journal, self.service.spool)
+            if waiting is not None:
+                give_up(waiting, self.service.journal, self.service.spool)
         if rig is None and not self.service.holder.halt_elsewhere():
             raise DeviceNotFound(f"there is no rail to halt: {self._trouble or 'it is not open yet'}")
 
@@ -143,7 +144,16 @@ class Desk:
         self.service.abort()
         progress = self.going_on.progress
         if progress is not None and self._doing == "shooting":
-            self.service.journal.give_up(progress.shoot_id)
+            with self._standing():
+                self.service.journal.give_up(progress.shoot_id)
+
+    @contextmanager
+    def _standing(self) -> Iterator[None]:
+        """The rail stands: a journal that cannot be written must not make it look otherwise."""
+        try:
+            yield
+        except FocusrailError as error:
+            log.error("journal.not_written", error=str(error))
 
     # --- shoots and stacks --------------------------------------------------------------------------------------------
 
