@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, wait
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,11 +25,12 @@ from focusrail.capture.plan import Plan, plan
 from focusrail.capture.rig import Rig
 from focusrail.capture.unfinished import give_up, interrupted
 from focusrail.config.schema import Config
-from focusrail.errors import FocusrailError, IllegalTransition, KeyReused, RigBusy, name_of
+from focusrail.errors import FocusrailError, IllegalTransition, KeyReused, RigBusy, ShootAborted, name_of
 from focusrail.event_log import EventLog
 from focusrail.glance import Ended, Estimate, GoingOn, Progress, Status, estimate
 from focusrail.metrics import Look, Metrics
 from focusrail.model.recipe import Recipe
+from focusrail.model.shoot import ENDED
 from focusrail.recipe_book import RecipeBook
 from focusrail.service import Service
 from focusrail.store.room import free_bytes
@@ -67,6 +69,7 @@ class Desk:
         self.going_on = GoingOn()
         self.wanted_s = -math.inf  # when a person has wanted the rig last, on the service's clock
         self._begun: Future[str] | None = None
+        self._taking_up: str | None = None
         self._trouble = ""
 
     # --- the rig ------------------------------------------------------------------------------------------------------
@@ -124,36 +127,36 @@ class Desk:
 
     def halt(self) -> None:
         """Stop the rail now, and what moves it, also where nothing should be moving; where another process holds the
-        rig, that one's. Raises DeviceNotFound where no rail is open, ShootInUse.
+        rig, that one's. Nothing goes on by itself then, neither what waits for a device that is lost.
 
-        Nothing goes on by itself after that, neither what waits for a device that is lost.
+        Raises DeviceNotFound where no rail is open, ShootInUse.
         """
-        self._end()
+        self.service.abort()
         rig = self.service.holder.kept
         if rig is not None and not self._doing:
             rig.carriage.halt()
-        with self._standing():
-            waiting = None if self._doing else interrupted(self.service.journal, self.service.spool)
-            if waiting is not None:
-                give_up(waiting, self.service.journal, self.service.spool)
-        if rig is None and not self.service.holder.halt_elsewhere():
+        reached = rig is not None or self.service.holder.halt_elsewhere()
+        self._give_up()
+        if not reached:
             raise DeviceNotFound(f"there is no rail to halt: {self._trouble or 'it is not open yet'}")
 
-    def _end(self) -> None:
-        """End what goes on, for good: whatever ends the service meanwhile, the next does not go on with it."""
-        self.service.abort()
-        progress = self.going_on.progress
-        if progress is not None and self._doing == "shooting":
-            with self._standing():
-                self.service.journal.give_up(progress.shoot_id)
-
-    @contextmanager
-    def _standing(self) -> Iterator[None]:
-        """The rail stands: a journal that cannot be written must not make it look otherwise."""
+    def _give_up(self) -> None:
+        """Journal that a person has ended what is shot, or waits: whatever ends the service now, no other goes on."""
         try:
-            yield
-        except FocusrailError as error:
+            if self._shooting is not None:
+                self.service.journal.give_up(self._shooting)
+            elif not self._doing and (waiting := interrupted(self.service.journal, self.service.spool)) is not None:
+                give_up(waiting, self.service.journal, self.service.spool)
+        except FocusrailError as error:  # the rail stands: that must not look otherwise
             log.error("journal.not_written", error=str(error))
+
+    @property
+    def _shooting(self) -> str | None:
+        """The shoot that is being shot, or taken up: its frames are proven first, and nobody has heard of it yet."""
+        progress = self.going_on.progress
+        if self._doing != "shooting":
+            return None
+        return self._taking_up if progress is None else progress.shoot_id
 
     # --- shoots and stacks --------------------------------------------------------------------------------------------
 
@@ -221,9 +224,8 @@ class Desk:
         """
         self._displaced = False
         try:
-            return self._submit(
-                "stacking", lambda: self.service.stack_folder(folder, links=False)[1], yields=True
-            ).result()
+            work = partial(self.service.stack_folder, folder, links=False)
+            return self._submit("stacking", work, yields=True).result()[1]
         except FocusrailError:
             if self._displaced or self._closed:
                 return None
@@ -234,6 +236,7 @@ class Desk:
     def tidy(self) -> None:
         """Let originals go as the configuration says, unless something goes on; it makes way for a person."""
         with suppress(RigBusy, FocusrailError):
+            self.service.journal.note_day(self.service.clock.utc())
             if self.service.retention.has_work:
                 self._submit("tidying", self.service.tidy, yields=True)
 
@@ -245,25 +248,36 @@ class Desk:
                 raise IllegalTransition(f"shoot {shoot_id} makes no frames now: there is nothing to be paused")
             self.service.pause()
 
-    def resume(self, shoot_id: str) -> str:
-        """Go on after a pause, or with a shoot that has ended early; return its ID."""
+    def resume(self, shoot_id: str, *, unasked: bool = False) -> str:
+        """Go on after a pause, or with a shoot that has ended early; return its ID.
+
+        `unasked`: unless a person has ended it meanwhile. Raises RigBusy and what refuses it.
+        """
         progress = self.going_on.progress
-        if progress is None or progress.shoot_id != shoot_id:
-            self.service.journal.shoot(shoot_id)
-            return self._begin("shooting", lambda: self.service.shoot_on(shoot_id))
-        self.service.resume()
-        return shoot_id
+        if progress is not None and progress.shoot_id == shoot_id:
+            self.service.resume()
+            return shoot_id
+        self.service.journal.shoot(shoot_id)
+        if not unasked:
+            self.service.journal.forget_going_on(shoot_id)
+
+        def go_on() -> Published:
+            if unasked and self.service.journal.shoot(shoot_id).state in ENDED:
+                raise ShootAborted(f"shoot {shoot_id} has been ended meanwhile")
+            return self.service.shoot_on(shoot_id)
+
+        return self._begin("shooting", go_on, taking_up=shoot_id)
 
     def abort(self, shoot_id: str) -> None:
         """End a shoot or stack, also one that waits to be gone on with; what is stored is safe."""
         with self._change:  # so that it is this one that is ended
-            progress = self.going_on.progress
-            if progress is None or progress.shoot_id != shoot_id:
+            if self._shooting != shoot_id:
                 shoot = self.service.journal.shoot(shoot_id)
                 if give_up(shoot, self.service.journal, self.service.spool):
                     return
-            self._going_on(shoot_id)
-            self._end()
+                self._going_on(shoot_id)
+            self.service.abort()
+            self._give_up()
 
     def _going_on(self, shoot_id: str) -> Progress:
         progress = self.going_on.progress
@@ -272,7 +286,7 @@ class Desk:
             raise RigBusy(f"shoot {shoot_id} is not going on")
         return progress
 
-    def _begin(self, doing: str, work: Callable[[], Published]) -> str:
+    def _begin(self, doing: str, work: Callable[[], Published], *, taking_up: str | None = None) -> str:
         begun: Future[str] = Future()
 
         def run() -> None:
@@ -292,7 +306,7 @@ class Desk:
             finally:
                 self.going_on.over()
 
-        self._submit(doing, run, begun=begun)
+        self._submit(doing, run, begun=begun, taking_up=taking_up)
         return begun.result()
 
     def _fail(self, begun: Future[str], error: Exception) -> None:
@@ -303,7 +317,13 @@ class Desk:
         self.metrics.ended(name_of(error))
 
     def _submit(
-        self, doing: str, work: Callable[[], _T], *, begun: Future[str] | None = None, yields: bool = False
+        self,
+        doing: str,
+        work: Callable[[], _T],
+        *,
+        begun: Future[str] | None = None,
+        taking_up: str | None = None,
+        yields: bool = False,
     ) -> Future[_T]:
         if not yields:
             self.wanted_s = self.service.clock.monotonic_s()
@@ -317,7 +337,7 @@ class Desk:
                 raise RigBusy(f"the rig is busy ({self._doing}): wait for it to end, or abort it")
             operation = ExitStack()
             operation.enter_context(self.service.operation())  # a halt from now on is for this
-            self._doing, self._begun = doing, begun
+            self._doing, self._begun, self._taking_up = doing, begun, taking_up
 
             def run() -> _T:
                 try:
@@ -374,10 +394,6 @@ class Desk:
     def look(self) -> Look:
         """The figures that are as they are just now."""
         status, store = self.status(), self.service.config.store
-        progress = status.progress
-        return Look(
-            rig_open=bool(status.rig),
-            position_known=status.position_mm is not None,
-            frames_waiting=0 if progress is None else max(0, progress.stored - progress.fused - progress.left_out),
-            free_bytes={"spool": free_bytes(store.spool_folder), "outbound": free_bytes(store.outbound_folder)},
-        )
+        free = {"spool": free_bytes(store.spool_folder), "outbound": free_bytes(store.outbound_folder)}
+        waiting = 0 if status.progress is None else status.progress.waiting
+        return Look(bool(status.rig), status.position_mm is not None, waiting, free)

@@ -28,6 +28,11 @@ class Progress:
     elapsed_s: float = 0.0
     remaining_s: float | None = None  # of the frames still to be made, at the pace so far
 
+    @property
+    def waiting(self) -> int:
+        """Frames that are stored, and not looked at yet."""
+        return max(0, self.stored - self.fused - self.left_out)
+
     def at(self, now_s: float, *, began_s: float, first_s: float) -> Progress:
         """The same at a time, where it began at another, and its first frame came at a third."""
         remaining_s = None

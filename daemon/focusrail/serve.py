@@ -133,7 +133,14 @@ class _Server(uvicorn.Server):
 
     def halt(self) -> None:
         """Stop the rail, and what moves it: another process has asked for that."""
-        threading.Thread(target=self._desk.halt, name="halting").start()
+
+        def halting() -> None:
+            try:
+                self._desk.halt()
+            except (DriverError, FocusrailError) as error:
+                log.warning("rail.not_halted", error=str(error))
+
+        threading.Thread(target=halting, name="halting").start()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -167,7 +174,7 @@ async def _keep_open(desk: Desk, config: Config, watchdog: Watchdog) -> None:
             if config.service.resume and not await asyncio.to_thread(_go_on, desk):
                 again_s = time.monotonic() + _AGAIN_S
         today = desk.service.clock.utc().date()
-        if rig is not None and not desk.status().doing and tidied != today:
+        if tidied != today and not desk.status().doing:
             tidied = today
             await asyncio.to_thread(desk.tidy)
         await asyncio.sleep(_LOOK_S)
@@ -183,11 +190,11 @@ def _go_on(desk: Desk) -> bool:
         shoot_id = shoot.shoot_id
         # What has ended each attempt without a word, as a driver that hangs does, may end the next as well.
         if journal.note_going_on(shoot_id) > _ATTEMPTS:
-            error = f"{_ATTEMPTS} attempts have brought no frame: see what the rig does, then resume or abort it"
+            error = f"{_ATTEMPTS} attempts came no further: see what the rig does, then resume or abort it"
             log.error("shoot.not_resumed", shoot_id=shoot_id, error=error)
             return True
         log.info("shoot.resumed", shoot_id=shoot_id)
-        desk.resume(shoot_id)
+        desk.resume(shoot_id, unasked=True)
         return True
     except (DriverError, FocusrailError) as refused:
         log.error("shoot.not_resumed", shoot_id=shoot_id, error=str(refused))

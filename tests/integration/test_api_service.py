@@ -347,7 +347,7 @@ def test_a_shoot_that_comes_no_further_waits_for_a_person(tmp_path: Path) -> Non
         journal.close()
         service.start()
         service.until(lambda: service.logged("shoot.not_resumed"))
-        assert "no frame" in service.logged("shoot.not_resumed")[0]["error"]
+        assert "came no further" in service.logged("shoot.not_resumed")[0]["error"]
         assert service.shoot(shoot_id)["interrupted"] and not service.logged("shoot.resumed")
         assert service.local.post(f"/api/shoots/{shoot_id}/resume").status_code == 202
         service.until(lambda: service.shoot(shoot_id)["state"] == "published")

@@ -29,6 +29,7 @@ from focusrail.errors import (
     StoreNotWritable,
 )
 from focusrail.event_log import EventLog
+from focusrail.model.frame import FrameRecord
 from focusrail.model.shoot import State
 from focusrail.service import Service
 from focusrail.store.journal import Journal
@@ -77,6 +78,33 @@ def test_a_halt_that_reaches_no_rail_says_so(tmp_path: Path) -> None:
         desk.halt()
     desk.open()
     desk.halt()
+    close(desk)
+
+
+@pytest.mark.parametrize("stop", ["halt", "abort"])
+def test_a_stop_while_its_frames_are_proven_holds(
+    tmp_path: Path, several: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, stop: str
+) -> None:
+    shoot_id = shot_halfway(small_rig(tmp_path))
+    desk = Desk(small_rig(tmp_path), EventLog())
+    desk.open()
+    proving, stopped = threading.Event(), threading.Event()
+
+    def slowly(known: list[FrameRecord]) -> list[FrameRecord]:
+        proving.set()
+        assert stopped.wait(10)
+        return known
+
+    monkeypatch.setattr("focusrail.service.proven", slowly)
+    resumed = several.submit(desk.resume, shoot_id, unasked=True)
+    assert proving.wait(10)
+    desk.halt() if stop == "halt" else desk.abort(shoot_id)
+    stopped.set()
+    with pytest.raises(ShootAborted):
+        resumed.result()
+    assert desk.service.journal.shoot(shoot_id).state is State.ABORTED
+    with pytest.raises(ShootAborted, match="ended meanwhile"):
+        desk.resume(shoot_id, unasked=True)
     close(desk)
 
 
@@ -315,6 +343,20 @@ def test_what_a_person_has_ended_is_not_gone_on_with_whatever_ends_the_service_t
     service.close()
 
 
+def test_an_abort_at_the_last_frame_holds_though_all_frames_are_there(tmp_path: Path) -> None:
+    config = small_rig(tmp_path, camera={"transfer_s": 0.5})
+    desk = Desk(config, EventLog())
+    desk.open()
+    shoot_id = desk.shoot(recipe(frames=3))
+    until(lambda: desk.service.journal.frame_count(shoot_id) == 2)
+    desk.abort(shoot_id)
+    close(desk)
+    service = Service(config)
+    assert service.journal.shoot(shoot_id).state is State.ABORTED
+    assert interrupted(service.journal, service.spool) is None
+    service.close()
+
+
 def test_a_shoot_for_which_the_disk_is_too_small_is_refused_before_anything_moves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,10 +407,14 @@ def test_a_shoot_waits_for_its_disk_and_for_folders_that_came_between(tmp_path: 
 def test_a_camera_that_comes_back_with_another_picture_size_ends_the_shoot(tmp_path: Path) -> None:
     shoot_id = shot_halfway(small_rig(tmp_path, camera={"transfer_s": 0.1}), frames=40)
     service = Service(small_rig(tmp_path, camera={"width_px": 400, "height_px": 300, "transfer_s": 0.1}))
-    with pytest.raises(CaptureFailed, match=r"frames 5, 6.* are of another size .*set the camera as it was.* are safe"):
+    with pytest.raises(CaptureFailed, match=r"frames 5, 6.* another size .*set the camera as it was.*5 frames are"):
         service.shoot_on(shoot_id)
-    assert service.journal.frame_count(shoot_id) < 30 and service.journal.publications(shoot_id) == []
+    assert [frame.index for frame in service.journal.frames(shoot_id)] == [0, 1, 2, 3, 4]
+    assert service.journal.publications(shoot_id) == []
     assert service.journal.shoot(shoot_id).state is State.FAILED, "and nobody goes on with it unasked"
+    service.close()
+    service = Service(small_rig(tmp_path))
+    assert service.shoot_on(shoot_id).finished.frames_used == 40, "those of another size are shot anew"
     service.close()
 
 

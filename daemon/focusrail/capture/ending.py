@@ -76,7 +76,8 @@ def _what_is_safe(shoot: Shoot, journal: Journal, command: str, *, waits: bool) 
         return f"; shoot {shoot.shoot_id} is as it was published"
     stored = len(journal.frames(shoot.shoot_id))
     if waits:
-        return f"; {stored} frames are safe, and the service goes on with it once that is back, if it is not aborted"
+        safe = "one frame is" if stored == 1 else f"{stored} frames are"
+        return f"; {safe} safe, and the service goes on with it once that is back, if it is not aborted"
     if stored < 2:
         return "; one frame is safe in the spool" if stored else ""
     go_on = f"`{command} resume {shoot.shoot_id}` shoots the rest, " if stored < len(shoot.positions_mm) else ""

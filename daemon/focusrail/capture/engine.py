@@ -102,6 +102,8 @@ class Engine:
             raise ShootAborted(f"shoot {shoot.shoot_id} was aborted") from error
         except BaseException:
             self._rescue(pending)
+            if run.in_vain:
+                self._journal.drop_frames(shoot.shoot_id, run.in_vain)
             raise
         return run.stacking_error
 
@@ -218,16 +220,24 @@ class _Run:
     to_shoot: int  # frames that are not stored yet
     left_out: Mapping[int, FocusrailError]
     made: list[int] = field(default_factory=list)
+    first_other: int | None = None  # frame of another size
     stacking_error: FocusrailError | None = None
     first: bool = True  # no frame has been made yet: nothing is known of their size
 
     def check_sizes(self) -> None:
         """More frames would be in vain where those of this run have another size. Raises CaptureFailed."""
-        other = [str(index) for index in self.made if isinstance(self.left_out.get(index), FrameSizeDiffers)]
+        other = [index for index in self.made if isinstance(self.left_out.get(index), FrameSizeDiffers)]
         if len(other) >= _OTHER_SIZES:
+            self.first_other = other[0]
+            named = ", ".join(map(str, other))
             raise CaptureFailed(
-                f"frames {', '.join(other)} are of another size than the first: set the camera as it was, then go on"
+                f"frames {named} are of another size than the first: set the camera as it was; they are shot anew then"
             )
+
+    @property
+    def in_vain(self) -> list[int]:
+        """The frames from the first on that was of another size; the newest may not have been looked at yet."""
+        return [] if self.first_other is None else self.made[self.made.index(self.first_other) :]
 
     def submit(self, record: FrameRecord) -> None:
         """Hand a stored frame over; when stacking has failed the shoot goes on: frames can be stacked later."""

@@ -280,12 +280,12 @@ class Stacker:
         return find_depth(some, seen.positions, noise=seen.noise, crop=crop, executor=self._executor)
 
     def _crop(self) -> tuple[int, int, int, int]:
-        """x, y, width and height of what all frames cover so far; of the whole canvas where they share nothing."""
+        """x, y, width and height of what all frames cover so far; of the whole canvas where they share little."""
         assert self._first is not None
         assert self._valid is not None
         height, width = self._first[0][:2]
         covered = self._valid.rectangle() if self._method.crop else (0, 0, 0, 0)
-        return covered if covered[2] and covered[3] else (0, 0, width, height)
+        return covered if 4 * covered[2] * covered[3] >= width * height else (0, 0, width, height)
 
 
 def _size(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> str:

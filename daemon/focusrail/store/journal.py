@@ -6,36 +6,28 @@ A frame is in the journal only after its originals are durable, so whatever the 
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import structlog
 from pydantic import TypeAdapter
 
-from focusrail.errors import StoreNotWritable, UnknownShoot
+from focusrail.errors import ShootAborted, UnknownShoot
 from focusrail.model.frame import FrameRecord
 from focusrail.model.method import Method
 from focusrail.model.selection import frames_text
-from focusrail.model.shoot import Shoot, State
-from focusrail.store.durable import make_folder, refusal
+from focusrail.model.shoot import ENDED, Shoot, State
 from focusrail.store.journal_entries import Inbound, Kept, Publication, placed, row_of, shoot_of, within
-from focusrail.store.journal_schema import to_newest, to_write_ahead
-from focusrail.store.room import free_bytes
+from focusrail.store.journal_file import JournalFile
 
-log = structlog.get_logger(__name__)
-_TIMEOUT_S = 10.0  # for another process to finish writing
 _DAYS = "SELECT date FROM day UNION SELECT substr(created_at, 1, 10) FROM shoot ORDER BY 1"
 _METHOD, _FRAME = TypeAdapter(Method), TypeAdapter(FrameRecord)
 
 
-class Journal:
+class Journal(JournalFile):
     """What happened. Safe from several threads; several processes may have it open."""
 
     def __init__(self, path: Path, *, spool: Path | None = None, outbound: Path | None = None) -> None:
@@ -44,31 +36,9 @@ class Journal:
         What lies in `spool` or `outbound`, which are beside it if nothing is said, is entered by its place in them: so
         they can be moved.
         """
-        make_folder(path.parent)
-        self.damage = ""  # what was found to be wrong with it; empty: nothing
-        self._path = path
+        super().__init__(path)
         self._spool = (spool or path.parent / "spool").absolute()
         self._outbound = (outbound or path.parent / "outbound").absolute()
-        self._lock = threading.Lock()
-        with self._refusing():
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_TIMEOUT_S)
-        try:
-            self._open()
-        except BaseException:
-            self._db.close()
-            raise
-
-    def _open(self) -> None:
-        with self._refusing():
-            to_write_ahead(self._db, timeout_s=_TIMEOUT_S)
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA foreign_keys=ON")
-        with self._writing():
-            to_newest(self._db, self._path)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
 
     def add_shoot(self, shoot: Shoot, *, key: str | None = None, wish: str = "") -> None:
         """Enter a new shoot, and with it the `key` that it was begun with, and what was wished for."""
@@ -163,11 +133,19 @@ class Journal:
             self._db.execute("INSERT OR REPLACE INTO inbound VALUES (?,?,?,?,?,?)", row)
 
     def advance(self, shoot: Shoot, to: State) -> None:
-        """Move a shoot to another state, here and in the journal. Raises IllegalTransition and changes nothing."""
+        """Move a shoot to another state, here and in the journal. Raises IllegalTransition and changes nothing.
+
+        What a person has given up meanwhile stays aborted: raises ShootAborted, unless it was to end, too.
+        """
         old = shoot.advance(to)
         try:
             with self._writing():
-                self._db.execute("UPDATE shoot SET state=? WHERE shoot_id=?", (to.value, shoot.shoot_id))
+                done = self._db.execute(
+                    "UPDATE shoot SET state=:to WHERE shoot_id=:one AND (state<>'aborted' OR :old='aborted')",
+                    {"to": to.value, "one": shoot.shoot_id, "old": old.value},
+                )
+                if not done.rowcount and to not in ENDED:
+                    raise ShootAborted(f"shoot {shoot.shoot_id} was aborted")
         except BaseException:
             shoot.state = old  # what could not be written has not happened
             raise
@@ -191,6 +169,12 @@ class Journal:
         rows = [(r.shoot_id, r.index, self._frame_json(r)) for r in records]
         with self._writing():
             self._db.executemany("INSERT OR REPLACE INTO frame VALUES (?,?,?)", rows)
+
+    def drop_frames(self, shoot_id: str, indices: Iterable[int]) -> None:
+        """Enter that frames are of no use and are to be shot anew; until then their files stay."""
+        rows = [(shoot_id, index) for index in indices]
+        with self._writing():
+            self._db.executemany("DELETE FROM frame WHERE shoot_id=? AND frame_index=?", rows)
 
     def publish(
         self,
@@ -354,37 +338,3 @@ class Journal:
 
     def _frame_json(self, record: FrameRecord) -> str:
         return _FRAME.dump_json(placed(record, partial(within, self._spool))).decode()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._lock, self._refusing():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # a full disk has rolled back already
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _refusing(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if "full" in str(error) or ("I/O" in str(error) and free_bytes(self._path.parent) < 1 << 20):
-                raise refusal(self._path, OSError(28, str(error))) from error
-            raise StoreNotWritable(
-                f"cannot write the journal {self._path}: {error}; check that it and its folder are yours to write"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(str(error)) from error
-        except ValueError as error:  # an entry that is no longer what was entered
-            raise self._damaged("an entry cannot be read") from error
-
-    def _damaged(self, how: str) -> StoreNotWritable:
-        error = StoreNotWritable(f"the journal {self._path} is damaged: {how}; restore it, or move it away")
-        if not self.damage:
-            log.error("journal.damaged", error=str(error))
-        self.damage = str(error)
-        return error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from focusrail.errors import StoreNotWritable
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 SCHEMA = """
 CREATE TABLE shoot (
     shoot_id TEXT PRIMARY KEY, name TEXT NOT NULL, specimen_id TEXT, created_at TEXT NOT NULL, source TEXT NOT NULL,
@@ -41,6 +41,7 @@ UPGRADES = {
     9: "CREATE TABLE gone_on (shoot_id TEXT PRIMARY KEY REFERENCES shoot, frames INTEGER NOT NULL,"
     " attempts INTEGER NOT NULL) STRICT",
     10: "CREATE TABLE day (date TEXT PRIMARY KEY) STRICT",
+    11: "INSERT OR IGNORE INTO day SELECT substr(published_at, 1, 10) FROM publication",
 }
 
 

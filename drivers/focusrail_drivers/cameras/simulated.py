@@ -169,6 +169,8 @@ class SimulatedCamera:
         """Let go; a delivery that hangs ends."""
         self._open = False
         self._closed.set()
+        self._kept_darkroom.let_go()
+        self._kept_viewfinder.let_go()
 
     def configure(self, settings: Mapping[str, str]) -> Mapping[str, str]:
         """Set `exposure_s` or `iso`; return both as they are then. Raises SettingRefused, and then nothing changed."""

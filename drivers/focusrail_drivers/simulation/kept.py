@@ -20,6 +20,7 @@ class KeptWhileUsed(Generic[_T]):
         self._make, self._for_s = make, for_s
         self._lock = threading.Lock()
         self._kept: _T | None = None
+        self._timer: threading.Timer | None = None
         self._asked_s = 0.0
 
     def get(self) -> _T:
@@ -31,10 +32,17 @@ class KeptWhileUsed(Generic[_T]):
                 self._look_in(self._for_s)
             return self._kept
 
+    def let_go(self) -> None:
+        """Nobody wants it now."""
+        with self._lock:
+            self._kept = None
+            if self._timer is not None:
+                self._timer.cancel()
+
     def _look_in(self, wait_s: float) -> None:
-        timer = threading.Timer(wait_s, self._look)
-        timer.daemon = True
-        timer.start()
+        self._timer = threading.Timer(wait_s, self._look)
+        self._timer.daemon = True
+        self._timer.start()
 
     def _look(self) -> None:
         with self._lock:

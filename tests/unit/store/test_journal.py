@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from focusrail.errors import DiskFull, IllegalTransition, StoreNotWritable, UnknownShoot
+from focusrail.errors import DiskFull, IllegalTransition, ShootAborted, StoreNotWritable, UnknownShoot
 from focusrail.model.frame import FrameRecord, Original
 from focusrail.model.method import Method, Registration, notebook
 from focusrail.model.recipe import Recipe
@@ -204,6 +204,21 @@ def test_what_became_of_an_inbound_folder_is_remembered(journal: Journal, path: 
     again = reopened(path)
     assert again.inbound("beetle") == done
     again.close()
+
+
+def test_what_a_person_has_given_up_stays_aborted_whatever_works_on_it_goes_on_to(journal: Journal) -> None:
+    working = journal.shoot("s1")
+    journal.advance(working, State.PREFLIGHT)
+    journal.advance(working, State.SHOOTING)
+    journal.give_up("s1")
+    with pytest.raises(ShootAborted):
+        journal.advance(working, State.MERGING)
+    assert working.state is State.SHOOTING and journal.shoot("s1").state is State.ABORTED
+    journal.advance(working, State.FAILED)
+    assert journal.shoot("s1").state is State.ABORTED
+    again = journal.shoot("s1")
+    journal.advance(again, State.SHOOTING)
+    assert journal.shoot("s1").state is State.SHOOTING, "a person goes on with it"
 
 
 def test_attempts_are_counted_from_the_last_frame(journal: Journal, path: Path) -> None:
