@@ -136,17 +136,17 @@ class Desk:
         if rig is not None and not self._doing:
             rig.carriage.halt()
         reached = rig is not None or self.service.holder.halt_elsewhere()
-        self._give_up()
+        self._give_up(waiting=True)
         if not reached:
             raise DeviceNotFound(f"there is no rail to halt: {self._trouble or 'it is not open yet'}")
 
-    def _give_up(self) -> None:
-        """Journal that a person has ended what is shot, or waits: whatever ends the service now, no other goes on."""
+    def _give_up(self, *, waiting: bool = False) -> None:
+        """Journal that a person has ended what is shot, or `waiting`: whatever ends the service, none goes on then."""
         try:
             if self._shooting is not None:
                 self.service.journal.give_up(self._shooting)
-            elif not self._doing and (waiting := interrupted(self.service.journal, self.service.spool)) is not None:
-                give_up(waiting, self.service.journal, self.service.spool)
+            elif waiting and (shoot := interrupted(self.service.journal, self.service.spool)) is not None:
+                give_up(shoot, self.service.journal, self.service.spool)
         except FocusrailError as error:  # the rail stands: that must not look otherwise
             log.error("journal.not_written", error=str(error))
 

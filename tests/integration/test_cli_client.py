@@ -307,12 +307,14 @@ def test_folders_of_the_machine_are_only_for_those_who_are_on_it(tmp_path: Path)
 def test_a_configuration_that_was_spoilt_meanwhile_does_not_keep_anybody_from_halting(
     served: Home, tmp_path: Path
 ) -> None:
-    served.config.write_text("rial: {}\n" + (good := served.config.read_text()))
+    good = served.config.read_text()
     try:
-        said = served.run("rail", "halt")
-        assert (said.code, said.out) == (0, "halted     the rail, and what the service was doing with it\n")
-        assert any("rial" in sentence for sentence in said.sentences)
-        assert served.run("rail", "home").code == 78
+        for spoilt in ("rial: {}\n" + good, good + "store: [\n", good.replace("listen", "lisent")):
+            served.config.write_text(spoilt)
+            said = served.run("rail", "halt")
+            assert (said.code, said.out) == (0, "halted     the rail, and what the service was doing with it\n"), spoilt
+            assert any(str(served.config) in sentence for sentence in said.sentences)
+            assert served.run("rail", "home").code == 78
     finally:
         served.config.write_text(good)
     nobody = Home(tmp_path)

@@ -108,7 +108,8 @@ def test_a_stop_while_its_frames_are_proven_holds(
     close(desk)
 
 
-def test_a_halt_is_for_a_shoot_that_waits_for_its_camera_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["idle", "while something else is stacked"])
+def test_a_halt_is_for_a_shoot_that_waits_for_its_camera_too(tmp_path: Path, meanwhile: bool) -> None:
     """Hands that plug the cable in again are in the rig."""
     desk = Desk(small_rig(tmp_path, camera={"connection_lost_at": [3]}), EventLog())
     desk.service.goes_on = True
@@ -117,8 +118,12 @@ def test_a_halt_is_for_a_shoot_that_waits_for_its_camera_too(tmp_path: Path) -> 
     until(lambda: not desk.status().doing)
     assert interrupted(desk.service.journal, desk.service.spool) is not None
     assert "the service goes on with it once that is back" in desk.status().trouble
+    stacked = threading.Event()
+    if meanwhile:
+        desk._submit("stacking", lambda: stacked.wait(10))
     with pytest.raises(DeviceNotFound):
         desk.halt()
+    stacked.set()
     assert interrupted(desk.service.journal, desk.service.spool) is None
     assert desk.service.journal.shoot(shoot_id).state is State.ABORTED
     close(desk)
@@ -405,8 +410,8 @@ def test_a_shoot_waits_for_its_disk_and_for_folders_that_came_between(tmp_path: 
 
 
 def test_a_camera_that_comes_back_with_another_picture_size_ends_the_shoot(tmp_path: Path) -> None:
-    shoot_id = shot_halfway(small_rig(tmp_path, camera={"transfer_s": 0.1}), frames=40)
-    service = Service(small_rig(tmp_path, camera={"width_px": 400, "height_px": 300, "transfer_s": 0.1}))
+    shoot_id = shot_halfway(small_rig(tmp_path), frames=40)
+    service = Service(small_rig(tmp_path, camera={"width_px": 400, "height_px": 300, "transfer_s": 0.3}))
     with pytest.raises(CaptureFailed, match=r"frames 5, 6.* another size .*set the camera as it was.*5 frames are"):
         service.shoot_on(shoot_id)
     assert [frame.index for frame in service.journal.frames(shoot_id)] == [0, 1, 2, 3, 4]

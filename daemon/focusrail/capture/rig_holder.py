@@ -140,6 +140,6 @@ def _owner(lock_file: Path) -> tuple[int, signal.Signals] | None:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             with suppress(ValueError, KeyError):
-                pid, name = file.read().split()
-                return int(pid), signal.Signals[name]
+                pid, _, name = file.read().partition(" ")
+                return int(pid), signal.Signals[name or "SIGINT"]  # an older version has not said
     return None

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from focusrail.model.outputs import Outputs
 from focusrail.model.recipe import Recipe
 
 _T = TypeVar("_T")
+_INSTALLED_SOCKET = Path("/run/focusrail/socket")  # as systemd/configuration.py has it
 _LONGEST_VALUE = 60  # characters of a wrong value that a message repeats
 
 # What pydantic says of these is about Python, not about YAML.
@@ -53,11 +55,22 @@ def load_config(path: Path) -> Config:
 
 
 def load_whereabouts(path: Path) -> Config:
-    """What the file says of where data and service are, whatever is wrong with the rest of it. Raises ConfigError."""
-    source = document.read(path)
-    data = source.data if isinstance(source.data, dict) else {}
-    kept: Data = {section: data[section] for section in data if section in ("store", "service")}
-    return _validated(Config, replace(source, data=kept), folder=path.parent)
+    """Where data and service are, as far as the file tells that, whatever is wrong with it.
+
+    Where it cannot be read at all: where an installed service has its socket, or the usual places. Raises ConfigError.
+    """
+    data: Data = None
+    with suppress(ConfigError):
+        data = document.read(path).data
+    kept: dict[str, Data] = {} if isinstance(data, dict) else {"service": {"socket": str(_INSTALLED_SOCKET)}}
+    if isinstance(data, dict):
+        for section, key in (("store", "root"), ("service", "socket")):
+            given = data.get(section)
+            if isinstance(given, dict) and isinstance(given.get(key), str):
+                kept[section] = {key: given[key]}
+    elif not _INSTALLED_SOCKET.is_socket():
+        kept = {}
+    return _validated(Config, Document(str(path), dict(kept), {}), folder=path.parent)
 
 
 def check_config(text: str, *, shown: str) -> None:

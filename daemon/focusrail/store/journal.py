@@ -6,7 +6,6 @@ A frame is in the journal only after its originals are durable, so whatever the 
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
@@ -23,7 +22,6 @@ from focusrail.model.shoot import ENDED, Shoot, State
 from focusrail.store.journal_entries import Inbound, Kept, Publication, placed, row_of, shoot_of, within
 from focusrail.store.journal_file import JournalFile
 
-_DAYS = "SELECT date FROM day UNION SELECT substr(created_at, 1, 10) FROM shoot ORDER BY 1"
 _METHOD, _FRAME = TypeAdapter(Method), TypeAdapter(FrameRecord)
 
 
@@ -194,7 +192,8 @@ class Journal(JournalFile):
         row = (shoot.shoot_id, version, place, at.isoformat(), method_json, frames_text(without), measured_by)
         try:
             with self._writing():
-                self._db.execute("INSERT INTO publication VALUES (?,?,?,?,?,?,?)", row)
+                self._note_day(at)
+                self._db.execute("INSERT INTO publication VALUES (?,?,?,?,?,?,?,(SELECT max(sequence) FROM day))", row)
                 self._db.execute("UPDATE shoot SET state=? WHERE shoot_id=?", (shoot.state.value, shoot.shoot_id))
         except BaseException:
             shoot.state = old
@@ -291,9 +290,16 @@ class Journal(JournalFile):
         return "" if row is None else str(row[0])
 
     def note_day(self, at: datetime) -> None:
-        """Enter that there was such a day, beside those on which something was begun."""
+        """Enter that it is such a day now, if it was another when that was entered last."""
         with self._writing():
-            self._db.execute("INSERT OR IGNORE INTO day VALUES (?)", (at.date().isoformat(),))
+            self._note_day(at)
+
+    def _note_day(self, at: datetime) -> None:
+        self._db.execute(
+            "INSERT INTO day (date) SELECT :date"
+            " WHERE :date IS NOT (SELECT date FROM day ORDER BY sequence DESC LIMIT 1)",
+            {"date": at.date().isoformat()},
+        )
 
     def kept(self) -> list[Kept]:
         """The shoots whose originals the spool keeps; not the stacks of photographs that lie elsewhere."""
@@ -303,16 +309,22 @@ class Journal(JournalFile):
                 " FROM frame, json_each(frame.record, '$.originals') original WHERE frame.shoot_id=shoot.shoot_id),"
                 " (SELECT max(published_at) FROM publication WHERE publication.shoot_id=shoot.shoot_id),"
                 " (SELECT max(rowid) FROM publication WHERE publication.shoot_id=shoot.shoot_id)"
+                ", (SELECT max(day) FROM publication WHERE publication.shoot_id=shoot.shoot_id)"
                 ", state, json_array_length(positions_mm) >"
                 " (SELECT count(*) FROM frame WHERE frame.shoot_id=shoot.shoot_id)"
                 " FROM shoot WHERE recipe IS NOT NULL AND shoot_id NOT IN (SELECT shoot_id FROM let_go)"
             ).fetchall()
-            days = [date for (date,) in self._db.execute(_DAYS)]
+            days = self._db.execute("SELECT sequence, date FROM day ORDER BY sequence DESC").fetchall()
+        after: dict[int, int] = {}  # how many days have come after one
+        dates: set[str] = set()
+        for sequence, date in days:
+            after[sequence] = len(dates)
+            dates.add(date)
         found = []
-        for shoot_id, size_bytes, at, entry, state, misses in rows:
+        for shoot_id, size_bytes, at, entry, day, state, misses in rows:
             done = at is not None and state == State.PUBLISHED.value and not misses and self.is_finished(shoot_id)
-            later = len(days) - bisect_right(days, at[: len("2026-11-26")]) if done else 0
-            found.append(Kept(shoot_id, size_bytes, datetime.fromisoformat(at) if done else None, entry or 0, later))
+            published_at = datetime.fromisoformat(at) if done else None
+            found.append(Kept(shoot_id, size_bytes, published_at, entry or 0, after.get(day, len(dates))))
         return found
 
     def begin_letting_go(self, shoot_id: str, at: datetime) -> None:

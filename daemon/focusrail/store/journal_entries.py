@@ -51,7 +51,7 @@ class Kept:
     size_bytes: int  # of its originals
     published_at: datetime | None  # its newest version, where all that was planned is published; UTC
     entry: int = 0  # of that version: grows from publication to publication, whatever the clock says
-    days: int = 0  # later ones that the journal knows of: a clock that jumps ahead brings one
+    days: int = 0  # that have come since, in the order of the entries: a clock that jumps ahead brings one
 
 
 def within(folder: Path, path: PurePath) -> PurePath:

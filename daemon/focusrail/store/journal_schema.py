@@ -40,8 +40,9 @@ UPGRADES = {
     " UNION ALL SELECT shoot_id, begun_at FROM extension) ORDER BY at, shoot_id",
     9: "CREATE TABLE gone_on (shoot_id TEXT PRIMARY KEY REFERENCES shoot, frames INTEGER NOT NULL,"
     " attempts INTEGER NOT NULL) STRICT",
-    10: "CREATE TABLE day (date TEXT PRIMARY KEY) STRICT",
-    11: "INSERT OR IGNORE INTO day SELECT substr(published_at, 1, 10) FROM publication",
+    # A row whenever the date has changed, whichever way; a publication knows the newest of its time.
+    10: "CREATE TABLE day (sequence INTEGER PRIMARY KEY, date TEXT NOT NULL) STRICT",
+    11: "ALTER TABLE publication ADD COLUMN day INTEGER NOT NULL DEFAULT 0",
 }
 
 

@@ -221,6 +221,20 @@ def test_what_a_person_has_given_up_stays_aborted_whatever_works_on_it_goes_on_t
     assert journal.shoot("s1").state is State.SHOOTING, "a person goes on with it"
 
 
+def test_a_journal_of_an_earlier_version_is_brought_up_to_date(journal: Journal, path: Path) -> None:
+    journal._db.executescript(
+        "DROP TABLE gone_on; DROP TABLE day; ALTER TABLE publication DROP COLUMN day; PRAGMA user_version=9"
+    )
+    journal.close()
+    again = reopened(path)
+    shoot = again.shoot("s1")
+    again.advance(shoot, State.MERGING)
+    again.publish(shoot, 1, path.parent / "outbound" / "one", NOON)
+    assert again.publications("s1") == [(1, path.parent / "outbound" / "one")]
+    assert again.note_going_on("s1") == 1
+    again.close()
+
+
 def test_attempts_are_counted_from_the_last_frame(journal: Journal, path: Path) -> None:
     assert [journal.note_going_on("s1") for _ in range(3)] == [1, 2, 3]
     journal.close()

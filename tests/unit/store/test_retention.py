@@ -30,8 +30,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root, self.journal, self.spool = root, Journal(root / "journal.sqlite"), Spool(root / "spool")
         self.stopped = False
-        for days_ago in range(50):  # the service has run all the time
-            self.journal.note_day(NOW - timedelta(days=days_ago))
+        self.today = NOW - timedelta(days=60)
 
     def shoot(
         self, number: int, *, published: bool = True, days_ago: float = 0, folder: bool = False, complete: bool = True
@@ -58,7 +57,14 @@ class Store:
             self.publish(shoot_id, at)
         return shoot_id
 
+    def live_until(self, at: datetime) -> None:
+        """The service runs, day by day."""
+        while self.today < at:
+            self.today += timedelta(days=1)
+            self.journal.note_day(self.today)
+
     def publish(self, shoot_id: str, at: datetime, version: int = 1) -> None:
+        self.live_until(at)
         folder = self.results(shoot_id, version)
         folder.mkdir(parents=True)
         (folder / "result.tif").write_bytes(shoot_id.encode())
@@ -73,6 +79,7 @@ class Store:
         return self.root / "outbound" / f"{shoot_id}.v{version}"
 
     def retention(self, **keep: float) -> Retention:
+        self.live_until(NOW)
         return Retention(
             self.journal, self.spool, self.root / "outbound", KeepConfig(**keep), stopped=lambda: self.stopped
         )
@@ -107,6 +114,14 @@ def test_a_clock_that_jumps_ahead_lets_nothing_go(store: Store) -> None:
     for ahead in (4000, 4001):
         store.retention(days=10.0).apply(NOW + timedelta(days=ahead))
     assert store.kept() == ["1", "2"], "20 days were seen to pass since the first, and 7 since the second"
+
+
+def test_a_clock_that_is_behind_makes_no_shoot_old(store: Store) -> None:
+    store.live_until(NOW)
+    for number in range(3):  # one after the other, just now
+        store.shoot(number, days_ago=2000)
+    store.retention(days=30.0).apply(NOW)
+    assert store.kept() == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize(
