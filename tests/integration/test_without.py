@@ -100,9 +100,9 @@ def test_a_journal_of_an_earlier_version_is_taken_over(tmp_path: Path, photograp
     with closing(service.journal):
         _, first = service.stack_folder(photographs)
     with closing(sqlite3.connect(config.store.journal_file, isolation_level=None)) as db:
-        for column in ("without", "measured_by"):
+        for column in ("without", "measured_by", "day"):
             db.execute(f"ALTER TABLE publication DROP COLUMN {column}")
-        for table in ("begun_with", "inbound", "extension", "let_go", "begun"):
+        for table in ("begun_with", "inbound", "extension", "let_go", "begun", "gone_on", "day"):
             db.execute(f"DROP TABLE {table}")
         db.execute("PRAGMA user_version=1")
     service = Service(config)
