@@ -77,13 +77,14 @@ def test_without_viewers_no_picture_is_taken(tmp_path: Path) -> None:
 
 def test_a_lost_camera_is_trouble_and_comes_back(tmp_path: Path) -> None:
     async def watch(at: Desk) -> None:
-        with at.live.watching() as viewer:
-            assert await viewer.next()
-            assert await viewer.next()
-            with pytest.raises(ConnectionLost, match="went away"):
-                await viewer.next()
+        seen = 0
+        with at.live.watching() as viewer, pytest.raises(ConnectionLost, match="went away"):  # noqa: PT012
+            while True:  # who is slow misses some
+                assert await viewer.next()
+                seen += 1
+        assert seen
 
-    with desk(tmp_path, camera={"preview_lost_at": (2,)}) as at:
+    with desk(tmp_path, camera={"preview_lost_at": (10,)}) as at:
         asyncio.run(watch(at))
         assert "went away" in at.status().trouble
         at.open()  # as the service does again and again
