@@ -228,8 +228,9 @@ def cut(*_: object, **__: object) -> NoReturn:
     raise _PowerCut
 
 
+@pytest.mark.parametrize("aborted", [False, True], ids=["", "and aborted in that moment"])
 def test_what_was_published_and_not_journalled_is_taken_up_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aborted: bool
 ) -> None:
     config = small_rig(tmp_path)
     service = Service(config)
@@ -243,6 +244,8 @@ def test_what_was_published_and_not_journalled_is_taken_up_as_it_is(
     again = Service(config)
     waiting = interrupted(again.journal, again.spool)
     assert waiting is not None and waiting.state is State.MERGING
+    if aborted:
+        again.journal.give_up(waiting.shoot_id)
     done = again.shoot_on(waiting.shoot_id)
     assert (done.folder, done.version, done.finished.frames_used, done.left_out) == (folder, 1, 3, ())
     assert published(config.store.outbound_folder) == [folder]

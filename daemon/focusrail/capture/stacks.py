@@ -192,8 +192,13 @@ class Stacks:
         """Journal the next version of a shoot if it lies in its place already, made of these frames."""
         version, name = self._following(shoot), self._name(shoot)
         folder = versioned(self._store.outbound_folder, name, version).absolute()
-        told = found(folder, shoot, records, version=version) if shoot.state is State.MERGING else None
-        return None if told is None else self._entered(shoot, Destination(folder, version), *told)
+        merged = shoot.state in (State.MERGING, State.ABORTED)  # the latter in the moment that it became visible
+        told = found(folder, shoot, records, version=version) if merged else None
+        if told is None:
+            return None
+        if shoot.state is State.ABORTED:
+            self._journal.advance(shoot, State.MERGING)
+        return self._entered(shoot, Destination(folder, version), *told)
 
     def _entered(
         self,
