@@ -236,7 +236,7 @@ def test_the_kernel_keeps_no_old_pictures_for_a_slow_viewer(service: Service) ->
         while (picture := slow.next()) is not None and picture[0] < now:
             old += len(picture[1])
         assert picture is not None
-        assert old < 200_000
+        assert old < 300_000  # 200 kB on a busy machine; without a limit all of it
 
 
 def test_viewers_are_few(service: Service) -> None:
