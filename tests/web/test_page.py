@@ -341,7 +341,12 @@ def test_a_lost_connection_is_told_and_comes_back(tmp_path: Path, visitor: Visit
 
 def test_a_network_that_says_nothing_is_noticed(service: Service, visitor: Visitor) -> None:
     page = planned(visitor.open(service))
-    page.route("**/api/**", lambda route: None)  # neither answered nor refused
+    unanswered: list[str] = []
+    page.route("**/api/**", lambda route: unanswered.append(route.request.url))  # neither answered nor refused
+    for _ in range(200):
+        if unanswered:  # the page asks for the status all the time: now nothing gets through
+            break
+        page.wait_for_timeout(50)
     page.keyboard.press("Escape")
     expect(told(page, "may not have reached the rig")).to_contain_text("Use the switch at the rig")
     expect(page.locator("#health-word")).to_have_text("Connection lost")

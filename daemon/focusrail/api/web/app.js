@@ -105,16 +105,20 @@ class Problem extends Error {
 /** `patience_s`: a network that has gone away says nothing for minutes; null where the answer comes when it is done. */
 async function call(method, path, body, { headers = {}, patience_s = null } = {}) {
   const given = body === undefined ? {} : { "Content-Type": "application/json" };
-  const signal = patience_s === null ? undefined : AbortSignal.timeout(1000 * patience_s);
+  // A timer of our own, since nothing but the request would hold on to AbortSignal.timeout's, and Stop counts on it.
+  const ending = new AbortController();
+  const late = patience_s === null ? 0 : setTimeout(() => ending.abort(), 1000 * patience_s);
   let response;
   let said;
   try {
-    response = await fetch(`/api${path}`, { method, signal, headers: { ...given, ...headers }, body: body === undefined ? undefined : JSON.stringify(body) });
+    response = await fetch(`/api${path}`, { method, signal: ending.signal, headers: { ...given, ...headers }, body: body === undefined ? undefined : JSON.stringify(body) });
     if (response.ok) return response.status === 204 ? null : await response.json();
     said = await response.json().catch(() => ({}));
   } catch {
     connection.lose();
     throw new Problem("No connection", "The service does not answer. What is going on at the rig goes on; this page tries again by itself.", 0);
+  } finally {
+    clearTimeout(late);
   }
   if (response.status === 401) showGate();
   throw new Problem(said.title ?? "That did not work", said.detail ?? `The service answered ${response.status}.`, response.status);
