@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,18 +58,16 @@ def load_whereabouts(path: Path) -> Config:
 
     Where it cannot be read at all: where an installed service has its socket, or the usual places. Raises ConfigError.
     """
-    data: Data = None
-    with suppress(ConfigError):
+    try:
         data = document.read(path).data
-    kept: dict[str, Data] = {} if isinstance(data, dict) else {"service": {"socket": str(_INSTALLED_SOCKET)}}
-    if isinstance(data, dict):
-        for section, key in (("store", "root"), ("service", "socket")):
-            given = data.get(section)
-            if isinstance(given, dict) and isinstance(given.get(key), str):
-                kept[section] = {key: given[key]}
-    elif not _INSTALLED_SOCKET.is_socket():
-        kept = {}
-    return _validated(Config, Document(str(path), dict(kept), {}), folder=path.parent)
+    except ConfigError:
+        data = {"service": {"socket": str(_INSTALLED_SOCKET)}} if _INSTALLED_SOCKET.is_socket() else {}
+    kept: dict[str, Data] = {}
+    for section, key in (("store", "root"), ("service", "socket")):
+        given = data.get(section) if isinstance(data, dict) else None
+        if isinstance(given, dict) and isinstance(given.get(key), str):
+            kept[section] = {key: given[key]}
+    return _validated(Config, Document(str(path), kept, {}), folder=path.parent)
 
 
 def check_config(text: str, *, shown: str) -> None:
