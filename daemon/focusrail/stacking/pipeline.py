@@ -223,10 +223,7 @@ class Stacker:
         if self._slabs is not None:
             self._slabs.finish()
             self._slabs = None
-        assert self._first is not None
-        height, width = self._first[0][:2]
-        crop = self._valid.rectangle() if self._method.crop else (0, 0, width, height)
-        x, y, w, h = crop
+        crop = x, y, w, h = self._covered()
         if w == 0 or h == 0:
             raise TooFewFrames("the frames have no area in common: they are probably not of one stack")
         depth = None
@@ -262,7 +259,7 @@ class Stacker:
         if self._accumulator is None or isinstance(self._accumulator, FirstLook) or self._first is None:
             return None
         step = max(1, max(self._first[0][:2]) // longest_px)
-        x, y, w, h = (-(-length // step) for length in self._crop())
+        x, y, w, h = (-(-length // step) for length in self._shown())
         return np.ascontiguousarray(self._accumulator.glance(step)[y : y + h, x : x + w])
 
     def glance_depth(self, *, longest_px: int) -> DepthMap | None:
@@ -275,17 +272,23 @@ class Stacker:
             return None
         each = -(-2 * max(seen.peaks.best.shape) // longest_px)
         some = seen.peaks.window(*(slice(each // 2, None, each),) * 2)
-        x, y, w, h = (-(-length // each) for length in self._crop())
+        x, y, w, h = (-(-length // each) for length in self._shown())
         crop = (x, y, min(w, 2 * some.best.shape[1] - x), min(h, 2 * some.best.shape[0] - y))
         return find_depth(some, seen.positions, noise=seen.noise, crop=crop, executor=self._executor)
 
-    def _crop(self) -> tuple[int, int, int, int]:
-        """x, y, width and height of what all frames cover so far; of the whole canvas where they share little."""
+    def _covered(self) -> tuple[int, int, int, int]:
+        """x, y, width and height of what all frames cover so far; of the whole canvas where nothing is cropped."""
         assert self._first is not None
         assert self._valid is not None
         height, width = self._first[0][:2]
-        covered = self._valid.rectangle() if self._method.crop else (0, 0, 0, 0)
-        return covered if 4 * covered[2] * covered[3] >= width * height else (0, 0, width, height)
+        return self._valid.rectangle() if self._method.crop else (0, 0, width, height)
+
+    def _shown(self) -> tuple[int, int, int, int]:
+        """The same for those who look on: of the whole canvas, too, where the frames share little."""
+        assert self._first is not None
+        height, width = self._first[0][:2]
+        _, _, w, h = covered = self._covered()
+        return covered if 4 * w * h >= width * height else (0, 0, width, height)
 
 
 def _size(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> str:
